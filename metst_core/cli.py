@@ -1,0 +1,93 @@
+"""The command line: `metst check | synth | reproduce`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from metst_core import __version__
+from metst_core.errors import MetstError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code (0 done, 1 a problem that the message explains, 2 a wrong call)."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options) or 0
+    except MetstError as error:
+        print(f"metst: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("metst: stopped; the same command continues where it stopped", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="metst", description="Micro-expression analysis with ME-TST and ME-TST+.")
+    parser.add_argument("--version", action="version", version=f"metst {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    check = commands.add_parser("check", help="check this machine, or a data set before it is used")
+    check.add_argument("--dataset", help="synthetic, casme3, sammlv or folder; without it the machine is checked")
+    check.add_argument("--root", help="the folder that holds the data set")
+    check.set_defaults(command=_check)
+
+    synth = commands.add_parser("synth", help="generate a set of synthetic videos with exact ground truth")
+    synth.add_argument("out", help="folder to write")
+    synth.add_argument("--subjects", type=int, default=8)
+    synth.add_argument("--videos", type=int, default=3, help="videos per subject")
+    synth.add_argument("--seconds", type=float, default=10.0, help="length of a video")
+    synth.add_argument("--fps", type=float, default=30.0)
+    synth.add_argument("--tier", default="default", help="difficulty: easy, default or hard")
+    synth.add_argument("--seed", type=int, default=0)
+    synth.set_defaults(command=_synth)
+
+    reproduce = commands.add_parser("reproduce", help="run the notebooks in order and write a report")
+    reproduce.add_argument("--profile", default="default", help="smoke, default or full")
+    reproduce.add_argument("--dataset", default="synthetic", help="synthetic, casme3, sammlv or folder")
+    reproduce.add_argument("--data-root", help="the folder that holds the data set (not needed for synthetic)")
+    reproduce.add_argument("--seed", type=int, default=100)
+    reproduce.add_argument("--name", help="the run's name: results go to runs/NAME (default: the profile)")
+    reproduce.add_argument("--notebooks", help="the folder of the notebooks (default: notebooks/)")
+    reproduce.set_defaults(command=_reproduce)
+    return parser
+
+
+def _check(options: argparse.Namespace) -> int:
+    from metst_core.datasets import check_dataset, check_machine
+
+    if options.dataset is None:
+        table = check_machine()
+        print(table.to_string(index=False))
+        return 0
+    print(check_dataset(options.dataset, options.root))
+    return 0
+
+
+def _synth(options: argparse.Namespace) -> int:
+    from metst_core.synthetic import generate
+
+    dataset = generate(
+        options.out, options.subjects, options.videos, options.seconds,
+        fps=options.fps, seed=options.seed, tier=options.tier,
+    )  # fmt: skip
+    print(f"{len(dataset.videos)} videos, {len(dataset.annotations)} micro-expressions in {options.out}")
+    return 0
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from metst_core.reproduce import reproduce
+
+    out = reproduce(
+        options.profile, options.dataset, options.data_root, options.seed,
+        out_dir=Path("runs") / (options.name or options.profile), notebooks_dir=options.notebooks,
+    )  # fmt: skip
+    print(f"{out / 'report.html'}: open it in a browser")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,414 @@
+"""From frames to ROI motion: the official features of ME-TST (arXiv 2409.09707) and ME-TST+ (arXiv
+2508.08082).
+
+A window's first frame with a face is its *reference*.  Its landmarks place a face crop of 320 x 320 pixels
+and, on it, one box per part of the face.  For every later frame the optical flow (Farnebäck, 2003) from the
+reference to that frame is computed in every box, and each ROI's motion is the *main-direction mean* of its
+pixels: the mean flow of the share q of them that moved most.  The motion of the nose bridge is head motion:
+the crop follows it, and what remains of it is subtracted from every ROI.
+
+All motion is in pixels of the 320 crop, x to the right, y down, summed in float64 and returned as float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from metst_core import rois
+from metst_core.errors import InputError
+from metst_core.landmarks import Landmarker
+from metst_core.rois import BOXES, CROP_SIZE, REFERENCE, Bounds, Roi
+
+FARNEBACK = {
+    "pyr_scale": 0.5,
+    "levels": 3,
+    "winsize": 15,
+    "iterations": 5,
+    "poly_n": 7,
+    "poly_sigma": 1.5,
+    "flags": 0,
+}
+"""Parameters of `cv2.calcOpticalFlowFarneback`."""
+
+MAX_SHIFTS = 3
+"""How often the crop may follow the head within one frame."""
+SHIFT_ABOVE = 1.0
+"""The crop follows the head while its motion's squared length (pixels of the crop) exceeds this."""
+
+_INNER_EYE_CORNERS = (39, 42)
+
+
+def window_motion(
+    frames: np.ndarray | Iterable[np.ndarray], landmarker: Landmarker, features: str = "metst_plus"
+) -> np.ndarray:
+    """ROI motion of one window: `(2R, k)` float32, the first column zero.
+
+    frames: the window's k frames, uint8, grey `(k, H, W)` or RGB `(k, H, W, 3)`, as an array or any iterable.
+        RGB is turned grey first (`cv2.COLOR_RGB2GRAY`); the landmarker sees grey images only.
+    landmarker: see `metst_core.landmarks`.  It is called on whole frames until it finds a face, and then once
+        on the 320 x 320 crop.
+    features: "metst" (R = 5) or "metst_plus" (R = 18); channels are x, y of each ROI in the order of
+    `rois.ROIS`.
+
+    Frames before the first one with a face have zero motion, as has that reference frame itself; without any
+    face everything is zero.  A face whose crop would be empty (inner eye corners less than two pixels apart
+    or out of order, or the face outside the frame) counts as none.  See `WindowTracker` for the details.
+
+    Raises `InputError` for no frames, frames of another type or of unequal size, or a landmarker's bad
+    answer.
+    """
+    tracker = WindowTracker(landmarker, features)
+    columns = [tracker.step(frame) for frame in _grey_frames(frames)]
+    if not columns:
+        raise InputError("a window without frames has no motion; give at least one frame")
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def extract_motion(
+    frames: np.ndarray | Iterable[np.ndarray],
+    landmarker: Landmarker,
+    features: str = "metst_plus",
+    window: int = 50,
+    tail: str = "keep",
+) -> np.ndarray:
+    """ROI motion of a video in half-overlapping windows: `(n_windows, 2R, window)` float32.
+
+    Each window is `window_motion` of its own frames.  The video is streamed: only the crops of the two
+    windows in flight are held.  `window` is even.  The official windowing (`tail="drop"`) makes `T // (k/2) -
+    1` windows and loses the last `T mod (k/2)` frames; with `tail="keep"` no frame is lost: one more window
+    is started where needed, and the columns past the video's end repeat the last real one.  When T is a
+    multiple of k/2 and at least k the two agree.
+
+    Raises `InputError` for fewer than 2 frames, or fewer than `window` with `tail="drop"`.
+    """
+    return np.stack([part.motion for part in stream_motion(frames, landmarker, features, window, tail)])
+
+
+class MotionWindow(NamedTuple):
+    """One window of a video: its first frame, its motion `(2R, k)` float32, and for which of its real frames
+    there was a reference to measure motion against, `(n <= k,)` bool (n < k in a window that the video's end
+    cuts)."""
+
+    start: int
+    motion: np.ndarray
+    has_face: np.ndarray
+
+
+def stream_motion(
+    frames: np.ndarray | Iterable[np.ndarray],
+    landmarker: Landmarker,
+    features: str = "metst_plus",
+    window: int = 50,
+    tail: str = "keep",
+) -> Iterator[MotionWindow]:
+    """The windows of `extract_motion` one by one, each as soon as its last frame has been read."""
+    if window < 2 or window % 2:
+        raise InputError(f"window={window} cannot be used; give an even number of frames, 2 or more")
+    if tail not in ("keep", "drop"):
+        raise InputError(f"tail={tail!r} is unknown; use 'keep' or 'drop'")
+    rois.select_rois(features)  # a wrong name is an error here, not at the first frame
+    return _stream(_grey_frames(frames), landmarker, features, window, tail)
+
+
+def _stream(
+    frames: Iterator[np.ndarray], landmarker: Landmarker, features: str, window: int, tail: str
+) -> Iterator[MotionWindow]:
+    half = window // 2
+    open_windows: list[_OpenWindow] = []
+    n_frames = 0
+    for frame in frames:
+        if n_frames % half == 0:
+            open_windows.append(_OpenWindow(n_frames, WindowTracker(landmarker, features)))
+        for each in open_windows:
+            each.add(frame)
+        n_frames += 1
+        if len(open_windows[0].columns) == window:
+            yield open_windows.pop(0).close(window)
+    if n_frames < 2:
+        raise InputError(f"a video of {n_frames} frame(s) holds no motion; give 2 frames or more")
+    if tail == "drop":
+        if n_frames < window:
+            raise InputError(
+                f"a video of {n_frames} frames is shorter than one window of {window}; "
+                "use tail='keep' or a smaller window"
+            )
+        return
+    # The window opened last is needed only where its first half is not the second half of the one before.
+    for each in open_windows:
+        if each.start + half < n_frames or each.start == 0:
+            yield each.close(window)
+
+
+class _OpenWindow:
+    """A window that is still waiting for frames."""
+
+    def __init__(self, start: int, tracker: WindowTracker) -> None:
+        self.start = start
+        self.tracker = tracker
+        self.columns: list[np.ndarray] = []
+        self.has_face: list[bool] = []
+
+    def add(self, frame: np.ndarray) -> None:
+        self.columns.append(self.tracker.step(frame))
+        self.has_face.append(self.tracker.reference is not None)
+
+    def close(self, window: int) -> MotionWindow:
+        columns = self.columns + [self.columns[-1]] * (window - len(self.columns))
+        return MotionWindow(self.start, np.stack(columns, axis=1).astype(np.float32), np.array(self.has_face))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A window's reference frame: the face crop (320, 320), where it was cut, and the points on it (68, 2)
+    int."""
+
+    crop: np.ndarray
+    place: Bounds
+    points: np.ndarray
+
+
+def find_reference(frame: np.ndarray, landmarker: Landmarker) -> Reference | None:
+    """The face crop of a grey frame (H, W) and its landmarks, in two passes; None without a (usable) face.
+
+    The landmarker is called on the frame to place the crop, and on the crop to place the ROIs.  When it finds
+    no face on the crop, the (rounded) points of the first pass are mapped there, scaled from the crop's
+    corner.
+    """
+    found = landmarker(frame)
+    if found is None:
+        return None
+    points = rois.round_points(found)
+    place = crop_place(points)
+    crop = cut_crop(frame, place)
+    if crop is None:
+        return None
+    on_crop = landmarker(crop)
+    if on_crop is None:
+        height, width = frame[place.slices].shape
+        on_crop = (points - (place.left, place.top)) * (CROP_SIZE / width, CROP_SIZE / height)
+    return Reference(crop, place, rois.round_points(on_crop))
+
+
+def crop_place(points: np.ndarray) -> Bounds:
+    """Where the face crop lies in the frame, from the rounded points (68, 2) of the whole frame.
+
+    The unit is half the distance g of the inner eye corners, the origin their midpoint: rows -3.5g .. 5.5g,
+    columns -4.5g .. 4.5g.  Top and left are clipped at 0; bottom and right may lie past the frame's end.
+    """
+    (x1, y1), (x2, y2) = points[list(_INNER_EYE_CORNERS)].tolist()
+    g = int((x2 - x1) / 2)
+    cx, cy = int((x1 + x2) / 2), int((y1 + y2) / 2)
+    return Bounds(max(0, cy - int(3.5 * g)), cy + int(5.5 * g), max(0, cx - int(4.5 * g)), cx + int(4.5 * g))
+
+
+def cut_crop(frame: np.ndarray, place: Bounds) -> np.ndarray | None:
+    """The part of a grey frame at `place`, resized (bilinear) to 320 x 320; None where it holds no pixel."""
+    if place.bottom <= 0 or place.right <= 0:
+        return None
+    part = frame[place.slices]
+    if not part.size:
+        return None
+    return cv2.resize(part, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
+
+
+class WindowTracker:
+    """Measures motion frame by frame against the first frame with a face.
+
+    Landmarks, crop and boxes come from that reference frame.  In every later frame the crop is cut at the
+    same place, moved by the shifts made so far in the window.  While the head motion there is longer than 1
+    pixel of the crop, at most 3 times per frame, all four bounds of the crop move by the rounded head motion
+    (crop pixels, taken as frame pixels without scaling), with left and top held at 0, and head motion is
+    measured again.  What is left of it is subtracted from every ROI, also from an empty one.
+
+    A crop that has been moved out of the frame leaves every ROI empty: its motion is then 0.
+
+    `reference` and `place` (the crop's present place in the frame) may be read, for plots.
+    """
+
+    def __init__(self, landmarker: Landmarker, features: str = "metst_plus") -> None:
+        self.landmarker = landmarker
+        self.rois = rois.select_rois(features)
+        self.reference: Reference | None = None
+        self.place: Bounds | None = None
+        self._head: _BoxFlow | None = None
+        self._boxes: list[_BoxFlow] = []
+
+    def step(self, frame: np.ndarray) -> np.ndarray:
+        """Motion of the next grey frame (H, W): `(2R,)` float64, x and y of each ROI."""
+        if self.reference is None:
+            self._start(frame)
+            return np.zeros(2 * len(self.rois))
+        crop, head = self._follow_head(frame)
+        if crop is None:
+            return np.zeros(2 * len(self.rois))
+        return (_all_motion(self._boxes, crop, len(self.rois)) - head).ravel()
+
+    def _start(self, frame: np.ndarray) -> None:
+        self.reference = find_reference(frame, self.landmarker)
+        if self.reference is None:
+            return
+        self.place = self.reference.place
+        [self._head] = _box_flows(self.reference, [REFERENCE])
+        self._boxes = _box_flows(self.reference, self.rois)
+
+    def _follow_head(self, frame: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+        """The crop of `frame` after following the head, and the head motion (2,) that remains."""
+        assert self._head is not None and self.place is not None
+        crop, head = self._measure_head(frame)
+        for _ in range(MAX_SHIFTS):
+            if head @ head <= SHIFT_ABOVE:
+                break
+            dx, dy = np.rint(head).astype(int).tolist()
+            top, bottom, left, right = self.place
+            self.place = Bounds(max(0, top + dy), bottom + dy, max(0, left + dx), right + dx)
+            crop, head = self._measure_head(frame)
+        return crop, head
+
+    def _measure_head(self, frame: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+        assert self._head is not None and self.place is not None
+        crop = cut_crop(frame, self.place)
+        return crop, np.zeros(2) if crop is None else self._head.motion(crop)[0]
+
+
+class _BoxFlow:
+    """One box of the reference crop, and the ROIs that read its flow: `indices` are their places in the
+    channels."""
+
+    def __init__(self, reference: Reference, name: str, members: Sequence[tuple[int, Roi]]) -> None:
+        bounds = BOXES[name].bounds(reference.points)
+        self.slices = bounds.slices
+        self.indices = [index for index, _ in members]
+        self.regions = [roi.region(reference.points) for _, roi in members]
+        self.shares = [roi.q for _, roi in members]
+        self.before = np.ascontiguousarray(reference.crop[self.slices])
+        self.empty = all(region.empty for region in self.regions)
+
+    def motion(self, crop: np.ndarray) -> np.ndarray:
+        """Main-direction mean of every ROI of the box on another crop (320, 320): `(n, 2)` float64."""
+        if self.empty:
+            return np.zeros((len(self.regions), 2))
+        flow = box_flow(self.before, crop[self.slices])
+        regions = zip(self.regions, self.shares, strict=True)
+        return np.array([main_direction_mean(flow[region.slices], q) for region, q in regions])
+
+
+def _box_flows(reference: Reference, members: Sequence[Roi]) -> list[_BoxFlow]:
+    """The ROIs' boxes, each once."""
+    by_box: dict[str, list[tuple[int, Roi]]] = {}
+    for index, roi in enumerate(members):
+        by_box.setdefault(roi.box, []).append((index, roi))
+    return [_BoxFlow(reference, name, inside) for name, inside in by_box.items()]
+
+
+def _all_motion(boxes: Sequence[_BoxFlow], crop: np.ndarray, n: int) -> np.ndarray:
+    """Motion of all `n` ROIs of the boxes on a crop, `(n, 2)` float64; head motion is still in it."""
+    motion = np.zeros((n, 2))
+    for box in boxes:
+        motion[box.indices] = box.motion(crop)
+    return motion
+
+
+def box_flow(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Dense optical flow from one grey image (h, w) to another: `(h, w, 2)` float32, pixels (dx, dy)."""
+    flow: np.ndarray = cv2.calcOpticalFlowFarneback(before, after, None, **FARNEBACK)  # type: ignore[call-overload]
+    return flow
+
+
+def main_direction_mean(flow: np.ndarray, q: float) -> np.ndarray:
+    """The mean (2,) float64 of the share `q` of the flow vectors (..., 2) that are longest; (0, 0) if there
+    is none.
+
+    Sorted by length, stable, the n vectors from index `int(n * (1 - q))` on are averaged: of equally long
+    ones at the cut, those that come later in the array.  Lengths are compared as float64 squares.
+    """
+    # One complex number per vector: half the array operations of two separate components.
+    vectors = np.ascontiguousarray(flow, dtype=np.float64).reshape(-1).view(np.complex128)
+    n = len(vectors)
+    if not n:
+        return np.zeros(2)
+    first = int(n * (1 - q))
+    squares = vectors.real**2 + vectors.imag**2
+    cut = np.partition(squares, first)[first]
+    chosen = squares >= cut
+    surplus = np.count_nonzero(chosen) - (n - first)
+    if surplus:  # several vectors are exactly as long as the one at the cut
+        chosen[np.flatnonzero(squares == cut)[:surplus]] = False
+    mean = np.add.reduce(vectors[chosen]) / (n - first)
+    return np.array([mean.real, mean.imag])
+
+
+def landmark_jitter(frames: np.ndarray | Iterable[np.ndarray], landmarker: Landmarker) -> pd.DataFrame:
+    """How still the features are where the face is still: landmarks against ROI motion, per frame and ROI.
+
+    The crop stays where the first frame with a face put it.  Four measures of the displacement since that
+    frame, in pixels of the 320 crop, one row per frame, measure and ROI (18), with columns `frame, measure,
+    roi, dx, dy`:
+
+    * `landmark`: of the mean of the ROI's landmarks, found anew on each frame's crop;
+    * `landmark_corrected`: the same, minus that of the nose bridge's landmarks;
+    * `motion`: the ROI's main-direction mean of the optical flow;
+    * `motion_corrected`: the same, minus that of the nose bridge (what `window_motion` gives while the crop
+      does not move).
+
+    Frames before the first face are left out; a frame on whose crop no face is found has no `landmark` rows.
+    Raises `InputError` when no frame holds a face.
+    """
+    members = (*rois.ROIS, REFERENCE)
+    names = rois.roi_names()
+    reference = None
+    rows = []
+    for number, frame in enumerate(_grey_frames(frames)):
+        if reference is None:
+            reference = find_reference(frame, landmarker)
+            if reference is None:
+                continue
+            boxes = _box_flows(reference, members)
+            found = landmarker(reference.crop)
+            at_first = _roi_points(reference.points if found is None else found, members)
+        crop = cut_crop(frame, reference.place)
+        if crop is None:
+            raise InputError(f"frame {number} does not reach the face crop")
+        measures = {"motion": _all_motion(boxes, crop, len(members))}
+        points = landmarker(crop)
+        if points is not None:
+            measures["landmark"] = _roi_points(points, members) - at_first
+        for measure, moved in measures.items():
+            for name, values in ((measure, moved[:-1]), (f"{measure}_corrected", moved[:-1] - moved[-1])):
+                rows += [(number, name, roi, *pair) for roi, pair in zip(names, values.tolist(), strict=True)]
+    if not rows:
+        raise InputError("no face was found on any frame; give frames that show one")
+    return pd.DataFrame(rows, columns=["frame", "measure", "roi", "dx", "dy"])
+
+
+def _roi_points(points: np.ndarray, members: Sequence[Roi]) -> np.ndarray:
+    """Where each ROI's landmarks are on average: `(n, 2)`."""
+    spans = [
+        (BOXES[r.box].first, BOXES[r.box].last) if r.landmark is None else (r.landmark, r.landmark + 1)
+        for r in members
+    ]
+    return np.array([np.asarray(points[first:last], dtype=float).mean(axis=0) for first, last in spans])
+
+
+def _grey_frames(frames: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The frames as grey (H, W) uint8 images, checked one by one."""
+    shape = None
+    for number, frame in enumerate(frames):
+        frame = np.asarray(frame)
+        is_image = frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 3)
+        if frame.dtype != np.uint8 or not is_image or not frame.size:
+            raise InputError(
+                f"frame {number} has shape {frame.shape} and type {frame.dtype}; "
+                "frames are (H, W) grey or (H, W, 3) RGB in uint8"
+            )
+        if shape is not None and frame.shape != shape:
+            raise InputError(
+                f"frame {number} has shape {frame.shape}, the frames before it {shape}; resize them to one"
+            )
+        shape = frame.shape
+        yield np.ascontiguousarray(frame) if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)

@@ -1,0 +1,243 @@
+"""What in a video speaks against trusting its result: each flag with the frames it concerns.
+
+The face is looked at every `LOOK_EVERY` analysed frames (a third of a second at 30 per second) with a face detector
+that also sees a second face, which the landmarker cannot; motion is judged in every frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from metst_core.errors import MetstError
+from metst_core.landmarks import Landmarker
+from metst_core.motion import MotionWindow
+
+LOOK_EVERY = 10
+"""Analysed frames from one look at the face to the next."""
+
+FLAGS = {
+    "face_lost": "no face is found",
+    "face_too_small": "the face is small: under {smallest:g} pixels from eye to eye",
+    "face_turned": "the face is turned away from the camera",
+    "several_faces": "more than one face; the one that the landmarker picks is analysed",
+    "too_dark": "the face is dark: mean grey level under {darkest:g} of 255",
+    "too_much_motion": "the head or the face moves too much (head turns, speech, macro-expressions)",
+    "low_frame_rate": "under {slowest:g} frames per second: short movements fall between the frames",
+    "frames_missing": "frames are missing: a gap of more than {longest_gap:g} s",
+    "not_analysed": "not analysed",
+}
+"""Flag -> what it means; the limits in braces are those of `LIMITS`."""
+
+LIMITS = {
+    "smallest": 32.0,  # eye to eye, pixels; the crop is 4.5 to 6 times as wide and enlarged to 320
+    "turned": 0.28,  # nose tip off the middle of the eyes, in eye distances
+    "darkest": 40.0,  # mean grey level of the face
+    "fastest": 1.0,  # head speed, eye distances per second
+    "largest": 4.0,  # motion of the median ROI, pixels of the 320 crop
+    "slowest": 24.0,  # frames per second
+    "longest_gap": 0.1,  # seconds between two frames
+}
+"""Where the flags begin."""
+
+QUALITY_COLUMNS = ("flag", "first", "last", "first_seconds", "last_seconds", "share", "meaning")
+"""A quality table: flag, first and last frame of the video that it concerns (inclusive) and their times, the share of
+the video, and what it means."""
+
+
+class Face(NamedTuple):
+    """A face in a frame: bounds (left, top, right, bottom), both eyes and the tip of the nose (x, y), in pixels."""
+
+    bounds: tuple[float, float, float, float]
+    eyes: tuple[tuple[float, float], tuple[float, float]]
+    nose: tuple[float, float]
+
+    @property
+    def eye_distance(self) -> float:
+        (x1, y1), (x2, y2) = self.eyes
+        return float(np.hypot(x2 - x1, y2 - y1))
+
+    @property
+    def centre(self) -> np.ndarray:
+        return np.mean(self.eyes, axis=0)
+
+    @property
+    def turn(self) -> float:
+        """How far the nose is off the middle of the eyes, along the line of the eyes, in eye distances."""
+        along = np.subtract(self.eyes[1], self.eyes[0])
+        offset = np.subtract(self.nose, self.centre)
+        return float(abs(offset @ along) / max(along @ along, 1e-9))
+
+
+FaceFinder = Callable[[np.ndarray], list[Face]]
+"""From an RGB frame (H, W, 3) to its faces, the largest first."""
+
+
+class MediaPipeFaceFinder:
+    """MediaPipe's short-range face detector (bundled with the package; 2 to 3 ms per frame)."""
+
+    def __init__(self, min_confidence: float = 0.6) -> None:
+        self._min_confidence = min_confidence
+        self._find: Any = None
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        if self._find is None:
+            try:
+                from mediapipe import solutions
+            except ImportError as error:
+                raise MetstError(
+                    f"MediaPipe's face detector cannot be imported ({error}); install mediapipe 0.10.21, or pass "
+                    "your own landmarker"
+                ) from error
+            self._find = solutions.face_detection.FaceDetection(0, self._min_confidence).process
+        height, width = image.shape[:2]
+        faces = []
+        for found in self._find(np.ascontiguousarray(image)).detections or []:
+            place = found.location_data
+            box = place.relative_bounding_box
+            left, top = box.xmin * width, box.ymin * height
+            points = [(p.x * width, p.y * height) for p in place.relative_keypoints[:3]]
+            bounds = (left, top, left + box.width * width, top + box.height * height)
+            faces.append(Face(bounds, (points[0], points[1]), points[2]))
+        return sorted(faces, key=lambda face: -face.eye_distance)
+
+
+class LandmarkFaceFinder:
+    """The face that a landmarker finds; it never sees a second one."""
+
+    def __init__(self, landmarker: Landmarker) -> None:
+        self.landmarker = landmarker
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        points = self.landmarker(image)
+        if points is None:
+            return []
+        left, right = (tuple(points[span].mean(axis=0).tolist()) for span in (slice(36, 42), slice(42, 48)))
+        bounds = (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
+        return [Face(bounds, (left, right), tuple(points[30].tolist()))]  # type: ignore[arg-type]
+
+
+class _Look(NamedTuple):
+    flags: frozenset[str]
+    face: Face | None
+
+
+class QualityLog:
+    """Collects, while a video streams by, what `table` then reports.
+
+    `fps` is the rate of the analysed frames; `look` gets each of them in order, `watch` each window of motion.
+    """
+
+    def __init__(self, finder: FaceFinder, fps: float, features_per_frame: int) -> None:
+        self._finder = finder
+        self._fps = fps
+        self._n_rois = features_per_frame // 2
+        self._looks: list[_Look] = []
+        self._seen = 0
+        self._busy: list[np.ndarray] = []
+        self._faceless: list[np.ndarray] = []
+
+    def look(self, frame: np.ndarray) -> None:
+        """Take note of the next analysed frame, RGB (H, W, 3)."""
+        if self._seen % LOOK_EVERY == 0:
+            self._looks.append(self._judge(frame))
+        self._seen += 1
+
+    def watch(self, window: MotionWindow) -> None:
+        """Take note of the next window's motion."""
+        n_frames = len(window.has_face)
+        first = 0 if window.start == 0 else window.motion.shape[1] // 2
+        motion = window.motion[:, first:n_frames].reshape(self._n_rois, 2, -1)
+        self._busy.append(np.median(np.hypot(motion[:, 0], motion[:, 1]), axis=0) > LIMITS["largest"])
+        self._faceless.append(~window.has_face[first:])
+
+    @property
+    def has_face(self) -> np.ndarray:
+        """For every frame of the windows so far, whether there was a face to measure on: (n,) bool."""
+        return ~np.concatenate([*self._faceless, np.zeros(0, bool)])
+
+    def flagged(self) -> dict[str, np.ndarray]:
+        """Flag -> the analysed frames of the windows so far that it concerns, (n,) bool."""
+        n_frames = len(self.has_face)
+        marks = {name: np.zeros(n_frames, bool) for name in FLAGS}
+        for number, seen in enumerate(self._looks):
+            reach = slice(max(0, number * LOOK_EVERY - LOOK_EVERY // 2), number * LOOK_EVERY + (LOOK_EVERY + 1) // 2)
+            for name in seen.flags:
+                marks[name][reach] = True
+        marks["face_lost"] |= ~self.has_face
+        marks["too_much_motion"] |= np.concatenate([*self._busy, np.zeros(0, bool)])
+        for name in ("face_turned", "too_much_motion"):
+            marks[name] &= ~marks["face_lost"]
+        return marks
+
+    def _judge(self, frame: np.ndarray) -> _Look:
+        faces = self._finder(frame)
+        if not faces:
+            dark = cv2.mean(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))[0] < LIMITS["darkest"]
+            return _Look(frozenset({"face_lost", "too_dark"} if dark else {"face_lost"}), None)
+        face = faces[0]
+        tests = {
+            "several_faces": sum(f.eye_distance > face.eye_distance / 3 for f in faces) > 1,
+            "face_too_small": face.eye_distance < LIMITS["smallest"],
+            "face_turned": face.turn > LIMITS["turned"],
+            "too_dark": _brightness(frame, face) < LIMITS["darkest"],
+            "too_much_motion": self._speed(face) > LIMITS["fastest"],
+        }
+        return _Look(frozenset(name for name, hit in tests.items() if hit), face)
+
+    def _speed(self, face: Face) -> float:
+        """Speed of the head since the last look, in eye distances per second."""
+        before = self._looks[-1].face if self._looks else None
+        if before is None:
+            return 0.0
+        moved = float(np.hypot(*(face.centre - before.centre)))
+        return moved / max(before.eye_distance, 1.0) * self._fps / LOOK_EVERY
+
+
+def _brightness(frame: np.ndarray, face: Face) -> float:
+    height, width = frame.shape[:2]
+    left, top, right, bottom = face.bounds
+    part = frame[
+        max(0, int(top)) : min(height, max(int(bottom), int(top) + 1)),
+        max(0, int(left)) : min(width, max(int(right), int(left) + 1)),
+    ]
+    return float(cv2.mean(cv2.cvtColor(part if part.size else frame, cv2.COLOR_RGB2GRAY))[0])
+
+
+def meaning(flag: str) -> str:
+    """What a flag means, its limit included."""
+    return FLAGS[flag].format(**LIMITS)
+
+
+def quality_table(marks: dict[str, np.ndarray], seconds: np.ndarray) -> pd.DataFrame:
+    """Runs of flagged frames as a quality table.
+
+    `marks`: flag -> (n_frames,) bool in frames of the video; `seconds (n_frames,)`: their times.
+    """
+    rows = []
+    for flag, mark in marks.items():
+        for first, last in runs(mark):
+            share = (last + 1 - first) / len(seconds)
+            rows.append((flag, first, last, float(seconds[first]), float(seconds[last]), share, meaning(flag)))
+    return pd.DataFrame(rows, columns=list(QUALITY_COLUMNS)).astype({"first": "int64", "last": "int64"})
+
+
+def timing_marks(seconds: np.ndarray, fps: float) -> dict[str, np.ndarray]:
+    """The flags that the times of the frames alone decide, as `quality_table` takes them."""
+    gaps = np.diff(seconds) > LIMITS["longest_gap"]
+    return {
+        "low_frame_rate": np.full(len(seconds), fps < LIMITS["slowest"] - 0.1),
+        # In a slow video every pair of frames is a "gap"; that is the other flag's to say.
+        "frames_missing": (np.append(gaps, False) | np.insert(gaps, 0, False)) & (1 / fps < LIMITS["longest_gap"]),
+    }
+
+
+def runs(mark: np.ndarray) -> Iterator[tuple[int, int]]:
+    """First and last frame of every run of True in `mark` (n,)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(mark, np.int8), [0]])))
+    for first, after in edges.reshape(-1, 2).tolist():
+        yield first, after - 1

@@ -1,0 +1,91 @@
+"""The main job: the notebooks in order through papermill, then one page that shows what came out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from metst_core.errors import InputError, MetstError, MissingError
+from metst_core.files import atomic_path
+from metst_core.report import collect_results, write_report
+from metst_core.run import PROFILES
+
+NOTEBOOKS = ("01_roi_extraction", "02_state_transition_regression", "03_synergy_training", "04_evaluation")
+
+
+def reproduce(
+    profile: str = "default",
+    dataset: str = "synthetic",
+    data_root: str | Path | None = None,
+    seed: int = 100,
+    out_dir: str | Path | None = None,
+    notebooks_dir: str | Path | None = None,
+    only: Iterable[str] = NOTEBOOKS,
+) -> Path:
+    """Execute the notebooks `only` in order and write the report; returns the run's folder.
+
+    The folder (default `runs/<profile>`) receives `notebooks/*.ipynb` and `*.html`, `figures/*.png`, `results.json`
+    and `report.html`.  Work that an earlier, interrupted call finished (videos, features, folds) is not done again.
+    Raises a `MetstError` that names the notebook and the cell when one fails.
+    """
+    if profile not in PROFILES:
+        raise InputError(f"profile {profile!r} is none of {', '.join(PROFILES)}")
+    if dataset != "synthetic" and data_root is None:
+        raise InputError(f"dataset {dataset!r} needs --data-root, the folder that holds it (see data/{dataset}.md)")
+    source = _notebooks_folder(notebooks_dir)
+    out = Path(out_dir if out_dir is not None else Path("runs") / profile).absolute()
+    parameters = {
+        "profile": profile,
+        "dataset": dataset,
+        "data_root": None if data_root is None else str(Path(data_root).absolute()),
+        "seed": seed,
+        "out_dir": str(out),
+    }
+    names = list(only)
+    with tqdm(names, unit="notebook", desc=f"reproduce {profile}") as bar:
+        for name in bar:
+            bar.set_postfix_str(name)
+            _execute(source / f"{name}.ipynb", out / "notebooks" / f"{name}.ipynb", parameters)
+    collect_results(out)
+    write_report(out)
+    return out
+
+
+def _notebooks_folder(folder: str | Path | None) -> Path:
+    candidates = [Path(folder)] if folder else [Path("notebooks"), Path(__file__).parent.parent / "notebooks"]
+    for candidate in candidates:
+        if (candidate / f"{NOTEBOOKS[0]}.ipynb").is_file():
+            return candidate
+    raise MissingError(
+        f"{candidates[0]}: no notebooks here ({NOTEBOOKS[0]}.ipynb is missing); run this in a clone of the repository, "
+        "or name their folder with --notebooks"
+    )
+
+
+def _execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
+    """One notebook through papermill in a clean kernel, and its HTML beside it."""
+    import papermill
+    from nbconvert import HTMLExporter
+
+    if not source.is_file():
+        raise MissingError(f"{source}: no such notebook")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The kernel is a child of this process: one thread per library call keeps two folds on two cores apart.
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    try:
+        papermill.execute_notebook(
+            str(source), str(target), parameters=parameters, kernel_name="python3", cwd=str(source.parent.absolute()),
+            progress_bar={"desc": source.stem, "leave": False},
+        )  # fmt: skip
+    except papermill.PapermillExecutionError as error:
+        raise MetstError(
+            f"{source.name}: cell {error.exec_count} failed with {error.ename}: {error.evalue}\n"
+            f"What ran until then is in {target}"
+        ) from error
+    html, _ = HTMLExporter(embed_images=True).from_filename(str(target))
+    with atomic_path(target.with_suffix(".html")) as temporary:
+        temporary.write_text(html, encoding="utf-8")

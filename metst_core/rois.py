@@ -1,0 +1,276 @@
+"""The 18 regions of interest (ROIs) of the face, as tables, and where they lie on the 320 x 320 face crop.
+
+Coordinates are pixels of the crop, x to the right, y down; ranges are half-open, as Python slices.  "Left"
+and "right" are those of the picture (the left brow is the person's right one).  Landmarks are the 68 iBUG
+points, counted from 0.  Source: the official features of ME-TST (arXiv 2409.09707) and ME-TST+ (arXiv
+2508.08082, multi-granularity ROI motion).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from metst_core.errors import InputError
+
+CROP_SIZE = 320
+"""Width and height of the face crop, in pixels."""
+
+FEATURES = ("metst", "metst_plus")
+"""The two feature sets: 5 ROIs (ME-TST) and 18 ROIs (ME-TST+)."""
+
+
+class Bounds(NamedTuple):
+    """A half-open rectangle, rows `top .. bottom`, columns `left .. right`."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def empty(self) -> bool:
+        return self.top >= self.bottom or self.left >= self.right
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+EMPTY = Bounds(0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle around the landmarks `first .. last` (`last` excluded), in which optical flow is computed.
+
+    It reaches `above` and `below`, `left` and `right` beyond the landmarks' extremes (pixels of the crop).
+    An edge named in `clipped` that would lie outside the crop is moved to 0; any other such edge leaves the
+    box empty.
+    """
+
+    name: str
+    first: int
+    last: int
+    above: int = 0
+    below: int = 0
+    left: int = 0
+    right: int = 0
+    clipped: tuple[str, ...] = ()
+
+    def unclipped(self, points: np.ndarray) -> Bounds:
+        """The box before any clipping, from the 68 points (68, 2); its corner is the origin of the fine
+        ROIs."""
+        xmin, ymin, xmax, ymax = self._extremes(points)
+        return Bounds(ymin - self.above, ymax + self.below, xmin - self.left, xmax + self.right)
+
+    def bounds(self, points: np.ndarray) -> Bounds:
+        """The box inside the crop, from the 68 points (68, 2)."""
+        top, bottom, left, right = self.unclipped(points)
+        top = max(top, 0) if "top" in self.clipped else top
+        left = max(left, 0) if "left" in self.clipped else left
+        return _cut(Bounds(top, bottom, left, right), CROP_SIZE, CROP_SIZE)
+
+    def _extremes(self, points: np.ndarray) -> tuple[int, int, int, int]:
+        chosen = points[self.first : self.last]
+        (xmin, ymin), (xmax, ymax) = chosen.min(axis=0).tolist(), chosen.max(axis=0).tolist()
+        return xmin, ymin, xmax, ymax
+
+
+@dataclass(frozen=True)
+class EyelidBox(Box):
+    """The strip under an eye: as wide as the eye, half as high, starting a quarter of its width below its
+    middle."""
+
+    def unclipped(self, points: np.ndarray) -> Bounds:
+        xmin, ymin, xmax, ymax = self._extremes(points)
+        height = (xmax - xmin) / 2
+        middle = (ymin + ymax) / 2
+        return Bounds(int(middle + height / 2), int(middle + 3 * height / 2), xmin, xmax)
+
+
+BOXES = {
+    box.name: box
+    for box in (
+        Box("left_brow", 17, 22, above=15, below=5, left=5, clipped=("top", "left")),
+        Box("right_brow", 22, 27, above=15, below=5, clipped=("top",)),
+        Box("mouth", 48, 67, above=15, below=10, left=20, right=20, clipped=("left",)),
+        Box("nose", 30, 36, above=20, below=5, left=30, right=30, clipped=("left",)),
+        EyelidBox("left_eyelid", 36, 42, clipped=("left",)),
+        EyelidBox("right_eyelid", 42, 48, clipped=("left",)),
+        Box("nose_bridge", 29, 31, above=13, below=13, left=13, right=13),
+    )
+}
+"""Where optical flow is computed, by name.  `nose_bridge` is the reference box: its motion is head motion."""
+
+
+@dataclass(frozen=True)
+class Roi:
+    """One region of interest: a part of a box's flow, whose main-direction mean is one (x, y) pair of
+    channels.
+
+    `granularity` is "whole" (a box without its margins) or "fine" (a window around the landmark `landmark`);
+    `parent` is the box that a fine ROI is cut from, None for a whole one; `box` is that box for both.
+    `rows` and `columns` are a fine ROI's range around its landmark, or a whole ROI's margins as a slice would
+    count them ((10, -10) leaves ten pixels off each end).  `q` is the share of pixels, those with the largest
+    flow, that the mean runs over.  `short_margin` replaces the bottom margin where the box is too short for
+    it.
+    """
+
+    name: str
+    box: str
+    granularity: str
+    q: float
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    landmark: int | None = None
+    short_margin: int | None = None
+    in_metst: bool = False
+
+    @property
+    def parent(self) -> str | None:
+        return self.box if self.granularity == "fine" else None
+
+    def region(self, points: np.ndarray) -> Bounds:
+        """The ROI inside its box, from the 68 points (68, 2): rows and columns of the box's flow array."""
+        corner = BOXES[self.box].unclipped(points)
+        box = BOXES[self.box].bounds(points)
+        height, width = box.bottom - box.top, box.right - box.left
+        if self.landmark is not None:
+            x, y = points[self.landmark].tolist()
+            return _cut(_around(x - corner.left, y - corner.top, self.rows, self.columns), height, width)
+        # A box cut at the crop's top has already lost part of its top margin, so less is left off.
+        top = max(0, self.rows[0] + min(0, corner.top))
+        bottom = -self.rows[1]
+        if self.short_margin is not None and height < 10 + top + 3:
+            bottom = self.short_margin
+        return _cut(Bounds(top, height - bottom, self.columns[0], width + self.columns[1]), height, width)
+
+
+def _whole(
+    name: str,
+    q: float,
+    margin: tuple[int, int] = (10, 10),
+    bottom: int | None = None,
+    short_margin: int | None = None,
+    in_metst: bool = False,
+) -> Roi:
+    rows = (margin[0], -(margin[0] if bottom is None else bottom))
+    return Roi(name, name, "whole", q, rows, (margin[1], -margin[1]), None, short_margin, in_metst)
+
+
+def _fine(
+    name: str,
+    box: str,
+    landmark: int,
+    q: float,
+    rows: tuple[int, int] = (-10, 10),
+    columns: tuple[int, int] = (-10, 10),
+    in_metst: bool = False,
+) -> Roi:
+    return Roi(name, box, "fine", q, rows, columns, landmark, in_metst=in_metst)
+
+
+ROIS = (
+    _whole("left_brow", 0.3, short_margin=4, in_metst=True),
+    _fine("left_brow_inner", "left_brow", 20, 0.2),
+    _fine("left_brow_middle", "left_brow", 19, 0.2),
+    _fine("left_brow_outer", "left_brow", 18, 0.2),
+    _whole("right_brow", 0.3, in_metst=True),
+    _fine("right_brow_inner", "right_brow", 23, 0.3),
+    _fine("right_brow_middle", "right_brow", 24, 0.3),
+    _fine("right_brow_outer", "right_brow", 25, 0.3),
+    _whole("mouth", 0.3, in_metst=True),
+    _fine("mouth_left_corner", "mouth", 48, 0.2, columns=(-10, 20)),
+    _fine("mouth_right_corner", "mouth", 54, 0.2, columns=(-20, 10)),
+    _fine("upper_lip", "mouth", 51, 0.2),
+    _fine("lower_lip", "mouth", 57, 0.2),
+    _fine("mouth_centre", "mouth", 62, 0.2),
+    _fine("left_wing", "nose", 31, 0.2, rows=(-20, 5), columns=(-20, 10), in_metst=True),
+    _fine("right_wing", "nose", 35, 0.2, rows=(-20, 5), columns=(-10, 20), in_metst=True),
+    _whole("left_eyelid", 0.3, margin=(5, 5)),
+    _whole("right_eyelid", 0.3, margin=(5, 5)),
+)
+"""The 18 ROIs of ME-TST+ in channel order (x then y each); the 5 of ME-TST are those with `in_metst`."""
+
+REFERENCE = _whole("nose_bridge", 0.7, margin=(15, 5), bottom=10)
+"""The part of the reference box whose motion is taken as head motion and subtracted from every ROI's."""
+
+
+def select_rois(features: str = "metst_plus") -> tuple[Roi, ...]:
+    """The ROIs of a feature set, in channel order: 5 for "metst", 18 for "metst_plus"; else an
+    `InputError`."""
+    if features not in FEATURES:
+        raise InputError(f"features={features!r} is unknown; use one of {', '.join(map(repr, FEATURES))}")
+    return tuple(roi for roi in ROIS if roi.in_metst or features == "metst_plus")
+
+
+def roi_names(features: str = "metst_plus") -> list[str]:
+    """The names of a feature set's ROIs, in channel order."""
+    return [roi.name for roi in select_rois(features)]
+
+
+def channel_names(features: str = "metst_plus") -> list[str]:
+    """The names of a feature set's 2R channels: `<roi>_x`, `<roi>_y` for each ROI."""
+    return [f"{name}_{axis}" for name in roi_names(features) for axis in "xy"]
+
+
+def channel_indices(features: str = "metst") -> list[int]:
+    """Which of the 36 channels of "metst_plus" make up `features`, in its order."""
+    everything = channel_names("metst_plus")
+    return [everything.index(name) for name in channel_names(features)]
+
+
+def boxes_on_crop(points: np.ndarray, features: str = "metst_plus") -> dict[str, Bounds]:
+    """Where flow is computed: the boxes a feature set needs and the reference box, on the crop, by box name.
+
+    `points`: the 68 landmarks (68, 2) in crop pixels (x, y); they are rounded to integers.
+    """
+    points = round_points(points)
+    names = dict.fromkeys([REFERENCE.box, *(roi.box for roi in select_rois(features))])
+    return {name: BOXES[name].bounds(points) for name in names}
+
+
+def rois_on_crop(points: np.ndarray, features: str = "metst_plus") -> dict[str, Bounds]:
+    """Which pixels each ROI averages over, on the crop, by ROI name; an empty ROI gives an empty rectangle.
+
+    `points`: the 68 landmarks (68, 2) in crop pixels (x, y); they are rounded to integers.
+    """
+    points = round_points(points)
+    placed = {}
+    for roi in select_rois(features):
+        box, region = BOXES[roi.box].bounds(points), roi.region(points)
+        moved = Bounds(
+            box.top + region.top, box.top + region.bottom, box.left + region.left, box.left + region.right
+        )
+        placed[roi.name] = EMPTY if region.empty else moved
+    return placed
+
+
+def round_points(points: np.ndarray) -> np.ndarray:
+    """Landmarks as integers (68, 2), rounded half to even; an `InputError` for any other shape or a
+    non-number."""
+    points = np.asarray(points, dtype=float)
+    if points.shape != (68, 2) or not np.isfinite(points).all():
+        raise InputError(
+            f"landmarks of shape {points.shape} cannot be used; a landmarker returns the 68 iBUG points as a "
+            "finite (68, 2) array of pixel coordinates (x, y), or None if there is no face"
+        )
+    return np.rint(points).astype(np.int64)
+
+
+def _around(x: int, y: int, rows: tuple[int, int], columns: tuple[int, int]) -> Bounds:
+    return Bounds(y + rows[0], y + rows[1], x + columns[0], x + columns[1])
+
+
+def _cut(bounds: Bounds, height: int, width: int) -> Bounds:
+    """`bounds` cut at the lower and right end of an array; empty if it starts above or left of it.
+
+    That is what a Python slice with a negative start gives on an array longer than the slice.
+    """
+    if bounds.top < 0 or bounds.left < 0:
+        return EMPTY
+    cut = Bounds(bounds.top, min(bounds.bottom, height), bounds.left, min(bounds.right, width))
+    return EMPTY if cut.empty else cut

@@ -1,0 +1,162 @@
+"""A run: its profile, its folder, and what one notebook leaves there for the next.
+
+    runs/<name>/data/               the synthetic set (unless a data set is named)
+    runs/<name>/motion.npz          ROI motion of every video          written by notebook 01
+    runs/<name>/loso/<model>/       one folder per fold                written by notebook 03
+    runs/<name>/figures/*.png       the pictures, with captions.json
+    runs/<name>/results/*.json      what each notebook found; joined into results.json
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from metst_core.datasets import Dataset, load_dataset
+from metst_core.errors import InputError, MissingError
+from metst_core.extraction import MotionSet, extract_dataset
+from metst_core.files import atomic_path, run_record, write_json
+from metst_core.synthetic import generate, read_truth
+from metst_core.training import TrainConfig
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The size of a run.
+
+    `n_subjects`, `n_videos` (per subject), `seconds` and `tier` describe the synthetic set; `train` holds the
+    `TrainConfig` fields that differ from the published ones, `models` the networks to compare; `bootstrap` counts the resamples of an interval;
+    `n_jobs` is how many videos or folds are worked on at once.
+    """
+
+    n_subjects: int
+    n_videos: int
+    seconds: float
+    tier: str = "default"
+    train: Mapping[str, Any] = field(default_factory=dict)
+    models: tuple[str, ...] = ("metst_plus", "metst", "sliding_window")
+    bootstrap: int = 1000
+    n_jobs: int = 2
+
+
+PROFILES = {
+    "smoke": Profile(3, 2, 8.0, train={"epochs": 6, "batch_size": 16, "width": 16, "d_state": 16, "learning_rate": 3e-3}, bootstrap=200),
+    "default": Profile(8, 4, 20.0, train={"epochs": 30, "batch_size": 32, "width": 32, "d_state": 16, "learning_rate": 2e-3}),
+    "full": Profile(24, 6, 40.0, train={"device": "cuda"}, n_jobs=1),
+}
+
+
+class Run:
+    """One run's folder, as a notebook sees it.  The arguments are the notebook's parameters."""
+
+    def __init__(self, profile: str, dataset: str, data_root: str | Path | None, seed: int, out_dir: str | Path):
+        if profile not in PROFILES:
+            raise InputError(f"profile {profile!r} is none of {', '.join(PROFILES)}")
+        self.profile_name, self.profile, self.dataset_name = profile, PROFILES[profile], dataset
+        self.seed, self.out = seed, Path(out_dir)
+        self.data_root = Path(data_root) if data_root is not None else None
+        self.out.mkdir(parents=True, exist_ok=True)
+
+    def dataset(self) -> Dataset:
+        """The run's data set; the synthetic one is generated on first use (and finished, if that was interrupted)."""
+        if self.dataset_name == "synthetic" and self.data_root is None:
+            p = self.profile
+            return generate(
+                self.out / "data", p.n_subjects, p.n_videos, p.seconds, seed=self.seed, tier=p.tier, n_jobs=p.n_jobs
+            )
+        return load_dataset(self.dataset_name, self.data_root)
+
+    def truth(self, subject: str, video: str) -> pd.DataFrame | None:
+        """True intensity of every action unit per frame (inter-ocular distances); None for data that has no truth."""
+        if self.dataset_name != "synthetic":
+            return None
+        stored = read_truth(self.data_root or self.out / "data", subject, video)
+        return pd.DataFrame(stored["intensity"], columns=[str(u) for u in stored["units"]])
+
+    def extract(self, dataset: Dataset) -> MotionSet:
+        """The ROI motion (18 ROIs) of every video, cached under `runs/cache`; kept as `motion.npz` for later notebooks."""
+        motion = extract_dataset(
+            dataset, features="metst_plus", cache_dir=self.out.parent / "cache", n_jobs=self.profile.n_jobs
+        )
+        motion.save(self.out / "motion.npz")
+        return motion
+
+    def motion(self) -> MotionSet:
+        """What `extract` left; a `MissingError` that says which notebook to run when it is not there."""
+        return MotionSet.load(self.need("motion.npz", "01_roi_extraction"))
+
+    def need(self, name: str, notebook: str) -> Path:
+        """The path of something an earlier notebook wrote into this run, or a `MissingError` that names the notebook."""
+        path = self.out / name
+        if not path.exists():
+            raise MissingError(f"{path}: not there yet; run notebook {notebook} with out_dir={str(self.out)!r} first")
+        return path
+
+    def config(self, model: str, **changes: Any) -> TrainConfig:
+        """The training configuration of this profile for `model`."""
+        return TrainConfig(model=model, seed=self.seed, **{**self.profile.train, **changes})
+
+    def train(self, model: str) -> dict[str, LosoResult]:
+        """Every fold of `model` under both protocols; folds that are finished are read back."""
+        return run_protocols(self.motion(), self.config(model), self.out / "loso" / model, n_jobs=self.profile.n_jobs)
+
+    def trained(self, model: str) -> dict[str, LosoResult]:
+        """What `train` left; a `MissingError` that says which notebook to run when it is not there."""
+        self.need(f"loso/{model}", "03_synergy_training")
+        return self.train(model)
+
+    def compare(self, motion: MotionSet, results: Mapping[str, Mapping[str, LosoResult]]) -> pd.DataFrame:
+        """Every method and baseline under both protocols: `protocol, method, metric, value, low, high, tp, fp, fn`.
+
+        `low, high` is the 95% bootstrap interval over subjects.
+        """
+        tables = []
+        for protocol in PROTOCOLS:
+            main = results["metst_plus"][protocol]
+            methods = {name: protocols[protocol].predictions for name, protocols in results.items()}
+            methods["motion_threshold"] = classical_spotter(motion, main.config)
+            for method, predictions in methods.items():
+                tables.append(self._scored(predictions, main).assign(protocol=protocol, method=method))
+            tables.append(chance(main, seed=self.seed).assign(protocol=protocol, method="chance"))
+        return pd.concat(tables, ignore_index=True)
+
+    def figure(self, figure: Figure, name: str, caption: str) -> Figure:
+        """Keep `figure` as `figures/<name>.png` with its caption; returns it, so that the notebook shows it."""
+        with atomic_path(self.out / "figures" / f"{name}.png") as temporary:
+            figure.savefig(temporary, dpi=110)
+        captions = self.out / "figures" / "captions.json"
+        known = json.loads(captions.read_text(encoding="utf-8")) if captions.is_file() else {}
+        write_json({**known, name: caption}, captions)
+        return figure
+
+    def record(self, notebook: str, **found: Any) -> None:
+        """Keep what `notebook` found; the report joins the parts in the notebooks' order."""
+        record = run_record(
+            profile=self.profile_name, dataset=self.dataset_name, seed=self.seed, train=dict(self.profile.train)
+        )
+        write_json({"profile": self.profile_name, "seed": self.seed, "record": record, **found}, self.out / "results" / f"{notebook}.json")
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """Counts of a data set: subjects, videos, micro-expressions (all and per emotion), minutes."""
+    seconds = dataset.videos["n_frames"] / dataset.videos["fps"]
+    return {
+        "dataset": dataset.name,
+        "subjects": int(dataset.videos["subject"].nunique()),
+        "videos": len(dataset.videos),
+        "micro_expressions": len(dataset.annotations),
+        "per_emotion": dataset.annotations["emotion"].value_counts().to_dict(),
+        "minutes": float(seconds.sum() / 60),
+        "fps": dataset.fps,
+    }
+
+
+def videos_of(table: pd.DataFrame, subject: str, video: str) -> pd.DataFrame:
+    """The rows of one video."""
+    return table[(table["subject"] == subject) & (table["video"] == video)]

@@ -1,0 +1,199 @@
+"""Networks that readers will ask about, in the slot of ME-TST's Mamba blocks: LSTM, TCN, Transformer,
+sliding window.
+
+Stem, heads, loss and decoding are those of `metst_core.models`; only the pathway between them differs, so a
+difference in score is a difference of the sequence model.  `of_like_size` picks the pathway's width such
+that a network has as many parameters as the one that it is compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from metst_core import checkpoints
+from metst_core.errors import InputError
+from metst_core.models import Network
+
+N_HEADS = 4
+PATCH = 16
+"""Frames that the sliding-window classifier looks at: 0.5 s at 30 frames per second, the longest
+micro-expression.
+"""
+
+
+class LSTMPathway(nn.Module):
+    """A bidirectional LSTM: (B, T, W) -> (B, T, 2 hidden)."""
+
+    def __init__(self, width: int, hidden: int, depth: int) -> None:
+        super().__init__()
+        self.features = 2 * hidden
+        self.lstm = nn.LSTM(width, hidden, depth, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lstm(x)[0]
+
+
+class TCNPathway(nn.Module):
+    """Residual dilated convolutions, dilation 1, 2, 4, ...: (B, T, W) -> (B, T, hidden); not causal."""
+
+    def __init__(self, width: int, hidden: int, depth: int) -> None:
+        super().__init__()
+        self.features = hidden
+        self.inlet = nn.Conv1d(width, hidden, 1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv1d(hidden, hidden, 3, padding=2**i, dilation=2**i),
+                nn.BatchNorm1d(hidden),
+                nn.ReLU(),
+                nn.Conv1d(hidden, hidden, 3, padding=2**i, dilation=2**i),
+            )
+            for i in range(depth)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.inlet(x.transpose(1, 2))
+        for block in self.blocks:
+            x = x + block(x)
+        return x.transpose(1, 2)
+
+
+class TransformerPathway(nn.Module):
+    """Self-attention over all frames with sine positions: (B, T, W) -> (B, T, hidden)."""
+
+    def __init__(self, width: int, hidden: int, depth: int) -> None:
+        super().__init__()
+        if hidden % N_HEADS:
+            raise InputError(
+                f"hidden is {hidden}; a Transformer of {N_HEADS} heads needs a multiple of {N_HEADS}"
+            )
+        self.features = hidden
+        self.inlet = nn.Linear(width, hidden)
+        layer = nn.TransformerEncoderLayer(
+            hidden, N_HEADS, 4 * hidden, 0.1, batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(self.inlet(x) + _positions(x.shape[1], self.features, x))
+
+
+class SlidingWindowPathway(nn.Module):
+    """Every frame is classified alone, from the `PATCH` frames around it: (B, T, W) -> (B, T, hidden).
+
+    This is what regression over the video replaces: nothing is carried from one patch to the next.  What lies
+    beyond the ends repeats the first and last frame.
+    """
+
+    def __init__(self, width: int, hidden: int, depth: int) -> None:
+        super().__init__()
+        self.features = hidden
+        layers: list[nn.Module] = [nn.Linear(PATCH * width, hidden), nn.ReLU()]
+        for _ in range(depth - 1):
+            layers += [nn.Linear(hidden, hidden), nn.ReLU()]
+        self.classifier = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames = torch.arange(x.shape[1], device=x.device)[:, None]
+        around = torch.arange(PATCH, device=x.device) - PATCH // 2
+        patches = x[:, (frames + around).clamp(0, x.shape[1] - 1)]  # (B, T, PATCH, W)
+        return self.classifier(patches.flatten(2))
+
+
+class _SequenceNetwork(Network):
+    """Stem and heads of ME-TST around the pathway of the subclass; `hidden` is the pathway's width."""
+
+    pathway: Callable[[int, int, int], nn.Module]
+    default_depth: int
+    hidden_step = 1
+
+    def __init__(
+        self,
+        n_classes: int = 5,
+        in_channels: int = 36,
+        width: int = 128,
+        hidden: int = 128,
+        depth: int | None = None,
+        pathways: str = "separate",
+    ) -> None:
+        super().__init__()
+        depth = self.default_depth if depth is None else depth
+        self.config = {"n_classes": n_classes, "in_channels": in_channels, "width": width, "hidden": hidden}
+        self.config |= {"depth": depth, "pathways": pathways}
+        self._build(lambda: type(self).pathway(width, hidden, depth), n_classes, in_channels, width, pathways)
+
+
+class LSTMNetwork(_SequenceNetwork):
+    """Two bidirectional LSTM layers per pathway."""
+
+    pathway, default_depth = LSTMPathway, 2
+
+
+class TCNNetwork(_SequenceNetwork):
+    """Six residual blocks per pathway: a frame sees 126 frames to either side, more than a window."""
+
+    pathway, default_depth = TCNPathway, 6
+
+
+class TransformerNetwork(_SequenceNetwork):
+    """Six layers of four heads per pathway."""
+
+    pathway, default_depth, hidden_step = TransformerPathway, 6, N_HEADS
+
+
+class SlidingWindowNetwork(_SequenceNetwork):
+    """Two hidden layers over a patch of frames.  The stem adds two frames of sight to either side of the
+    patch.
+    """
+
+    pathway, default_depth = SlidingWindowPathway, 2
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trained numbers in a model."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def of_like_size(
+    network: type[_SequenceNetwork],
+    n_parameters: int,
+    in_channels: int,
+    width: int,
+    pathways: str = "separate",
+) -> _SequenceNetwork:
+    """The `network` whose parameter count comes closest to `n_parameters`, by the choice of `hidden`."""
+
+    def build(step: int) -> _SequenceNetwork:
+        return network(
+            in_channels=in_channels, width=width, hidden=step * network.hidden_step, pathways=pathways
+        )
+
+    def size(step: int) -> int:
+        with torch.device("meta"):
+            return count_parameters(build(step))
+
+    low, high = 1, 2
+    while size(high) < n_parameters:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if size(middle) < n_parameters else (low, middle)
+    return build(min((low, high), key=lambda step: abs(size(step) - n_parameters)))
+
+
+def _positions(n_frames: int, features: int, like: Tensor) -> Tensor:
+    """Sine and cosine positions `(T, features)` of "Attention is all you need" (Vaswani et al. 2017)."""
+    frames = torch.arange(n_frames, device=like.device, dtype=like.dtype)[:, None]
+    rates = 10000 ** (-torch.arange(0, features, 2, device=like.device, dtype=like.dtype) / features)
+    return torch.cat([torch.sin(frames * rates), torch.cos(frames * rates)], dim=1)[:, :features]
+
+
+SEQUENCE_NETWORKS: dict[str, type[_SequenceNetwork]] = {
+    "lstm": LSTMNetwork,
+    "tcn": TCNNetwork,
+    "transformer": TransformerNetwork,
+    "sliding_window": SlidingWindowNetwork,
+}
+checkpoints.CLASSES.update({network.__name__: network for network in SEQUENCE_NETWORKS.values()})

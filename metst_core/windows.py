@@ -1,0 +1,104 @@
+"""Cutting a video into half-overlapping windows, putting windows back together, and per-frame targets.
+
+With window length k (even) and stride k/2, the official windowing cuts `T // (k/2) - 1` windows out of T
+frames. It silently drops the last `T mod (k/2)` frames, and every frame of a video with T < k.  Here no
+frame is lost: with `tail="keep"` one more window is started where needed, its missing columns repeat the
+last real column, and `stitch(..., n_frames=T)` cuts the result back to T.  When T is a multiple of k/2 and
+T >= k the two agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import numpy as np
+import pandas as pd
+
+from metst_core.errors import InputError
+from metst_core.tables import CLASSES, EMOTIONS, NEUTRAL
+
+TAILS = ("keep", "drop")
+
+
+def window_starts(n_frames: int, window: int, tail: str = "keep") -> np.ndarray:
+    """First frame of every window of a video, `(n_windows,)` int64: 0, k/2, k, ...
+
+    `tail="drop"` is the official windowing, `T // (k/2) - 1` windows: the last `T mod (k/2)` frames are in
+    none of them, and a video of T < k frames is an `InputError`.  `tail="keep"` covers every frame: the
+    last window may reach past the end of the video.  A video of fewer than 2 frames has no motion:
+    `InputError`.
+    """
+    half = _half(window)
+    if tail not in TAILS:
+        raise InputError(f"tail is {tail!r}; use one of {', '.join(TAILS)}")
+    if n_frames < 2:
+        raise InputError(
+            f"n_frames is {n_frames}: a video of fewer than 2 frames holds no motion; leave it out"
+        )
+    if tail == "drop" and n_frames < window:
+        raise InputError(f"n_frames is {n_frames}, shorter than one window of {window}: use tail='keep'")
+    n_halves = n_frames // half if tail == "drop" else max(2, -(-n_frames // half))
+    return half * np.arange(n_halves - 1, dtype=np.int64)
+
+
+def stitch(parts: np.ndarray, n_frames: int | None = None) -> np.ndarray:
+    """Put per-window values back on the video's frames (ME-TST+, inference).
+
+    `parts` is `(n_windows, k)` or `(n_windows, k, ...)`, window by window at stride k/2.  The first window
+    gives both its halves, each later window its second half: the result is `(T,)` or `(T, ...)` with `T =
+    (n_windows + 1) k/2`, cut to `n_frames` where that is given (frames that only pad the last window).
+    """
+    parts = np.asarray(parts)
+    if parts.ndim < 2 or parts.shape[0] < 1:
+        raise InputError(f"parts has shape {parts.shape}; it must be (n_windows >= 1, window, ...)")
+    half = _half(parts.shape[1])
+    whole = np.concatenate([parts[0], *parts[1:, half:]])
+    if n_frames is None:
+        return whole
+    if not 1 <= n_frames <= len(whole):
+        raise InputError(
+            f"n_frames is {n_frames}, but {len(parts)} window(s) of {parts.shape[1]} hold {len(whole)} frames"
+        )
+    return whole[:n_frames]
+
+
+def unstitch(values: np.ndarray, window: int) -> np.ndarray:
+    """Cut per-frame values `(T, ...)` into windows `(n_windows, k, ...)` that keep the tail.
+
+    What lies past the end of the video repeats the last frame's value; `stitch(unstitch(v, k), len(v))` is
+    `v`.
+    """
+    values = np.asarray(values)
+    starts = window_starts(len(values), window)
+    frames = np.minimum(starts[:, None] + np.arange(window), len(values) - 1)
+    return values[frames]
+
+
+def frame_targets(annotations: pd.DataFrame, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Per-frame targets of one video: `(score (T,) float32 in {0, 1}, classes (T,) int64)`.
+
+    The score is 1 on the frames `onset + 1 .. offset - 1` of a micro-expression and 0 elsewhere; the class
+    is that emotion's index in `CLASSES` there and neutral elsewhere (ME-TST, labels).  Annotations must be
+    of one video; parts that reach past the last frame are cut, and where two overlap the later onset wins.
+    """
+    videos = annotations[["subject", "video"]].drop_duplicates()
+    if len(videos) > 1:
+        raise InputError(f"annotations hold {len(videos)} videos; select the rows of one (subject, video)")
+    if n_frames < 1:
+        raise InputError(f"n_frames is {n_frames}; it must be at least 1")
+    score = np.zeros(n_frames, np.float32)
+    classes = np.full(n_frames, CLASSES.index(NEUTRAL), np.int64)
+    index: dict[Hashable, int] = {name: i for i, name in enumerate(EMOTIONS)}
+    for row in annotations.sort_values("onset", kind="stable").to_dict("records"):
+        if row["emotion"] not in index:
+            raise InputError(f"emotion is {row['emotion']!r}; use one of {', '.join(EMOTIONS)}")
+        inside = slice(max(0, row["onset"] + 1), max(0, row["offset"]))
+        score[inside] = 1.0
+        classes[inside] = index[row["emotion"]]
+    return score, classes
+
+
+def _half(window: int) -> int:
+    if window < 2 or window % 2:
+        raise InputError(f"window is {window}; it must be an even number of frames, at least 2")
+    return window // 2

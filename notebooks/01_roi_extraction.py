@@ -1,0 +1,305 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 1 · From a face to ROI motion
+#
+# A micro-expression is a small movement of a small part of the face for a fraction of a second. Before any network sees it, the video
+# becomes a handful of numbers per frame: the **motion of regions of interest (ROIs)**, here the brows, the mouth, the wings of the nose and the lower eyelids.
+#
+# This notebook goes from pixels to those numbers, step by step:
+#
+# 1. a data set: faces that move, and the truth about how they move;
+# 2. landmarks, face crop, ROI boxes;
+# 3. optical flow and its *main-direction mean*;
+# 4. head motion, and how to take it away;
+# 5. windows, and the whole data set.
+#
+# It leaves `motion.npz` in the run's folder, which the next notebooks read.
+#
+# **About the faces.** No micro-expression data set may be used without a signed licence. The default here is *synthetic*: one public-domain portrait (NASA, bundled
+# with scikit-image), turned into several people by warping and relighting, and animated along facial action units (AUs). We know the
+# truth for every frame, which no real set offers. It is not a substitute for real faces. With a licence for CAS(ME)³ or SAMM-LV, set
+# `dataset` and `data_root` and run the same notebook.
+
+# %% tags=["parameters"]
+profile = "smoke"
+dataset = "synthetic"
+data_root = None
+seed = 100
+out_dir = "../runs/smoke"
+
+# %%
+import itertools
+
+import cv2
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from metst_core import plots
+from metst_core.landmarks import MediaPipeLandmarker
+from metst_core.motion import FARNEBACK, box_flow, extract_motion, find_reference, main_direction_mean, window_motion
+from metst_core.rois import BOXES, ROIS, boxes_on_crop, channel_indices, roi_names, rois_on_crop
+from metst_core.run import Run, describe, videos_of
+from metst_core.windows import window_starts
+
+run = Run(profile, dataset, data_root, seed, out_dir)
+data = run.dataset()
+pd.Series(describe(data), name="data set").to_frame()
+
+# %% [markdown]
+# ## 1.1 The data: intervals in long videos
+#
+# Each row of the annotation table is one ME: frame numbers (counted from 0) of its onset, apex and offset, and its emotion. The emotions are
+# grouped as in the papers: *negative, positive, surprise, others*.
+
+# %%
+data.annotations.head(8)
+
+# %%
+duration = (data.annotations["offset"] - data.annotations["onset"]) / data.fps
+assert duration.max() <= 0.6, "longer than a micro-expression (0.5 s and a frame at each end)"
+
+figure, ax = plt.subplots(figsize=(8, 2.6), layout="constrained")
+bins = np.linspace(0, 0.6, 13)
+emotions = [duration[data.annotations["emotion"] == e] for e in plots.EMOTIONS]
+ax.hist(emotions, bins, stacked=True, color=[plots.EMOTION_COLOURS[e] for e in plots.EMOTIONS], label=list(plots.EMOTIONS))
+ax.set(xlabel="duration, onset to offset (s)", ylabel="micro-expressions")
+ax.legend(frameon=False)
+plt.show(figure)
+
+# %% [markdown]
+# We follow one ME through this notebook: the longest of the first subject that has one. Can you see it? Below are the frames at onset, apex and offset, and
+# the difference of apex and onset, eight times amplified.
+
+# %%
+first = data.annotations["subject"].iloc[0]
+example = data.annotations[data.annotations["subject"] == first].assign(d=duration).sort_values("d").iloc[-1]
+half = data.window // 2
+start = int(max(0, (example.onset // half - (example.onset % half < 8)) * half))  # the window it lies in
+clip = np.stack(list(itertools.islice(data.frames(example.subject, example.video), start, start + data.window)))
+onset, apex, offset = (int(example[name]) - start for name in ("onset", "apex", "offset"))
+
+figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
+for ax, name, frame in zip(axes, ("onset", "apex", "offset"), (onset, apex, min(offset, len(clip) - 1)), strict=False):
+    ax.imshow(clip[frame])
+    ax.set(title=f"{name}, {(start + frame) / data.fps:.2f} s", xticks=[], yticks=[])
+difference = clip[apex].astype(float).mean(axis=2) - clip[onset].astype(float).mean(axis=2)
+axes[3].imshow(128 + 8 * difference, cmap="gray", vmin=0, vmax=255)
+axes[3].set(title="apex − onset, × 8", xticks=[], yticks=[])
+figure.suptitle(f"{example.emotion}, subject {example.subject}, video {example.video}")
+run.figure(figure, "01a_frames", "One micro-expression: three frames and their difference, eight times amplified.")
+
+# %% [markdown]
+# ## 1.2 Landmarks, crop, boxes
+#
+# A *landmarker* returns 68 points on the face (the iBUG scheme). Ours asks MediaPipe's face mesh, which runs offline. It is called twice:
+# on the whole frame, to place a square **crop** around the face, then on the crop (320 × 320 pixels), to place the **ROIs**. If $g$ is half the
+# distance of the inner eye corners, the crop reaches from $3.5g$ above them to $5.5g$ below, and $4.5g$ to each side.
+#
+# All of this happens once per window, on its first frame. Finding landmarks in every frame would add their jitter to a motion of about one
+# pixel, as section 1.5 shows.
+
+# %%
+landmarker = MediaPipeLandmarker()
+grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip])
+reference = find_reference(grey[0], landmarker)
+assert reference.crop.shape == (320, 320)
+
+figure, ax = plt.subplots(figsize=(5.5, 5.5), layout="constrained")
+ax.imshow(reference.crop, cmap="gray")
+ax.plot(*reference.points.T, ".", color="#E69F00", markersize=5)
+for number in (18, 19, 20, 23, 24, 25, 31, 35, 39, 42, 48, 51, 54, 57, 62):
+    ax.annotate(str(number), reference.points[number], color="white", fontsize=7)
+ax.set(xlabel="column (pixel)", ylabel="row (pixel)", title="68 landmarks; the ones that ROIs hang on are numbered")
+plt.show(figure)
+
+# %% [markdown]
+# ME-TST uses 5 ROIs, ME-TST+ uses 18 at two granularities: *whole* regions and *fine* windows around single landmarks. They are a table:
+
+# %%
+pd.DataFrame([(r.name, r.granularity, r.parent or "", r.landmark, r.q, r.in_metst) for r in ROIS],
+             columns=["ROI", "granularity", "parent", "landmark", "share q", "in ME-TST"])  # fmt: skip
+
+# %%
+figure = plots.rois_on_face(reference.crop, rois_on_crop(reference.points), "the 18 ROIs of ME-TST+")
+run.figure(figure, "01b_rois", "The 18 regions of interest of ME-TST+ on the face crop; each is averaged over its most moving pixels.")
+
+# %% [markdown]
+# ## 1.3 Optical flow, and the mean of what moves most
+#
+# Between the window's first frame and frame $t$, Farnebäck's method estimates a displacement $(d_x, d_y)$ for every pixel of a box. Skin without
+# texture hardly "moves" for it. So a plain mean is diluted; the papers take the **main-direction mean** instead, the average over the share $q$ of
+# pixels that moved most:
+#
+# $$ m = \frac{1}{|P|}\sum_{p \in P} \big(d_x(p), d_y(p)\big), \qquad P = \text{the pixels ranked } \lfloor n(1-q) \rfloor \ldots n \text{ by } \lVert d \rVert. $$
+
+
+# %%
+def main_direction(flow, q):
+    """The definition in three lines."""
+    vectors = flow.reshape(-1, 2).astype(float)
+    order = np.argsort((vectors**2).sum(axis=1), kind="stable")
+    return vectors[order[int(len(vectors) * (1 - q)) :]].mean(axis=0)
+
+
+rows, columns = boxes_on_crop(reference.points)["left_brow"].slices
+crop_now = cv2.resize(grey[apex][reference.place.slices], (320, 320))
+flow = box_flow(reference.crop[rows, columns], crop_now[rows, columns])
+assert np.allclose(main_direction(flow, 0.3), main_direction_mean(flow, 0.3), atol=1e-5)
+print("Farnebäck:", FARNEBACK)
+print("plain mean          ", flow.reshape(-1, 2).mean(axis=0).round(3), "px")
+print("main-direction mean ", main_direction(flow, 0.3).round(3), "px")
+
+# %%
+figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
+ax.imshow(reference.crop, cmap="gray", alpha=0.6)
+for name, box in boxes_on_crop(reference.points).items():
+    r, c = box.slices
+    field = box_flow(reference.crop[r, c], crop_now[r, c])[3::6, 3::6]
+    y, x = np.mgrid[box.top + 3 : box.bottom : 6, box.left + 3 : box.right : 6]
+    colour = plots.ROI_COLOURS.get(name, plots.ROI_COLOURS["left_wing"] if name == "nose" else (0, 0, 0))
+    ax.quiver(x, y, field[..., 0], field[..., 1], color=colour, angles="xy", scale_units="xy", scale=0.15, width=0.003)
+ax.set(xlabel="column (pixel)", ylabel="row (pixel)", title="flow from the window's first frame to the apex, arrows × 6.7")
+run.figure(figure, "01c_flow", "Optical flow inside the boxes at the apex, arrows enlarged; black: the nose bridge, whose motion is head motion.")
+
+# %% [markdown]
+# ## 1.4 Head motion
+#
+# The whole head moves too, often more than the brow. The bridge of the nose has no muscle to speak of, so its motion is head motion. The papers
+#
+# * shift the crop by the (rounded) nose-bridge motion while it is longer than a pixel, at most three times per frame,
+# * subtract what remains from every ROI.
+#
+# `window_motion` does all of it, for the 36 channels (x then y for each of 18 ROIs). Its first column is zero: the first frame has not moved against itself.
+
+# %%
+motion = window_motion(clip, landmarker)
+assert motion.shape == (36, len(clip))
+assert not motion[:, 0].any()
+# The five ROIs of ME-TST are a subset of the eighteen, to the bit.
+assert np.array_equal(window_motion(clip, landmarker, features="metst"), motion[channel_indices("metst")])
+
+# %% [markdown]
+# Beside the motion we can draw something that exists for no real data set: the true intensity of each action unit, in inter-ocular distances.
+
+# %%
+truth, intensity = None, run.truth(example.subject, example.video)
+if intensity is not None:
+    window_truth = intensity.iloc[start : start + len(clip)]
+    truth = {name: window_truth[name].to_numpy() for name in window_truth if window_truth[name].max() > 0}
+
+here = videos_of(data.annotations, example.subject, example.video)
+here = here[(here["offset"] >= start) & (here["onset"] < start + len(clip))]
+figure = plots.motion_traces(motion[channel_indices("metst")], roi_names("metst"), data.fps, truth, here, start,
+                             f"{example.emotion}: ROI motion and the truth")  # fmt: skip
+run.figure(figure, "01d_traces", "ROI motion (five ROIs) over one window, above the true action unit intensities; shaded: the annotated micro-expression.")
+
+# %% [markdown]
+# ## 1.5 Why not simply track the landmarks?
+#
+# Because a landmarker jitters. On frames where nothing but the camera's noise changes, how far do landmarks seem to move, how far the ROI motion, and what
+# does the nose-bridge correction do? The ME itself moves one or two pixels of the crop.
+
+# %%
+from metst_core.motion import landmark_jitter
+
+calm = clip[:25] if onset >= 25 else clip[max(0, offset) :][:25]
+jitter = landmark_jitter(calm, landmarker)
+jitter["length"] = np.hypot(jitter["dx"], jitter["dy"])
+spread = jitter.groupby(["measure", "roi"])["length"].mean().groupby("measure").agg(["median", "max"])
+largest = np.hypot(*motion.reshape(18, 2, -1).transpose(1, 0, 2))[:, onset : offset + 1].max()
+
+figure, ax = plt.subplots(figsize=(8, 2.8), layout="constrained")
+order = ["landmark", "landmark_corrected", "motion", "motion_corrected"]
+ax.barh(order, spread.loc[order, "median"], color=["#999999", "#CC79A7", "#56B4E9", "#0072B2"])
+ax.axvline(largest, color=plots.TRUTH, linestyle="--")
+ax.text(largest, 3.5, f" largest ROI motion in the ME above: {largest:.1f} px", va="bottom", ha="center", fontsize=8)
+ax.invert_yaxis()
+ax.set(xlabel="apparent motion where the face is meant to be calm (px of the 320 crop, median over ROIs)")
+run.figure(figure, "01e_jitter", "Apparent motion in frames outside any micro-expression: landmarks found anew per frame against ROI motion, with and without the nose-bridge correction.")
+
+# %% [markdown]
+# ## 1.6 Windows
+#
+# Flow is measured against the first frame of a **window** of $k$ frames. Windows start every $k/2$ frames, so each frame is seen by two of them. The official windowing
+# makes $\lfloor T / (k/2) \rfloor - 1$ windows and silently drops the last $T \bmod k/2$ frames of a video. Ours starts one more window where needed, so that no
+# frame is lost; where $T$ is a multiple of $k/2$ both agree.
+
+# %%
+k = data.window
+for n in (4 * k, 4 * k + 7):
+    official, ours = window_starts(n, k, tail="drop"), window_starts(n, k)
+    lost = n - (official[-1] + k)
+    print(f"T = {n}: official {len(official)} windows, {lost} frames lost; ours {len(ours)} windows, none lost")
+    assert ours[-1] + k >= n
+assert extract_motion(clip, landmarker, window=len(clip)).shape == (1, 36, len(clip))
+
+# %% [markdown]
+# ## 1.7 The whole data set
+#
+# Videos are read as a stream, two at a time on two cores, and each result is kept on disk under the content of its video. A second run reads it back. A video that cannot be
+# used is listed with its reason, and the others go on.
+
+# %%
+everything = run.extract(data)
+if len(everything.skipped):
+    display(everything.skipped)
+print(f"{len(everything.windows)} videos, {sum(len(w) for w in everything.windows.values())} windows of {everything.window} frames, 36 channels")
+
+# %%
+inside, outside = [], []
+for (subject, video), windows in everything.windows.items():
+    size = np.hypot(windows[:, 0::2], windows[:, 1::2]).max(axis=1)  # (n_windows, k): the ROI that moves most
+    mine = videos_of(everything.annotations, subject, video)
+    for row, first_frame in zip(size, window_starts((len(windows) + 1) * k // 2, k, tail="drop"), strict=True):
+        frames_here = first_frame + np.arange(k)
+        hit = np.zeros(k, bool)
+        for me in mine.itertuples():
+            hit |= (frames_here >= me.onset) & (frames_here <= me.offset)
+        inside.append(row[hit])
+        outside.append(row[~hit])
+inside, outside = np.concatenate(inside), np.concatenate(outside)
+
+figure, ax = plt.subplots(figsize=(8, 2.8), layout="constrained")
+bins = np.linspace(0, np.quantile(outside, 0.995), 60)
+ax.hist(outside, bins, density=True, color="#999999", alpha=0.7, label="outside any micro-expression")
+ax.hist(inside, bins, density=True, histtype="step", color="#D55E00", linewidth=2, label="inside a micro-expression")
+ax.set(xlabel="largest ROI motion in the frame (px of the 320 crop)", ylabel="density (1/px)")
+ax.legend(frameon=False)
+run.figure(figure, "01f_separation", "Largest ROI motion per frame inside and outside micro-expressions: they overlap widely, so a threshold on motion is not enough.")
+
+# %% [markdown]
+# The two overlap widely: blinks, speech and head turns move the face as much as an ME does. A threshold on motion is not enough; what tells them apart is *how the motion unfolds in
+# time*. That is what the next notebook is about.
+#
+# ## Exercises
+#
+# **1.** What happens to the main-direction mean as $q$ goes to 1? Verify your answer on `flow`.
+
+# %% tags=["solution"]
+assert np.allclose(main_direction_mean(flow, 1.0), flow.reshape(-1, 2).mean(axis=0), atol=1e-5)  # the plain mean
+
+# %% [markdown]
+# **2.** Shift a frame by two pixels to the right as a whole (`np.roll`), and measure the motion of all ROIs against the unshifted one. What do you expect, and why?
+
+# %% tags=["solution"]
+shifted = np.stack([grey[0], np.roll(grey[0], 2, axis=1)])
+residual = np.abs(window_motion(shifted, landmarker)[:, 1])
+print(f"largest remaining motion {residual.max():.2f} px: a motion of the whole head is taken away")
+assert residual.max() < 1
+
+# %%
+run.record("01_roi_extraction", data=describe(data), skipped=everything.skipped.to_dict("records"),
+           jitter_px=spread["median"].to_dict(), largest_motion_px=float(largest))  # fmt: skip

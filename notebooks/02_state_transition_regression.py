@@ -1,0 +1,584 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 2 · State transition regression
+#
+# A micro-expression (ME) is a short story told by the face: it is neutral, it leaves neutral at the **onset**, it is
+# strongest at the **apex**, and it is back at the **offset**, all within half a second.
+#
+# Earlier systems cut the video into windows of one fixed length and asked of each window *"is this an ME?"*. ME-TST
+# asks something else, of every frame: *"how much are we in the middle of one?"*. The answer is a **score** for every frame,
+# computed by a **state-space model**: something with a memory, the state, that moves from neutral to ME at the onset and
+# back at the offset. This is what the papers call *temporal state transition*.
+#
+# In this notebook we build that model from one line of calculus, check each step against a library or against
+# itself, train it, and then look at its state while a face moves. You need a little linear algebra and Python.
+#
+# Sources: Mamba (arXiv 2312.00752), ME-TST (arXiv 2409.09707), ME-TST+ (arXiv 2508.08082).
+
+# %% tags=["parameters"]
+profile = "smoke"
+dataset = "synthetic"
+data_root = None
+seed = 100
+out_dir = "../runs/smoke"
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from scipy.signal import cont2discrete
+
+from metst_core import plots
+from metst_core.decoding import decode, half_length, smooth, spot_threshold
+from metst_core.models import METST, METSTPlus, predict_video
+from metst_core.rois import roi_names
+from metst_core.run import Run, videos_of
+from metst_core.ssm import Mamba, available_backends, selective_scan
+from metst_core.training import train_fold
+from metst_core.windows import frame_targets
+
+run = Run(profile, dataset, data_root, seed, out_dir)
+motion = run.motion()  # says which notebook to run first if it is not there
+torch.manual_seed(seed)
+rng = np.random.default_rng(seed)
+
+# %% [markdown]
+# ## 2.1 A memory with one knob: the linear state space
+#
+# Let $x(t)$ be a signal, say the vertical motion of a brow in pixels. A **linear state space** keeps a state $h(t)$ of $N$
+# numbers, and reads an output $y(t)$ from it:
+#
+# $$ h'(t) = A\,h(t) + B\,x(t), \qquad y(t) = C\,h(t). $$
+#
+# $A$ says how the state decays when nothing happens, $B$ how the signal enters it, $C$ what we read from it. Mamba
+# uses a diagonal $A$ with negative entries, so each of the $N$ numbers decays on its own, each with its own half-life
+# $\ln 2 / |A_n|$. With $N = 1$, this is a leaky bucket.
+#
+# A video gives us $x$ only once per frame. If $x$ is held constant over one frame of length $\Delta$ (*zero-order
+# hold*), the equation above can be solved exactly:
+#
+# $$ h_t = \bar A\,h_{t-1} + \bar B\,x_t, \qquad \bar A = e^{\Delta A}, \qquad \bar B = A^{-1}(e^{\Delta A} - 1)\,B. $$
+
+
+# %%
+def zero_order_hold(A, B, delta):
+    """The exact step over a frame of length `delta`, for a diagonal A (Mamba, equation 4)."""
+    A_bar = np.exp(delta * A)
+    return A_bar, (A_bar - 1) / A * B
+
+
+A, B, C, delta = np.array([-1.0, -4.0]), np.array([1.0, 1.0]), np.array([1.0, -0.5]), 0.1
+A_bar, B_bar = zero_order_hold(A, B, delta)
+
+# Check: SciPy's discretisation of the same system, by a general matrix exponential.
+A_scipy, B_scipy, *_ = cont2discrete((np.diag(A), B[:, None], C[None], np.zeros((1, 1))), delta, method="zoh")
+assert np.allclose(np.diag(A_bar), A_scipy)
+assert np.allclose(B_bar, B_scipy[:, 0])
+
+# %% [markdown]
+# Mamba simplifies the second half: for small $\Delta A$, $\bar B \approx \Delta B$ (the first term of the series). It
+# keeps $\bar A = e^{\Delta A}$. So from here on a step is
+#
+# $$ h_t = e^{\Delta A} h_{t-1} + \Delta B\,x_t. $$
+#
+# How good is "small"? For our two entries:
+
+# %%
+for a, exact, simple in zip(A, B_bar, delta * B, strict=True):
+    print(f"ΔA = {delta * a:5.2f}: exact B̄ = {exact:.4f}, Mamba's ΔB = {simple:.4f}")
+    assert abs(simple - exact) <= abs(delta * a) * simple  # the error is of first order in ΔA
+
+# %% [markdown]
+# ## 2.2 A recurrence is a convolution
+#
+# Unroll the recurrence: $h_0 = \bar B x_0$, $h_1 = \bar A\bar B x_0 + \bar B x_1$, and so on. So
+#
+# $$ y_t = \sum_{k=0}^{t} \underbrace{C \bar A^{k} \bar B}_{K_k}\; x_{t-k}: $$
+#
+# the output is the signal convolved with a fixed kernel $K$, the **impulse response**. As long as $A, B, C, \Delta$ stay the same
+# for all frames, the model *is* a filter: it treats every frame alike.
+
+
+# %%
+def by_recurrence(x, A_bar, B_bar, C):
+    h, y = np.zeros_like(A_bar), []
+    for x_t in x:
+        h = A_bar * h + B_bar * x_t
+        y.append(C @ h)
+    return np.array(y)
+
+
+def by_convolution(x, A_bar, B_bar, C):
+    kernel = np.array([C @ (A_bar**k * B_bar) for k in range(len(x))])
+    return np.convolve(x, kernel)[: len(x)]
+
+
+x = rng.normal(size=80)
+assert np.allclose(by_recurrence(x, A_bar, B_bar, C), by_convolution(x, A_bar, B_bar, C))
+
+# %% [markdown]
+# Play with it: the sliders change the step $\Delta$, the decay $A$ and the gain $B$ of a state of one number. Two things
+# to find: a **large step forgets** (the response is high and short), a **small step remembers** (low and long), and $\Delta$ and $A$
+# work only through their product in the decay.
+
+
+# %%
+def impulse_figure(delta=0.1, A=-1.0, B=1.0):
+    """The response to one impulse at frame 5, and the state after a step that lasts from frame 20 to 35."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 2.6), layout="constrained")
+    frames = np.arange(60)
+    impulse, step = (frames == 5).astype(float), ((frames >= 20) & (frames <= 35)).astype(float)
+    for ax, signal, title in zip(axes, (impulse, step), ("impulse response", "answer to a step"), strict=True):
+        ax.step(frames, signal, where="mid", color=plots.TRUTH, label="x", linewidth=1)
+        ax.plot(frames, by_recurrence(signal, np.exp([delta * A]), np.array([delta * B]), np.ones(1)), color="#0072B2", label="y = h")
+        ax.set(xlabel="frame", ylabel="value", title=f"{title}: Δ = {delta:g}, A = {A:g}, B = {B:g}")
+        ax.legend(frameon=False)
+    return figure
+
+
+for step_size in (0.05, 0.5):
+    plt.show(impulse_figure(step_size))
+
+# %%
+import ipywidgets as widgets
+
+widgets.interact(
+    lambda delta, A, B: plt.show(impulse_figure(delta, A, B)),
+    delta=widgets.FloatLogSlider(value=0.1, base=10, min=-2.5, max=1, description="step Δ"),
+    A=widgets.FloatSlider(value=-1, min=-8, max=-0.1, description="decay A"),
+    B=widgets.FloatSlider(value=1, min=-3, max=3, description="gain B"),
+);
+
+# %% [markdown]
+# ## 2.3 Selectivity: the signal turns the knobs
+#
+# A fixed filter cannot *decide*. It answers a brow twitch that matters and a camera shake that does not with the same kernel. Mamba's
+# idea: let $\Delta$, $B$ and $C$ depend on the input at that frame,
+#
+# $$ \Delta_t = \mathrm{softplus}(W_\Delta u_t + b), \qquad B_t = W_B u_t, \qquad C_t = W_C u_t. $$
+#
+# Then a large $\Delta_t$ says *"this frame matters: forget what was, take this in"*, and $\Delta_t \approx 0$ says *"nothing new: keep what
+# you have"*. The convolution is lost, because the kernel differs from frame to frame, but the recurrence stays.
+#
+# A small demonstration, with nothing learned: remember the value that $x$ has at the marked frames, ignore everything else.
+
+# %%
+frames = 60
+x = rng.normal(size=frames)
+marked = np.zeros(frames, bool)
+marked[[8, 30, 45]] = True
+steps = np.where(marked, 50.0, 0.0)  # a large step at marked frames, none elsewhere
+h, remembered = 0.0, []
+for x_t, d_t in zip(x, steps, strict=True):
+    h = np.exp(-d_t) * h + (1 - np.exp(-d_t)) * x_t  # A = -1, exact zero-order hold
+    remembered.append(h)
+
+assert np.allclose(remembered[8:30], x[8])
+assert np.allclose(remembered[45:], x[45])
+
+figure, ax = plt.subplots(figsize=(10, 2.4), layout="constrained")
+ax.plot(x, color="#bbbbbb", label="x")
+ax.plot(np.flatnonzero(marked), x[marked], "o", color="#D55E00", label="frames with a large step")
+ax.step(range(frames), remembered, where="post", color="#0072B2", label="state")
+ax.set(xlabel="frame", ylabel="value")
+ax.legend(frameon=False, ncols=3)
+plt.show(figure)
+
+# %% [markdown]
+# ## 2.4 The selective scan
+#
+# Run that recurrence for $D$ channels at once, each with a state of $N$ numbers, and read it out with $C_t$:
+#
+# $$ h_t = e^{\Delta_t A} \odot h_{t-1} + (\Delta_t u_t) \otimes B_t, \qquad y_t = h_t C_t + D \odot u_t. $$
+#
+# This loop is the **selective scan** (Mamba, algorithm 2). It is all there is to compute; everything else is
+# matrix products.
+
+
+# %%
+def scan(u, delta, A, B, C, D):
+    """u, delta (D, L), A (D, N), B, C (N, L), D (D) -> y (D, L)."""
+    h, y = torch.zeros_like(A), []
+    for t in range(u.shape[1]):
+        h = torch.exp(delta[:, t, None] * A) * h + (delta[:, t] * u[:, t])[:, None] * B[:, t]
+        y.append(h @ C[:, t] + D * u[:, t])
+    return torch.stack(y, dim=1)
+
+
+channels, states, length = 8, 16, 50
+u, delta = torch.randn(channels, length), torch.rand(channels, length)
+A, D = -torch.rand(channels, states), torch.randn(channels)
+B, C = torch.randn(2, states, length)
+
+for backend in available_backends():
+    if backend in ("reference", "numba"):
+        y = selective_scan(u[None], delta[None], A, B[None], C[None], D, backend=backend)
+        assert torch.allclose(y[0], scan(u, delta, A, B, C, D), atol=1e-4), backend
+        print(f"backend {backend!r} agrees with the loop above")
+
+# %% [markdown]
+# The package has several ways to run this one definition; each is tested against the readable loop in 64-bit floating point. On this machine:
+
+# %%
+pd.Series(available_backends(), name="how it runs").rename_axis("backend").to_frame()
+
+# %% [markdown]
+# ## 2.5 The Mamba block
+#
+# Around the scan sits a block that makes its inputs:
+#
+# 1. two linear maps of the input: `u` (the signal) and `z` (a gate);
+# 2. a short causal convolution and the SiLU nonlinearity on `u`;
+# 3. from `u`: $\Delta_t, B_t, C_t$;
+# 4. the scan; times $\mathrm{SiLU}(z)$; one more linear map.
+#
+# Below, the same five lines by hand, on the weights of the package's `Mamba`, whose state dict is interchangeable with
+# `mamba_ssm.Mamba`.
+
+
+# %%
+def mamba_by_hand(m, x):
+    """x (1, L, d_model) through the weights of `m`, step by step."""
+    u, z = m.in_proj(x).transpose(1, 2).chunk(2, dim=1)
+    u = torch.nn.functional.silu(m.conv1d(u)[:, :, : x.shape[1]])
+    delta, B, C = m.x_proj(u.transpose(1, 2)).split([m.dt_rank, m.d_state, m.d_state], dim=-1)
+    delta = torch.nn.functional.softplus(m.dt_proj(delta))
+    y = scan(u[0], delta[0].T, -torch.exp(m.A_log), B[0].T, C[0].T, m.D)
+    return m.out_proj((y[None] * torch.nn.functional.silu(z)).transpose(1, 2))
+
+
+block = Mamba(d_model=16, d_state=8)
+x = torch.randn(1, 40, 16)
+with torch.no_grad():
+    assert torch.allclose(mamba_by_hand(block, x), block(x), atol=1e-5)
+print(f"{sum(p.numel() for p in block.parameters())} parameters; the block by hand and the package's agree")
+
+# %% [markdown]
+# **It is causal**: the output at frame $t$ does not change when later frames do. That is what makes streaming possible, one frame in,
+# one frame out, in constant memory. (The whole network looks a little ahead, because its stem convolves over neighbouring frames and, in
+# ME-TST+, because its slow path pools pairs of frames. The delay is stated in `metst_core.models`.)
+
+# %%
+changed = x.clone()
+changed[:, 25:] += 1
+with torch.no_grad():
+    same = (block(x) - block(changed)).abs().amax(dim=(0, 2)) < 1e-6
+assert same[:25].all()
+assert not same[25:].any()
+
+# %% [markdown]
+# ## 2.6 The networks
+#
+# **ME-TST** puts a stem (two convolutions over time) and a stack of Mamba blocks on the ROI motion of five ROIs. **ME-TST+** reads
+# eighteen ROIs, and each of its pathways is a pair: a *fast* path at full frame rate, a *slow* one at half of it and twice as wide, joined after
+# each stage. Each has two heads: one number per frame (the score, through a sigmoid), and five (the emotion, neutral among them).
+#
+# The published sizes are 3.75 and 16.7 million parameters:
+
+# %%
+sizes = {"ME-TST": METST(), "ME-TST+": METSTPlus()}
+table = pd.DataFrame(
+    {name: {"ROIs": m.in_channels // 2, "parameters (million)": sum(p.numel() for p in m.parameters()) / 1e6} for name, m in sizes.items()}
+).T
+assert table["parameters (million)"].round(2).tolist() == [3.75, 16.65]
+table
+
+# %% [markdown]
+# ## 2.7 What the network is asked to say
+#
+# For training we need a target for every frame: the score is 1 strictly inside the ME (after the onset, before the offset), 0 elsewhere. The
+# class is the emotion there, *neutral* elsewhere. The loss is
+#
+# $$ \mathcal L = 0.9\;\mathrm{MSE}(\text{score}) + 0.1\;\mathrm{CE}(\text{class}). $$
+#
+# Notebook 03 looks at every part of it. Here is one window of 50 frames with an ME in it: what goes in and what should come out.
+
+# %%
+def longest_me(subject):
+    mine = motion.annotations[motion.annotations["subject"] == subject]
+    return mine.loc[(mine["offset"] - mine["onset"]).idxmax()]
+
+
+held_out = motion.annotations["subject"].iloc[0]
+me = longest_me(held_out)
+windows = motion.windows[me.subject, me.video]
+n_frames = int(videos_of(motion.videos, me.subject, me.video)["n_frames"].iloc[0])
+mine = videos_of(motion.annotations, me.subject, me.video)
+target, target_class = frame_targets(mine, n_frames)
+w = min(int(me.apex) // (motion.window // 2), len(windows) - 1)  # a window that holds the apex
+first = w * motion.window // 2
+span = slice(first, first + motion.window)
+assert target[me.onset] == target[me.offset] == 0
+assert target[me.onset + 1 : me.offset].all()
+
+figure, axes = plt.subplots(2, 1, figsize=(10, 4), sharex=True, layout="constrained")
+time = (first + np.arange(motion.window)) / motion.fps
+for r, name in enumerate(roi_names("metst_plus")):
+    axes[0].plot(time, windows[w, 2 * r + 1], color=plots.ROI_COLOURS[name], linewidth=1)
+axes[0].set(ylabel="vertical motion (px)", title="in: the motion of 18 ROIs; out: how much of an ME is each frame?")
+axes[1].step(time[: len(target[span])], target[span], where="mid", color=plots.TRUTH)
+axes[1].set(xlabel="time (s)", ylabel="target score (0 or 1)")
+plt.show(figure)
+
+# %% [markdown]
+# ## 2.8 Train one, and watch its state
+#
+# We hold one subject out, train a small ME-TST+ on the others (seconds to a few minutes, depending on the profile), and look at a video of the held-out
+# subject. `train_fold` is the function that the full experiment of notebook 03 calls for every subject in turn.
+
+# %%
+config = run.config("metst_plus")
+fold = train_fold(motion, held_out, config)
+score, probabilities = predict_video(fold.model, windows, n_frames=n_frames)
+k_p = half_length(motion.annotations[motion.annotations["subject"] != held_out])  # not from the held-out subject
+table = decode(score, probabilities, k_p, subject=me.subject, video=me.video)
+smoothed = smooth(score, k_p)
+figure = plots.score_timeline(score, motion.fps, mine, table, smoothed, spot_threshold(smoothed),
+                              f"a video of subject {held_out}, whom the network has never seen")  # fmt: skip
+run.figure(figure, "02a_score", "The score of every frame of a video from a subject held out of training; bands: predicted intervals above, true ones below.")
+
+# %% [markdown]
+# Now the state itself. We let one window of that video pass through the trained network, catch the input of a Mamba block of the spotting pathway, and run its scan with
+# `return_states=True`: for each of the $D$ channels a state of $N$ numbers, at each frame.
+
+
+# %%
+def look_inside(model, mamba, window):
+    """States (D * N, T) and mean step size (T,) of one Mamba block while `window` (C, T) passes through."""
+    caught = []
+    hook = mamba.register_forward_pre_hook(lambda _, args: caught.append(args[0]))
+    model.eval()
+    with torch.no_grad():
+        model(torch.from_numpy(window[None]))
+        hook.remove()
+        u, _ = mamba.in_proj(caught[0]).transpose(1, 2).chunk(2, dim=1)
+        u = torch.nn.functional.silu(mamba.conv1d(u)[:, :, : u.shape[2]])
+        delta, B, C = mamba.x_proj(u.transpose(1, 2)).split([mamba.dt_rank, mamba.d_state, mamba.d_state], dim=-1)
+        delta = torch.nn.functional.softplus(mamba.dt_proj(delta)).transpose(1, 2)
+        _, h = selective_scan(u, delta, -torch.exp(mamba.A_log), B.transpose(1, 2), C.transpose(1, 2), return_states=True)
+    return h[0].flatten(0, 1).numpy(), delta[0].mean(0).numpy()
+
+
+block = fold.model.spotting.fast[-1][-1].mamba  # the last block of the fast path
+states, step_sizes = look_inside(fold.model, block, windows[w])
+window_target = target[span]
+frames_here = len(window_target)
+states, step_sizes = states[:, :frames_here], step_sizes[:frames_here]
+
+# How far is the state from where it is while the face is neutral, and on which side of the ME's edges?
+neutral = np.median(states[:, window_target == 0], axis=1, keepdims=True)
+distance = np.linalg.norm(states - neutral, axis=0)
+most = np.argsort(states.std(axis=1))[-40:]  # the 40 components that move most
+order = most[np.argsort(np.abs(states[most]).argmax(axis=1))]
+
+intensity = run.truth(me.subject, me.video)
+true_curve = window_target if intensity is None else intensity.to_numpy()[span].max(axis=1)
+figure = plots.state_strip(states[order], motion.fps, true_curve, score[span][:frames_here], step_sizes,
+                           "truth and score; the hidden state; the step size the network chose")  # fmt: skip
+run.figure(figure, "02b_state", "One window of an unseen subject: true intensity and score, the hidden state of the last fast Mamba block, and the mean step size.")
+
+# %%
+inside = window_target == 1
+near = pd.DataFrame(
+    {
+        "mean distance of the state from neutral": [distance[inside].mean(), distance[~inside].mean()],
+        "mean step size Δ": [step_sizes[inside].mean(), step_sizes[~inside].mean()],
+        "mean score": [score[span][:frames_here][inside].mean(), score[span][:frames_here][~inside].mean()],
+    },
+    index=["inside the ME", "outside"],
+)
+near
+
+# %% [markdown]
+# Read the strip from left to right. While the face is neutral the state stays near one place. At the onset it leaves; after the offset it comes back. The score is
+# just a linear read-out of such states (through a sigmoid). The table above says it in numbers for this one window; on a network trained as briefly as in the *smoke* profile the contrast may be weak.
+#
+# ## 2.9 Why regression, and not windows?
+#
+# Let us make the point where nothing else interferes: a one-channel toy world in which an ME is a bump of 0.1 to 0.5 s in noise and slow drift. Two learners see the same data:
+#
+# * a **sliding-window classifier**: a small network that sees $L$ frames and says whether they are centred on an ME; $L$ is the mean length, as the literature does it;
+# * **regression**: a two-block ME-TST that sees the sequence and gives a score for every frame.
+#
+# Then both are asked for MEs of 0.15 s and of 0.5 s.
+
+# %%
+fps, length = 30, 100
+
+
+def toy(n, seconds, generator):
+    """n sequences (n, 1, T) with one bump each, their targets (n, T) and intervals (n, 2)."""
+    t = np.arange(length)
+    on = generator.integers(25, 60, n)
+    duration = np.maximum(3, np.rint(fps * generator.uniform(*seconds, n)).astype(int))
+    phase = (t - on[:, None]) / duration[:, None]
+    bump = np.where((phase > 0) & (phase < 1), np.sin(np.pi * phase.clip(0, 1)) ** 2, 0)
+    drift = np.cumsum(generator.normal(0, 0.05, (n, length)), axis=1)
+    x = bump + drift + generator.normal(0, 0.1, (n, length))
+    inside = (phase > 0) & (phase < 1)
+    return x[:, None].astype(np.float32), inside.astype(np.float32), np.stack([on, on + duration], axis=1)
+
+
+toy_rng = np.random.default_rng(seed)
+x_train, y_train, spans = toy(400, (0.1, 0.5), toy_rng)
+toy_k_p = int((np.diff(spans, axis=1).mean() + 1) / 2)
+L = 2 * toy_k_p + 1
+print(f"mean length {np.diff(spans, axis=1).mean():.1f} frames, so k_p = {toy_k_p} and L = {L}")
+
+
+# %%
+def patches(x):
+    """(n, 1, T) -> (n, T, L): the L frames around each frame, relative to the first of them."""
+    around = np.pad(x[:, 0], ((0, 0), (L // 2, L // 2)), mode="edge")
+    views = np.lib.stride_tricks.sliding_window_view(around, L, axis=1)
+    return torch.from_numpy(views - views[..., :1])
+
+
+def train(model, inputs, targets, steps=150, rate=3e-3):
+    optimizer = torch.optim.Adam(model.parameters(), rate)
+    order = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        batch = torch.randint(len(inputs), (32,), generator=order)
+        answer = model(inputs[batch])
+        answer = answer[0] if isinstance(answer, tuple) else answer.squeeze(-1)
+        loss = torch.nn.functional.mse_loss(answer, targets[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model.eval()
+
+
+torch.manual_seed(seed)
+regression = train(METST(in_channels=1, width=16, depth=2, d_state=8), torch.from_numpy(x_train), torch.from_numpy(y_train))
+# A window is an ME if its middle lies in the middle half of one: the hard label of a window-level classifier.
+centre = np.abs(np.arange(length) - spans.mean(axis=1, keepdims=True)) <= np.diff(spans, axis=1) / 4
+classifier = torch.nn.Sequential(torch.nn.Linear(L, 64), torch.nn.ReLU(), torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 1), torch.nn.Sigmoid())
+classifier = train(classifier, patches(x_train), torch.from_numpy(centre.astype(np.float32)))
+
+# %%
+from metst_core.decoding import spot_intervals
+from metst_core.metrics import interval_iou
+
+
+def best_iou(intervals, span):
+    return max((interval_iou((on, off), (span[0], span[1])) for on, _, off in intervals), default=0.0)
+
+
+rows_toy, drawn = [], {}
+for seconds in (0.15, 0.5):
+    x_test, y_test, spans_test = toy(100, (seconds, seconds), toy_rng)
+    with torch.no_grad():
+        answers = {
+            "sliding window": classifier(patches(x_test)).squeeze(-1).numpy(),
+            "regression": regression(torch.from_numpy(x_test))[0].numpy(),
+        }
+    drawn[seconds] = (x_test[0, 0], y_test[0], {k: v[0] for k, v in answers.items()})
+    for name, strategy in (("sliding window", "fixed"), ("regression", "fixed"), ("regression", "extensible")):
+        iou = [best_iou(spot_intervals(s, toy_k_p, strategy=strategy), span) for s, span in zip(answers[name], spans_test, strict=True)]
+        rows_toy.append((f"{name}, {strategy} interval", f"{seconds} s", np.mean(iou), np.mean(np.array(iou) >= 0.5)))
+contrast = pd.DataFrame(rows_toy, columns=["method", "ME length", "mean best IoU", "share with IoU ≥ 0.5"])
+contrast = contrast.pivot(index="method", columns="ME length")
+contrast.round(2)
+
+# %%
+figure, axes = plt.subplots(2, 2, figsize=(10, 4.2), sharex=True, layout="constrained")
+for column, (seconds, (signal, truth, answers)) in zip(axes.T, drawn.items(), strict=True):
+    column[0].plot(np.arange(length) / fps, signal, color="#999999")
+    column[0].set(title=f"an ME of {seconds} s", ylabel="toy motion")
+    column[1].fill_between(np.arange(length) / fps, truth, color="#cccccc", step="mid", label="truth")
+    for (name, answer), colour in zip(answers.items(), ("#D55E00", "#0072B2"), strict=True):
+        column[1].plot(np.arange(length) / fps, answer, color=colour, label=name)
+    column[1].set(xlabel="time (s)", ylabel="answer (0 to 1)", ylim=(-0.05, 1.05))
+axes[1, 0].legend(frameon=False, fontsize=8)
+run.figure(figure, "02c_contrast", "A toy world: the answer of a sliding-window classifier and of frame-wise regression to a short and a long micro-expression.")
+
+# %% [markdown]
+# The window classifier's answer is as wide as its window, whatever happened. The regression's answer is as wide as the ME. That width is information, but only if the decoding uses it: with the papers' *fixed*
+# interval (peak ± $k_p$) both end up with one length for all; the *extensible* interval (BoostingVRME) reads the width off the score. The table shows which of these differences show up here, in this toy world.
+#
+# ## 2.10 One pathway or two?
+#
+# *Synergy at the feature level*: spotting and recognition look at the same face, so they may share what they learn. In ME-TST+ both tasks share the stem, and each has its own pathway (`separate`); in BoostingVRME they share
+# everything up to the heads (`shared`). Sharing halves the network; whether it helps is a question for data. A small measurement, same data and schedule:
+
+# %%
+rows = []
+for pathways in ("separate", "shared"):
+    variant = fold if pathways == config.pathways else train_fold(motion, held_out, run.config("metst_plus", pathways=pathways))
+    history = variant.history
+    rows.append((pathways, sum(p.numel() for p in variant.model.parameters()), history["score_loss"].iloc[-1], history["class_loss"].iloc[-1]))
+pathway_table = pd.DataFrame(rows, columns=["pathways", "parameters", "final score loss (training)", "final class loss (training)"])
+pathway_table
+
+# %% [markdown]
+# One fold and one seed cannot settle it; the ablation table of `metst_core.experiments` repeats it over all subjects, with intervals.
+#
+# ## 2.11 Glossary
+#
+# | in the code | in the papers | shape | meaning |
+# |---|---|---|---|
+# | `x` (`motion`) | $x$ | (B, C, T) | ROI motion, pixels of the 320 crop |
+# | `u` | $x$ of the SSM | (B, D, L) | input of the scan, one channel of the block |
+# | `delta` | $\Delta$ | (B, D, L) | step size, chosen per frame and channel |
+# | `A` (`A_log`) | $A$ | (D, N) | decay, negative; stored as $\log(-A)$ |
+# | `B`, `C` | $B$, $C$ | (B, N, L) | how the signal enters the state, how it is read |
+# | `D` | $D$ | (D) | skip connection |
+# | `z` | gate | (B, D, L) | multiplies the scan's output after SiLU |
+# | `h`, states | $h(t)$ | (B, D, N) per frame | the hidden state: the temporal state of the title |
+# | score | $\hat y_{spot}$ | (B, T) | how much of an ME, 0 to 1 |
+# | logits | $\hat y_{recog}$ | (B, T, 5) | emotion: negative, positive, surprise, others, neutral |
+# | `k_p`, half length | $k_p$ | – | half the mean length of an ME, in frames |
+#
+# ## 2.12 Exercises
+#
+# **1.** With $A=-1$, how many frames does a state need to fall to half, if $\Delta = 0.1$? Compute it and check it with the recurrence.
+
+# %% tags=["solution"]
+half_life = np.log(2) / 0.1
+response = by_recurrence(np.eye(1, 60)[0], np.exp([-0.1]), np.ones(1), np.ones(1))
+assert response[int(np.floor(half_life))] > 0.5 > response[int(np.ceil(half_life))]
+print(f"{half_life:.1f} frames")
+
+# %% [markdown]
+# **2.** The recurrence needs $T$ steps one after the other. Show that two steps can be merged into one: find $(a, b)$ with $h_2 = a\,h_0 + b$. (This is why a *parallel* scan exists.)
+
+# %% tags=["solution"]
+(a1, b1), (a2, b2) = rng.uniform(0.1, 0.9, (2, 2))
+h0 = rng.normal()
+assert np.isclose(a2 * (a1 * h0 + b1) + b2, (a2 * a1) * h0 + (a2 * b1 + b2))  # a = a2 a1, b = a2 b1 + b2
+
+# %% [markdown]
+# **3.** Feed a window and the same window delayed by five frames (five zero columns in front) to a Mamba block. Are the outputs shifted copies of each other? (Set the convolution's bias to zero first. Why is that needed?)
+
+# %% tags=["solution"]
+layer = Mamba(d_model=8, d_state=4)
+sequence = torch.randn(1, 30, 8)
+delayed = torch.cat([torch.zeros(1, 5, 8), sequence], dim=1)
+with torch.no_grad():
+    layer.conv1d.bias.zero_()  # else the bias, not the zeros, enters the state during the delay
+    plain, late = layer(sequence), layer(delayed)
+assert torch.allclose(plain, late[:, 5:], atol=1e-5)
+
+# %%
+run.record(
+    "02_state_transition_regression",
+    state_transition={
+        "held_out": held_out,
+        "inside_and_outside": near.to_dict(),
+        "toy_contrast": [dict(zip(("method", "me_length", "mean_best_iou", "share_iou_half"), row, strict=True)) for row in rows_toy],
+        "pathways": pathway_table.to_dict("records"),
+    },
+)

@@ -1,0 +1,223 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 3 · Training two tasks together
+#
+# Spotting asks *when*, recognition asks *what*. The papers train both in one network and let each help the other, which they call **synergy**, at two levels:
+#
+# * **feature level**: both tasks read the same stem (and, in the shared variant, the same pathway);
+# * **result level**: when intervals are decoded, the recognition's *neutral* class can overrule the spotting, or the spotting can overrule it.
+#
+# This notebook walks through the targets, the loss and its weights, the sampling of windows, the leave-one-subject-out (LOSO) protocol, and what happens when it leaks. Then
+# it trains every fold for ME-TST+ and ME-TST and leaves them in the run's folder for notebook 04.
+
+# %% tags=["parameters"]
+profile = "smoke"
+dataset = "synthetic"
+data_root = None
+seed = 100
+out_dir = "../runs/smoke"
+
+# %%
+import dataclasses
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+
+from metst_core import plots
+from metst_core.decoding import decode, half_length
+from metst_core.metrics import evaluate
+from metst_core.run import Run, videos_of
+from metst_core.tables import CLASSES
+from metst_core.training import class_weights, draw_windows, joint_loss, scale_factors, train_fold
+from metst_core.windows import frame_targets, unstitch
+
+run = Run(profile, dataset, data_root, seed, out_dir)
+motion = run.motion()
+config = run.config("metst_plus")
+pd.Series(config.to_dict(), name="training configuration").to_frame()
+
+# %% [markdown]
+# ## 3.1 Targets and the loss
+#
+# For the frames strictly between onset and offset the target score is 1 and the target class the emotion; elsewhere 0 and *neutral*. The loss of a batch is
+#
+# $$ \mathcal L = 0.9 \cdot \frac{1}{BT}\sum (\hat s - s)^2 \; + \; 0.1 \cdot \frac{\sum w_{c} \cdot (-\log \hat p_{c})}{\sum w_{c}}. $$
+#
+# Why regress the score by squared error rather than classify it? Because what we want at inference is a smooth curve with a peak, which smoothing, a threshold and peak finding turn into intervals.
+
+# %%
+targets = {
+    (s, v): frame_targets(videos_of(motion.annotations, s, v), motion.n_frames(s, v)) for s, v in motion.windows
+}
+scores = np.concatenate([unstitch(score, motion.window) for score, _ in targets.values()])
+classes = np.concatenate([unstitch(c, motion.window) for _, c in targets.values()])
+print(f"{len(scores)} windows of {motion.window} frames; {scores.mean():.1%} of the frames lie inside a micro-expression")
+
+# Check the loss by its definition, on random answers.
+generator = torch.Generator().manual_seed(seed)
+s_hat, logits = torch.rand(2, 50, generator=generator), torch.randn(2, 50, 5, generator=generator)
+s, c = torch.from_numpy(scores[:2]), torch.from_numpy(classes[:2])
+w = torch.from_numpy(class_weights(classes)).float()
+loss, score_loss, class_loss = joint_loss(s_hat, logits, s, c, w, config)
+by_hand = -(w[c] * logits.log_softmax(-1).gather(-1, c[..., None])[..., 0]).sum() / w[c].sum()
+assert torch.isclose(score_loss, ((s_hat - s) ** 2).mean())
+assert torch.isclose(class_loss, by_hand)
+assert torch.isclose(loss, config.score_weight * score_loss + config.class_weight * class_loss)
+
+# %% [markdown]
+# ## 3.2 Class weights
+#
+# Almost every frame is neutral. Unweighted, the classifier would learn to say "neutral" and be right nearly always. *Balanced* weights give each class the same total weight, $w_c = n / (K n_c)$; the papers then multiply neutral's
+# weight by 6, since nearly all frames that the vote sees outside MEs are neutral. With synergy 0, neutral weighs nothing.
+
+# %%
+balanced = class_weights(classes, neutral_weight=1.0)
+present = np.unique(classes)
+assert np.allclose(balanced[present], compute_class_weight("balanced", classes=present, y=classes.ravel()))
+counts = np.bincount(classes.ravel(), minlength=5)
+pd.DataFrame({"frames": counts, "balanced": balanced, "neutral × 6": class_weights(classes), "synergy 0": class_weights(classes, synergy=0)}, index=CLASSES).round(3)
+
+# %% [markdown]
+# ## 3.3 Which windows, and how loud
+#
+# Every training window that holds an ME frame is kept; of those without, `ratio` times as many are drawn. And each time a window is seen, it is scaled by a random factor between 0.90 and 1.10,
+# since people differ in how strongly they move.
+
+# %%
+rng = np.random.default_rng(seed)
+drawn = draw_windows(scores, config.ratio, rng)
+with_me = scores.any(axis=1)
+assert with_me[drawn].sum() == with_me.sum(), "a window with an ME was dropped"
+print(f"with an ME: {with_me.sum()}; without: {(~with_me).sum()}, of which {(~with_me[drawn]).sum()} are drawn (ratio {config.ratio:g})")
+factors = scale_factors(config)
+assert len(factors) == 21
+print("scale factors:", factors.round(2))
+
+# %% [markdown]
+# ## 3.4 Leave one subject out
+#
+# A network that has seen a face knows it. So the people in the test must not be in the training: one fold per subject, trained on all the others. Nothing of the held-out subject may reach the training, the half length $k_p$ or a threshold. The
+# package calls that protocol **strict**. The papers' **official** protocol computes $k_p$ over all subjects and drops videos without an ME, before training and before evaluation; notebook 04 shows what that hides.
+#
+# The next cell is the main job: every fold, for ME-TST+ and ME-TST, and for a sliding-window classifier on the same features (what the papers replace). Each finished fold is stored; if this is interrupted, run it again and it
+# goes on where it stopped.
+
+# %%
+results = {name: run.train(name) for name in run.profile.models}
+for name, protocols in results.items():
+    for protocol, result in protocols.items():
+        e = result.evaluation
+        print(f"{name:15s} {protocol:9s} spotting F1 {e.spotting_f1:.3f}   recognition F1 {e.recognition_f1:.3f}   STRS {e.strs:.3f}")
+
+# %%
+result = results["metst_plus"]["strict"]
+result.folds
+
+# %%
+figure = plots.training_curves(result.history, "ME-TST+, one thin line per fold")
+run.figure(figure, "03a_training", "Training loss of ME-TST+ and its two parts, per epoch; one thin line per held-out subject.")
+
+# %% [markdown]
+# ## 3.5 What a leak does
+#
+# Let us cheat once, on purpose: train with the held-out subject's videos in the training set, and test on them. The difference to the honest fold is what a careless split would report as progress.
+
+# %%
+subject = motion.annotations["subject"].iloc[0]
+
+
+def spotting_f1(traces, k_p):
+    tables = [decode(*trace, k_p, subject=s, video=v) for (s, v), trace in traces.items()]
+    mine = motion.annotations[motion.annotations["subject"] == subject]
+    return evaluate(pd.concat(tables, ignore_index=True), mine).spotting_f1
+
+
+# The leak: a second copy of the subject under another name stays in the training set.
+copies = {("leak", v): w for (s, v), w in motion.windows.items() if s == subject}
+leaky = dataclasses.replace(
+    motion,
+    windows=motion.windows | copies,
+    annotations=pd.concat([motion.annotations, motion.annotations[motion.annotations["subject"] == subject].assign(subject="leak")], ignore_index=True),
+    videos=pd.concat([motion.videos, motion.videos[motion.videos["subject"] == subject].assign(subject="leak")], ignore_index=True),
+)
+honest_traces = {key: trace for key, trace in result.traces.items() if key[0] == subject}
+leaky_fold = train_fold(leaky, subject, config)
+k_p = half_length(motion.annotations[motion.annotations["subject"] != subject])
+leak = {"honest": spotting_f1(honest_traces, k_p), "with a leak": spotting_f1(leaky_fold.traces, k_p)}
+pd.Series(leak, name=f"spotting F1 on subject {subject}").to_frame().round(3)
+
+# %% [markdown]
+# (One subject has few MEs, so the number is coarse, and a network that is trained briefly has little to leak. The direction is what to look for.)
+#
+# ## 3.6 Synergy at the result level
+#
+# The same network, three ways to let the two heads talk:
+#
+# | synergy | what decides | consequence |
+# |---|---|---|
+# | 0 | each head on its own; neutral has no weight in training | an interval keeps whatever emotion wins |
+# | 1, *recognition mainly* | an interval voted neutral is withdrawn | fewer false positives, more misses |
+# | 2, *spotting mainly* | neutral is left out of the vote | every interval gets one of four emotions |
+#
+# Synergies 1 and 2 differ only in decoding, so both can be read off the networks we have. The papers use 2.
+
+# %%
+rows = []
+for level in (1, 2):
+    e = result.redecoded(synergy=level).evaluation
+    rows.append((level, e.tp, e.fp, e.fn, e.spotting_f1, e.recognition_f1, e.strs))
+synergy_table = pd.DataFrame(rows, columns=["synergy", "TP", "FP", "FN", "spotting F1", "recognition F1", "STRS"]).set_index("synergy")
+assert synergy_table.loc[1, "TP"] + synergy_table.loc[1, "FP"] <= synergy_table.loc[2, "TP"] + synergy_table.loc[2, "FP"]
+synergy_table.round(3)
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** What spotting score minimises the squared error if the network can only say one constant for all frames? Compute it, and its loss. A trained network must beat it.
+
+# %% tags=["solution"]
+constant = scores.mean()
+print(f"the constant {constant:.3f} has a mean squared error of {((scores - constant) ** 2).mean():.4f}")
+assert all(((scores - constant) ** 2).mean() <= ((scores - other) ** 2).mean() for other in np.linspace(0, 1, 11))
+
+# %% [markdown]
+# **2.** Which share of the loss's class weight falls on neutral frames, with and without the factor 6?
+
+# %% tags=["solution"]
+for factor in (1.0, 6.0):
+    total = class_weights(classes, neutral_weight=factor) * counts
+    print(f"factor {factor:g}: {total[4] / total.sum():.0%} of the weight is on neutral frames")
+
+# %% [markdown]
+# **3.** Synergy 1 can only remove intervals. Can it raise the spotting F1? Under which condition?
+
+# %% tags=["solution"]
+# F1 = 2TP / (2TP + FP + FN). Removing an FP raises it. Removing a TP (which becomes an FN) lowers it.
+def f1(tp, fp, fn):
+    return 2 * tp / (2 * tp + fp + fn)
+
+
+assert f1(5, 4, 5) > f1(5, 5, 5) > f1(4, 5, 6)
+
+# %%
+run.record(
+    "03_synergy_training",
+    training={name: {p: r.folds.to_dict("records") for p, r in protocols.items()} for name, protocols in results.items()},
+    leak=leak,
+    synergy=synergy_table.reset_index().to_dict("records"),
+)

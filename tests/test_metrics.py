@@ -1,0 +1,255 @@
+"""Evaluation against hand-worked cases, a second implementation with sets and loops, and scikit-learn."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from metst_core.errors import InputError
+from metst_core.metrics import (
+    METRICS,
+    bootstrap,
+    evaluate,
+    interval_iou,
+    match_intervals,
+    paired_difference,
+    seed_spread,
+)
+from metst_core.tables import ANNOTATION_COLUMNS, CLASSES, EMOTIONS, PREDICTION_COLUMNS
+
+SPAN = st.tuples(st.integers(0, 40), st.integers(0, 20)).map(lambda s: (s[0], s[0] + s[1]))
+
+
+def table(rows, columns=ANNOTATION_COLUMNS):
+    """Rows (subject, video, onset, offset, emotion) as an annotation or prediction table."""
+    full = [(s, v, a, (a + b) // 2, b, e, 0.5)[: len(columns)] for s, v, a, b, e in rows]
+    return pd.DataFrame(full, columns=columns)
+
+
+def predicted(rows):
+    return table(rows, PREDICTION_COLUMNS)
+
+
+@given(SPAN, SPAN)
+def test_iou_is_that_of_the_sets_of_frames(a, b):
+    frames_a, frames_b = set(range(a[0], a[1] + 1)), set(range(b[0], b[1] + 1))
+    assert interval_iou(a, b) == len(frames_a & frames_b) / len(frames_a | frames_b)
+    assert interval_iou((a[0], a[0], a[1]), b) == interval_iou(b, a)
+
+
+@given(st.lists(SPAN, max_size=8), st.lists(SPAN, max_size=6))
+def test_matching_is_one_to_one_and_first_come(pred, true):
+    matched = match_intervals(pred, true)
+    taken = []
+    for i in sorted(range(len(pred)), key=lambda i: pred[i][0]):
+        ious = [interval_iou(pred[i], t) for t in true]
+        best = ious.index(max(ious)) if ious else -1
+        expected = best if ious and ious[best] >= 0.5 and best not in taken else -1
+        assert matched[i] == expected
+        taken += [best] if expected >= 0 else []
+    used = matched[matched >= 0]
+    assert len(set(used)) == len(used)
+
+
+def test_half_an_overlap_is_enough_and_a_second_prediction_of_the_same_truth_is_not():
+    assert match_intervals([(0, 4)], [(0, 9)]).tolist() == [0]  # 5 of 10 frames: exactly 0.5
+    assert match_intervals([(0, 3)], [(0, 9)]).tolist() == [-1]
+    assert match_intervals([(1, 10), (0, 9)], [(0, 9)]).tolist() == [-1, 0]  # in time order, not in row order
+
+
+def test_hand_worked_example():
+    truth = table(
+        [
+            ("s1", "a", 10, 19, "negative"),
+            ("s1", "a", 40, 49, "surprise"),
+            ("s1", "b", 10, 19, "positive"),
+            ("s2", "a", 10, 19, "negative"),
+        ]
+    )
+    found = predicted(
+        [
+            ("s1", "a", 10, 19, "negative"),  # TP, right
+            ("s1", "a", 12, 21, "negative"),  # its truth is taken: FP
+            ("s1", "a", 41, 50, "neutral"),  # TP, a miss of surprise
+            ("s1", "b", 30, 39, "positive"),  # FP
+            ("s2", "a", 9, 18, "positive"),  # TP, negative taken for positive
+            ("s2", "c", 1, 5, "others"),  # a video without annotations: FP
+        ]
+    )
+    e = evaluate(found, truth)
+    assert (e.tp, e.fp, e.fn) == (3, 3, 1)
+    assert (
+        e.spotting_precision == 3 / 6
+        and e.spotting_recall == 3 / 4
+        and e.spotting_f1 == pytest.approx(6 / 10)
+    )
+    # negative: P 1, R 1/2.  positive (predicted, never true): 0, 0.  surprise: 0, 0.  others: left out.
+    macro_p, macro_r = 1 / 3, 0.5 / 3
+    assert e.recognition_f1 == pytest.approx(2 * macro_p * macro_r / (macro_p + macro_r))
+    assert e.uf1 == pytest.approx((2 / 3) / 3) and e.uar == pytest.approx(macro_r)
+    assert e.strs == pytest.approx(e.spotting_f1 * e.recognition_f1)
+    assert list(e.confusion.columns) == list(CLASSES) and list(e.confusion.index) == list(EMOTIONS)
+    assert e.confusion.loc["surprise", "neutral"] == 1 and e.confusion.loc["negative", "positive"] == 1
+    assert e.confusion.to_numpy().sum() == e.tp
+
+
+def test_with_fewer_classes_left_out_truth_leaves_recognition_but_not_spotting():
+    truth = table([("s", "a", 0, 9, "others"), ("s", "b", 0, 9, "negative"), ("s", "c", 0, 9, "positive")])
+    found = predicted(
+        [("s", "a", 0, 9, "negative"), ("s", "b", 0, 9, "others"), ("s", "c", 0, 9, "positive")]
+    )
+    four, three = evaluate(found, truth), evaluate(found, truth, classes=EMOTIONS[:3])
+    assert (three.tp, three.fp, three.fn) == (four.tp, four.fp, four.fn) == (3, 0, 0)
+    assert four.recognition_f1 == pytest.approx(1 / 3)
+    assert three.recognition_f1 == pytest.approx(1 / 2)  # negative missed (as others), positive right
+    assert three.confusion.to_numpy().sum() == 2 and list(three.confusion.index) == list(EMOTIONS[:3])
+
+
+def random_tables(seed, n_subjects=4):
+    """Truth, and predictions that hit some of it, miss some and invent some, over several subjects and
+    videos.
+    """
+    rng = np.random.default_rng(seed)
+    truth, found = [], []
+    for s in range(n_subjects):
+        for v in range(3):
+            for start in range(0, 200, 40):
+                if rng.random() < 0.5:
+                    truth.append(
+                        (f"s{s}", f"v{v}", start, start + int(rng.integers(5, 20)), str(rng.choice(EMOTIONS)))
+                    )
+                if rng.random() < 0.6:
+                    onset = start + int(rng.integers(-4, 5))
+                    found.append(
+                        (f"s{s}", f"v{v}", onset, onset + int(rng.integers(5, 20)), str(rng.choice(CLASSES)))
+                    )
+    return predicted(found), table(truth)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([EMOTIONS, EMOTIONS[:3], ("surprise",)]))
+def test_recognition_agrees_with_scikit_learn_over_the_matched_pairs(seed, classes):
+    found, truth = random_tables(seed)
+    e = evaluate(found, truth, classes)
+    true_names, named = [], []
+    for (s, v), rows in found.groupby(["subject", "video"]):
+        inside = truth[(truth["subject"] == s) & (truth["video"] == v)]
+        matched = match_intervals(
+            rows[["onset", "offset"]].to_numpy(), inside[["onset", "offset"]].to_numpy()
+        )
+        for i, j in enumerate(matched):
+            if j >= 0:
+                true_names.append(inside["emotion"].iloc[j])
+                named.append(rows["emotion"].iloc[i])
+    assert (e.tp, e.fp, e.fn) == (len(named), len(found) - len(named), len(truth) - len(named))
+    kept = [(t, n) for t, n in zip(true_names, named, strict=True) if t in classes]
+    if not kept:
+        assert e.recognition_f1 == e.uf1 == e.uar == e.strs == 0
+        return
+    t, n = map(list, zip(*kept, strict=True))
+    present = [c for c in classes if c in t or c in n]
+    p, r, f, _ = precision_recall_fscore_support(t, n, labels=present, zero_division=0)
+    assert e.uf1 == pytest.approx(f.mean()) and e.uar == pytest.approx(r.mean())
+    denominator = p.mean() + r.mean()
+    assert e.recognition_f1 == pytest.approx(2 * p.mean() * r.mean() / denominator if denominator else 0)
+    labels = list(CLASSES)
+    assert np.array_equal(
+        e.confusion.to_numpy(), confusion_matrix(t, n, labels=labels)[[labels.index(c) for c in classes]]
+    )
+
+
+def test_perfect_predictions_score_one_and_nothing_scores_zero():
+    _, truth = random_tables(3)
+    perfect = evaluate(truth.assign(score=1.0), truth)
+    assert all(getattr(perfect, m) == 1 for m in METRICS)
+    nothing = evaluate(predicted([]), truth)
+    assert all(getattr(nothing, m) == 0 for m in METRICS) and nothing.fn == len(truth)
+    assert all(getattr(evaluate(predicted([]), table([])), m) == 0 for m in METRICS)
+
+
+def test_row_order_and_the_score_column_do_not_matter():
+    found, truth = random_tables(7)
+    shuffled = evaluate(
+        found.sample(frac=1, random_state=1).drop(columns="score"), truth.sample(frac=1, random_state=2)
+    )
+    assert shuffled.to_dict() == evaluate(found, truth).to_dict()
+
+
+def test_an_evaluation_is_json():
+    found, truth = random_tables(1)
+    e = evaluate(found, truth)
+    back = json.loads(json.dumps(e.to_dict()))
+    assert back["strs"] == e.strs and back["confusion"]["counts"] == e.confusion.to_numpy().tolist()
+
+
+SUBJECTS = [f"s{i}" for i in range(4)]
+
+
+def test_bootstrap_value_is_the_evaluation_and_samples_equal_evaluating_repeated_subjects():
+    found, truth = random_tables(5)
+    boot = bootstrap(found, truth, SUBJECTS, n=200, seed=3).set_index("metric")
+    e = evaluate(found, truth)
+    for m in METRICS:
+        assert boot.loc[m, "value"] == pytest.approx(getattr(e, m))
+        assert boot.loc[m, "low"] <= boot.loc[m, "high"]
+    # One bootstrap sample by hand: draw subjects, give the copies new names, evaluate the repeated tables.
+    drawn = np.random.default_rng([3, 0]).integers(0, 4, (1, 4))[0]
+    copies = [
+        [t[t["subject"] == SUBJECTS[s]].assign(subject=f"copy{i}") for i, s in enumerate(drawn)]
+        for t in (found, truth)
+    ]
+    by_hand = evaluate(*(pd.concat(c, ignore_index=True) for c in copies))
+    one = bootstrap(found, truth, SUBJECTS, n=1, seed=3).set_index("metric")
+    for m in METRICS:
+        assert one.loc[m, "low"] == one.loc[m, "high"] == pytest.approx(getattr(by_hand, m))
+
+
+def test_bootstrap_is_seeded_and_without_spread_when_subjects_are_alike():
+    found, truth = random_tables(5)
+    assert bootstrap(found, truth, SUBJECTS, 50, seed=1).equals(bootstrap(found, truth, SUBJECTS, 50, seed=1))
+    alike = [[t[t["subject"] == "s0"].assign(subject=s) for s in SUBJECTS] for t in (found, truth)]
+    boot = bootstrap(*(pd.concat(a, ignore_index=True) for a in alike), SUBJECTS, n=50)
+    assert np.allclose(boot["low"], boot["value"]) and np.allclose(boot["high"], boot["value"])
+
+
+def test_paired_difference_of_a_method_and_itself_is_zero_and_of_perfect_and_nothing_is_one():
+    found, truth = random_tables(5)
+    same = paired_difference(found, found, truth, SUBJECTS, n=50)
+    assert (same[["difference", "low", "high"]] == 0).all(axis=None) and (same["p_value"] == 1).all()
+    subjects = [f"s{i}" for i in range(12)]
+    _, truth = random_tables(8, n_subjects=12)
+    gain = paired_difference(predicted([]), truth.assign(score=1.0), truth, subjects, n=400).set_index(
+        "metric"
+    )
+    assert gain.loc["strs", "difference"] == 1 and gain.loc["strs", "low"] == 1
+    assert gain.loc["strs", "p_value"] <= 3 / 401  # all twelve subjects exchanged or none: 2 in 4096
+
+
+def test_seed_spread():
+    evaluations = {s: evaluate(*random_tables(s)) for s in (1, 2, 3)}
+    spread = seed_spread(evaluations).set_index("metric")
+    values = [e.strs for e in evaluations.values()]
+    assert spread.loc["strs", "mean"] == pytest.approx(np.mean(values))
+    assert spread.loc["strs", "sd"] == pytest.approx(np.std(values, ddof=1))
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda f, t: evaluate(f, t, classes=("neutral",)), "classes is"),
+        (lambda f, t: evaluate(f, t, classes=()), "classes is"),
+        (lambda f, t: evaluate(f.drop(columns="onset"), t), "onset missing"),
+        (lambda f, t: bootstrap(f, t, ["s0"]), "subjects lacks"),
+        (lambda f, t: bootstrap(f, t, []), "exactly once"),
+        (lambda f, t: bootstrap(f, t, SUBJECTS, level=95), "level is 95"),
+        (lambda f, t: bootstrap(f, t, SUBJECTS, n=0), "n is 0"),
+        (lambda f, t: seed_spread({}), "empty"),
+    ],
+)
+def test_bad_input_is_named(call, named):
+    with pytest.raises(InputError, match=named):
+        call(*random_tables(5))

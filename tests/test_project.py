@@ -1,0 +1,98 @@
+"""The repository itself: pins that cannot drift apart, a wheel that holds the package, notebooks fit for review."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+PINS = dict(
+    line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")
+)
+CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def _canonical(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_every_dependency_is_bounded_and_its_pin_fits():
+    pins = {_canonical(name): version for name, version in PINS.items()}
+    for text in [*PROJECT["dependencies"], *(d for name in ("notebooks", "dev", "distributed") for d in EXTRAS[name])]:
+        requirement = Requirement(text)
+        assert str(requirement.specifier), f"{text} has no bound"
+        version = pins.get(_canonical(requirement.name))
+        assert version, f"{requirement.name} is not pinned in constraints.txt"
+        assert requirement.specifier.contains(version), f"{text} excludes the pinned {version}"
+
+
+def test_make_and_conda_install_the_same_extras_on_the_same_pins():
+    make = (ROOT / "Makefile").read_text()
+    extras = re.search(r"^EXTRAS\s*:=\s*(\S+)", make, re.M).group(1)
+    assert "-c constraints.txt" in make
+    pip = next(d["pip"] for d in CONDA["dependencies"] if isinstance(d, dict))
+    assert pip == ["-c constraints.txt", f"-e .[{extras}]"]
+    conda = [d for d in CONDA["dependencies"] if isinstance(d, str)]
+    python = next(d for d in conda if d.startswith("python="))
+    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(python.removeprefix("python="))
+
+
+def test_ci_runs_the_two_commands():
+    script = (ROOT / ".ci" / "run").read_text()
+    assert script.index("make test") < script.index("make reproduce PROFILE=smoke")
+
+
+def test_wheel_builds_and_holds_the_package(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(ROOT)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    (wheel,) = tmp_path.glob("metst-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    modules = {p.name for p in (ROOT / "metst_core").glob("*.py")}
+    assert modules <= {Path(n).name for n in names if n.startswith("metst_core/")}
+    assert "metst_core/py.typed" in names
+    assert any(n.endswith("entry_points.txt") for n in names)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_is_a_function_without_outputs_paired_with_text(path):
+    cells = json.loads(path.read_text())["cells"]
+    code = [c for c in cells if c["cell_type"] == "code"]
+    assert not any(c["outputs"] or c["execution_count"] for c in code), "outputs are committed"
+    tagged = [c for c in code if "parameters" in c["metadata"].get("tags", [])]
+    assert len(tagged) == 1
+    for name in ("profile", "dataset", "data_root", "seed", "out_dir"):
+        assert re.search(rf"^{name} = ", "".join(tagged[0]["source"]), re.M), f"parameter {name} is missing"
+    text = path.with_suffix(".py")
+    assert text.is_file(), "no text form; run `make notebooks`"
+    import jupytext
+
+    assert [c.source for c in jupytext.read(text).cells] == ["".join(c["source"]) for c in cells], "run `make notebooks`"
+
+
+def test_no_module_is_imported_by_one_before_it_in_the_line():
+    """Data flows one way: a module of the core imports only from those before it."""
+    line = (
+        "errors files tables video sheets datasets megc landmarks rois motion extraction action_units synthetic "
+        "windows scan_cpu scan_triton ssm models checkpoints decoding metrics baselines training experiments "
+        "relations pipeline plots widgets run report reproduce cli"
+    ).split()
+    modules = {p.stem for p in (ROOT / "metst_core").glob("*.py")} - {"__init__"}
+    assert modules <= set(line), f"say where {modules - set(line)} live in the line"
+    for name in modules:
+        source = (ROOT / "metst_core" / f"{name}.py").read_text()
+        imported = re.findall(r"^(?:from|import) metst_core\.(\w+)", source, re.M)
+        late = [m for m in imported if line.index(m) >= line.index(name)]
+        assert not late, f"{name} imports {late}, which come after it"

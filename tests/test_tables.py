@@ -1,0 +1,70 @@
+"""Tables: what is read is what was written; what is wrong is named by row."""
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metst_core.errors import InputError, MetstError, MissingError
+from metst_core.tables import (
+    ANNOTATION_COLUMNS,
+    EMOTIONS,
+    check_annotations,
+    check_predictions,
+    empty_annotations,
+    empty_predictions,
+    read_annotations,
+    read_videos,
+    write_table,
+)
+
+ids = st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=6)
+rows = st.lists(st.tuples(ids, ids, st.lists(st.integers(0, 9999), min_size=3, max_size=3), st.sampled_from(EMOTIONS)), max_size=8)
+
+
+@given(rows)
+def test_annotations_survive_a_round_trip(tmp_path_factory, drawn):
+    table = pd.DataFrame([(s, v, *sorted(frames), e) for s, v, frames, e in drawn], columns=list(ANNOTATION_COLUMNS))
+    path = tmp_path_factory.mktemp("tables") / "annotations.csv"
+    written = check_annotations(table)
+    write_table(written, path)
+    pd.testing.assert_frame_equal(read_annotations(path), written)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"onset": 9}, "row 1: onset 9"),
+        ({"onset": -1}, "before the first frame"),
+        ({"emotion": "anger"}, "'anger'"),
+        ({"apex": "x"}, "apex is 'x'"),
+        ({"apex": 4.5}, "apex is 4.5"),
+    ],
+)
+def test_a_bad_row_is_named(change, named):
+    good = {"subject": "1", "video": "a", "onset": 3, "apex": 5, "offset": 8, "emotion": "positive"}
+    with pytest.raises(InputError, match=named):
+        check_annotations(pd.DataFrame([good, good | change]).astype(object))
+
+
+def test_missing_column_and_missing_file_are_named(tmp_path):
+    with pytest.raises(InputError, match="column.*apex"):
+        check_annotations(empty_annotations().drop(columns="apex"))
+    with pytest.raises(MissingError, match="none.csv"):
+        read_annotations(tmp_path / "none.csv")
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(MetstError, match="empty.csv"):
+        read_annotations(tmp_path / "empty.csv")
+
+
+def test_predictions_may_be_neutral_and_leave_the_video():
+    row = {"subject": "1", "video": "a", "onset": -3, "apex": 2, "offset": 7, "emotion": "neutral", "score": 0.5}
+    assert len(check_predictions(pd.DataFrame([row]))) == 1
+    assert empty_predictions()["score"].dtype == float
+
+
+def test_ids_keep_leading_zeros_and_paths_are_relative_to_the_table(tmp_path):
+    (tmp_path / "videos.csv").write_text("subject,video,fps,n_frames,path\n006,007,30,12,006/007.mkv\n")
+    (row,) = read_videos(tmp_path / "videos.csv").itertuples()
+    assert (row.subject, row.video) == ("006", "007")
+    assert row.path == str(tmp_path / "006/007.mkv")

@@ -1,0 +1,369 @@
+"""Frames come out as they went in: order, colour, size and number; and what is broken is said by name."""
+
+import math
+import re
+import struct
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metst_core.errors import InputError, MetstError, MissingError
+from metst_core.video import (
+    LOSSLESS_SUFFIXES,
+    VIDEO_SUFFIXES,
+    list_images,
+    natural_key,
+    nearest_in_map,
+    probe,
+    read_frames,
+    read_image,
+    resample_map,
+    select_frames,
+    timestamps,
+    write_images,
+    write_video,
+)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """12 smooth RGB frames of 48 x 64: colourful, asymmetric, each one different."""
+    coarse = np.random.default_rng(0).integers(0, 256, (12, 6, 8, 3), dtype=np.uint8)
+    return np.stack([cv2.resize(c, (64, 48)) for c in coarse])
+
+
+@pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
+def test_video_gives_back_what_was_written(tmp_path, frames, suffix):
+    path = tmp_path / "Gesicht é 脸" / f"vidéo 01{suffix}"
+    assert write_video(path, iter(frames), 25) == 12
+    read = np.stack(list(read_frames(path)))
+    assert read.dtype == np.uint8
+    assert read.shape == frames.shape
+    if suffix in LOSSLESS_SUFFIXES:
+        np.testing.assert_array_equal(read, frames)
+    else:  # lossy codecs: near enough that swapped colours or a mirrored picture would show
+        assert np.abs(read.astype(int) - frames).mean() < 12
+    fps, n_frames, size = probe(path)
+    assert (fps, n_frames, size) == (pytest.approx(25), 12, (64, 48))
+    np.testing.assert_allclose(timestamps(path), np.arange(12) / 25, atol=6e-4)  # MKV rounds to ms
+
+
+def test_grey_frames_are_written_as_three_equal_channels(tmp_path, frames):
+    write_video(tmp_path / "g.avi", frames[..., 0], 30)
+    np.testing.assert_array_equal(
+        np.stack(list(read_frames(tmp_path / "g.avi"))), np.repeat(frames[..., :1], 3, -1)
+    )
+
+
+def test_images_of_every_depth_become_rgb_bytes(tmp_path):
+    rng = np.random.default_rng(1)
+    bgr = rng.integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    alpha = np.dstack([bgr, np.full((9, 7), 128, np.uint8)])
+    deep = rng.integers(0, 65536, (9, 7, 3), dtype=np.uint16)
+    expected = {
+        "rgb.png": (bgr, bgr),
+        "grey.png": (bgr[..., 0], np.repeat(bgr[..., :1], 3, -1)),
+        "alpha.png": (alpha, bgr),
+        "deep.png": (deep, deep / 257),
+        "deep.tif": (deep, deep / 257),
+        "grey16.png": (deep[..., 0], np.repeat(deep[..., :1], 3, -1) / 257),
+    }
+    for name, (stored, seen) in expected.items():
+        cv2.imwrite(str(tmp_path / name), stored)
+        image = read_image(tmp_path / name)
+        assert image.dtype == np.uint8, name
+        assert np.abs(image[..., ::-1] - np.asarray(seen, float)).max() <= 1, name  # 1: rounding of 16 bits
+
+
+def test_image_folder_is_read_in_natural_order_and_other_files_are_left_out(tmp_path, frames):
+    for number in (10, 9, 100, 1, 2):
+        cv2.imwrite(str(tmp_path / f"img{number}.PNG"), frames[number % 12][..., ::-1])
+    (tmp_path / "._img3.png").write_bytes(b"resource fork")
+    (tmp_path / "notes.txt").write_text("not an image")
+    assert [p.stem for p in list_images(tmp_path)] == ["img1", "img2", "img9", "img10", "img100"]
+    np.testing.assert_array_equal(np.stack(list(read_frames(tmp_path))), frames[[1, 2, 9, 10, 4]])
+    fps, n_frames, size = probe(tmp_path)
+    assert math.isnan(fps)
+    assert (n_frames, size) == (5, (64, 48))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b", "img_"]), st.integers(0, 10**6)), min_size=2, max_size=9)
+)
+def test_natural_order_sorts_numbers_as_numbers(parts):
+    names = [f"{word}{number}x" for word, number in parts]
+    assert sorted(names, key=natural_key) == [f"{w}{n}x" for w, n in sorted(parts)]
+
+
+def test_write_images_is_lossless_for_any_size_and_whole_or_not_there(tmp_path, frames):
+    odd = frames[:, :47, :63]
+    assert write_images(tmp_path / "a", odd) == 12
+    np.testing.assert_array_equal(np.stack(list(read_frames(tmp_path / "a"))), odd)
+
+    def stops():
+        yield odd[0]
+        raise RuntimeError("the disk is full")
+
+    with pytest.raises(RuntimeError):
+        write_images(tmp_path / "b", stops())
+    with pytest.raises(RuntimeError):
+        write_video(tmp_path / "b.avi", (f[:46, :62] for f in stops()), 30)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda f: write_video("x.gif", f, 30), "x.gif"),
+        (lambda f: write_video("x.avi", f, 0), "fps"),
+        (lambda f: write_video("x.avi", [], 30), "no frames"),
+        (lambda f: write_video("x.avi", f[:, :47], 30), "even"),
+        (lambda f: write_video("x.avi", f / 255, 30), "frame 0"),
+        (lambda f: write_video("x.avi", [f[0], f[1, :20]], 30), "frame 1"),
+    ],
+)
+def test_what_cannot_be_written_is_said(tmp_path, monkeypatch, frames, make, says):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=says):
+        make(frames)
+    assert not list(tmp_path.iterdir())
+
+
+# --- rotation and variable frame rate, which only real recorders write ------------------------------------
+def _rotate_metadata(path, turned, matrix):
+    """Copy an MP4 with another display matrix in its track header (ISO 14496-12, box tkhd)."""
+    data = bytearray(path.read_bytes())
+    start = data.index(b"tkhd") + 4 + 40  # version 0: flags, times, ids, duration, layer, volume before it
+    a, b, c, d = (x * 0x10000 for x in matrix)
+    data[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 0x40000000)
+    turned.write_bytes(data)
+
+
+@pytest.mark.parametrize(("matrix", "turns"), [((0, 1, -1, 0), 3), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)])
+def test_rotation_metadata_is_honoured(tmp_path, frames, matrix, turns):
+    write_video(tmp_path / "upright.mp4", frames, 30)
+    _rotate_metadata(tmp_path / "upright.mp4", tmp_path / "turned.mp4", matrix)
+    upright = next(read_frames(tmp_path / "upright.mp4"))
+    turned = next(read_frames(tmp_path / "turned.mp4"))
+    np.testing.assert_array_equal(turned, np.rot90(upright, turns))
+    assert probe(tmp_path / "turned.mp4").size == turned.shape[1::-1]
+
+
+def _retime(path, retimed, milliseconds):
+    """Copy a short MKV with other time stamps: the 16-bit ones of its blocks (RFC 9559, SimpleBlock)."""
+    data, position = bytearray(path.read_bytes()), 0
+    for number, new in enumerate(milliseconds):
+        old = round(number * 1000 / 25)
+        block = re.compile(
+            b"[\xa3\xa1].{1,8}?(?=\x81" + re.escape(struct.pack(">h", old)) + b"[\x80\x00])", re.S
+        )
+        position = block.search(data, position).end()
+        data[position + 1 : position + 3] = struct.pack(">h", new)
+    retimed.write_bytes(data)
+
+
+VARIABLE_MS = [0, 40, 80, 240, 260, 280, 300, 460, 500, 520, 540, 700]
+
+
+@pytest.fixture
+def variable(tmp_path, frames):
+    write_video(tmp_path / "constant.mkv", frames, 25)
+    _retime(tmp_path / "constant.mkv", tmp_path / "variable.mkv", VARIABLE_MS)
+    return tmp_path / "variable.mkv"
+
+
+def test_variable_frame_rate_is_read_from_the_time_stamps(variable):
+    np.testing.assert_allclose(timestamps(variable), np.array(VARIABLE_MS) / 1000, atol=1e-6)
+    info = probe(variable)
+    assert info.n_frames == 12
+    assert info.fps == pytest.approx(11 / 0.7)  # the mean rate, not the 25 the header says
+
+
+def test_resampling_shows_the_nearest_frame(variable, frames):
+    frame_map = resample_map(timestamps(variable), 25)
+    wanted = np.arange(0, 701, 40)
+    nearest = [int(np.argmin(np.abs(np.array(VARIABLE_MS) - w))) for w in wanted]
+    assert frame_map.tolist() == nearest
+    shown = np.stack(list(select_frames(read_frames(variable), frame_map)))
+    np.testing.assert_array_equal(shown, frames[nearest])
+
+
+@given(
+    st.lists(st.floats(0.001, 0.2), min_size=0, max_size=40),
+    st.floats(1, 240),
+    st.floats(0, 100),
+)
+def test_resample_map_properties(steps, fps, start):
+    seconds = start + np.concatenate([[0.0], np.cumsum(steps)])
+    frame_map = resample_map(seconds, fps)
+    assert frame_map[0] == 0
+    assert (np.diff(frame_map) >= 0).all()
+    assert frame_map.min() >= 0 and frame_map.max() < len(seconds)
+    wanted = seconds[0] + np.arange(len(frame_map)) / fps
+    distance = np.abs(seconds[None, :] - wanted[:, None])
+    shown = distance[np.arange(len(wanted)), frame_map]
+    np.testing.assert_allclose(shown, distance.min(axis=1), atol=1e-5)
+    assert abs(wanted[-1] - seconds[-1]) <= 0.5 / fps + 1e-6  # the ends agree to half a frame
+
+
+@given(st.integers(1, 60), st.integers(1, 240))
+def test_resampling_to_the_same_rate_changes_nothing(n_frames, fps):
+    assert resample_map(np.arange(n_frames) / fps, fps).tolist() == list(range(n_frames))
+
+
+@given(st.integers(2, 80), st.floats(10, 60), st.floats(10, 60))
+def test_frame_numbers_go_there_and_back_within_one_step(n_frames, source_fps, fps):
+    frame_map = resample_map(np.arange(n_frames) / source_fps, fps)
+    numbers = np.arange(n_frames)
+    there = nearest_in_map(frame_map, numbers)
+    assert (np.diff(there) >= 0).all()  # so onset <= apex <= offset survives
+    back = frame_map[there]
+    assert np.abs(back - numbers).max() <= max(1, math.ceil(source_fps / fps))
+    np.testing.assert_array_equal(frame_map[nearest_in_map(frame_map, frame_map)], frame_map)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fps"),
+    [([], 30), ([0, 0], 30), ([0, math.nan], 30), ([[0]], 30), ([0, 1], 0), ([0, 1], math.nan)],
+)
+def test_resample_map_refuses_what_is_no_time_line(seconds, fps):
+    with pytest.raises(InputError, match=r"seconds|fps"):
+        resample_map(seconds, fps)
+
+
+def test_select_frames_says_what_it_cannot_give(frames):
+    with pytest.raises(InputError, match="only 12"):
+        list(select_frames(frames, [3, 12]))
+    with pytest.raises(InputError, match="decrease"):
+        list(select_frames(frames, [3, 2]))
+
+
+# --- broken files ------------------------------------------------------------------------------------------
+def _everything(path):
+    probe(path)
+    return list(read_frames(path))
+
+
+def _wav(path):
+    data = np.zeros(800, "<i2").tobytes()
+    form = struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16)
+    chunks = b"WAVEfmt " + form + b"data" + struct.pack("<I", len(data)) + data
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(chunks)) + chunks)
+
+
+@pytest.mark.parametrize("name", ["gone.mp4", "empty.mp4", "noise.avi", "text.webm", "sound.avi", "nothing"])
+def test_what_is_no_video_is_named(tmp_path, name):
+    path = tmp_path / name
+    if name == "empty.mp4":
+        path.touch()
+    elif name == "noise.avi":
+        path.write_bytes(np.random.default_rng(0).bytes(5000))
+    elif name == "text.webm":
+        path.write_text("404 not found")
+    elif name == "sound.avi":
+        _wav(path)
+    elif name == "nothing":
+        path.mkdir()
+    for read in (probe, lambda p: list(read_frames(p))):
+        with pytest.raises(MissingError if name == "gone.mp4" else InputError, match=name):
+            read(path)
+
+
+@pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
+def test_a_video_cut_short_is_an_error_and_never_a_shorter_video(tmp_path, frames, suffix, share):
+    write_video(tmp_path / f"whole{suffix}", frames, 30)
+    data = (tmp_path / f"whole{suffix}").read_bytes()
+    (tmp_path / f"cut{suffix}").write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(InputError, match="cut"):
+        probe(tmp_path / f"cut{suffix}")
+    with pytest.raises(InputError, match="cut"):
+        list(read_frames(tmp_path / f"cut{suffix}"))
+
+
+def test_a_decoder_that_gives_up_halfway_is_an_error(tmp_path, frames):
+    path = tmp_path / "hole.mp4"
+    write_video(path, np.concatenate([frames] * 8), 30)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + len(data) // 2
+    end = data.index(b"moov") - 4
+    data[start:end] = bytes(end - start)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"hole\.mp4.*decoding stops"):
+        probe(path)
+    with pytest.raises(InputError, match=r"hole\.mp4.*decoding stops"):
+        list(read_frames(path))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tif", ".webp"])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.97])
+def test_an_image_that_cannot_be_read_is_named(tmp_path, frames, suffix, share):
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}{suffix}"), frames[number])
+    middle = tmp_path / f"1{suffix}"
+    middle.write_bytes(middle.read_bytes()[: int(middle.stat().st_size * share)])
+    seen = []
+    with pytest.raises(InputError, match=f"1{suffix}"):
+        seen.extend(read_frames(tmp_path))
+    assert probe(tmp_path).n_frames == 3
+
+
+def test_an_image_of_another_size_is_named(tmp_path, frames):
+    cv2.imwrite(str(tmp_path / "0.png"), frames[0])
+    cv2.imwrite(str(tmp_path / "1.png"), frames[1, :20])
+    with pytest.raises(InputError, match=r"1\.png.*64 x 20"):
+        list(read_frames(tmp_path))
+
+
+@given(
+    data=st.binary(min_size=1, max_size=300),
+    head=st.sampled_from([b"", b"RIFF", b"\x1aE\xdf\xa3", b"\0\0\0\x10ftyp"]),
+)
+def test_any_bytes_are_read_or_refused_as_a_metst_error(tmp_path_factory, data, head):
+    path = tmp_path_factory.mktemp("bytes") / "v.mp4"
+    path.write_bytes(head + data)
+    with pytest.raises(MetstError, match=r"v\.mp4"):
+        _everything(path)
+
+
+# --- what it costs ------------------------------------------------------------------------------------------
+def test_counting_is_done_once_per_state_of_the_file(tmp_path, frames, monkeypatch):
+    path = tmp_path / "a.avi"
+    write_video(path, frames, 30)
+    assert probe(path).n_frames == 12
+    opened = []
+    monkeypatch.setattr("metst_core.video._open", lambda p: opened.append(p))
+    assert probe(path).n_frames == 12
+    assert not opened
+    monkeypatch.undo()
+    write_video(path, frames[:5], 30)
+    assert probe(path).n_frames == 5
+
+
+MEMORY_OF_READING = """
+import resource, sys
+from metst_core.video import probe, read_frames
+next(read_frames(sys.argv[1]))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+n = sum(1 for _ in read_frames(sys.argv[1]))
+assert probe(sys.argv[1]).n_frames == n
+print(n, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="reads the peak memory through the resource module")
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    """250 frames of 480 x 640 are 230 MB as an array; reading all costs hardly more than reading one."""
+    still = cv2.resize(np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8), (640, 480))
+    path = tmp_path / "long.mp4"
+    write_video(path, (np.roll(still, i) for i in range(250)), 30)
+    run = subprocess.run([sys.executable, "-c", MEMORY_OF_READING, str(path)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    n_frames, grown = run.stdout.split()
+    assert int(n_frames) == 250
+    assert float(grown) < 40
