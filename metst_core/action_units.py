@@ -1,9 +1,10 @@
 """Facial action units (AU) as data: what moves where, and the emotions as AU combinations.
 
-An AU is a list of `Bump`s: a mesh landmark, a direction, and a reach.  The landmarks are those of MediaPipe's
-face mesh (468 points and 10 iris points).  Directions are in face axes: `out` points away from the midline of the
-face, `down` to the chin.  A bilateral AU is written once, for the side at the left of the image; the other side is
-its mirror image.  All lengths are in inter-ocular distances (IOD): the distance between the outer eye corners.
+An AU is a list of `Bump`s: a mesh landmark, a direction, and a reach.  The landmarks are those of
+MediaPipe's face mesh (468 points and 10 iris points).  Directions are in face axes: `out` points away from
+the midline of the face, `down` to the chin.  A bilateral AU is written once, for the side at the left of
+the image; the other side is its mirror image.  All lengths are in inter-ocular distances (IOD): the
+distance between the outer eye corners.
 
 What an AU moves follows the FACS manual (Ekman, Friesen and Hager, *Facial Action Coding System*, 2002); the
 numbers are this project's own drawing of it and were checked by eye, not measured on faces.
@@ -50,7 +51,7 @@ MIRROR = {
 
 
 class Bump(NamedTuple):
-    """A Gaussian bump of displacement: `(out, down)` at `landmark`, falling off with sigma = `reach` (IOD)."""
+    """A bump of displacement: `(out, down)` at `landmark`, Gaussian with sigma `reach` (IOD)."""
 
     landmark: int
     out: float
@@ -75,60 +76,62 @@ ACTION_UNITS: dict[int, ActionUnit] = {
     unit.number: unit
     for unit in (
         ActionUnit(1, "inner brow raiser", True,
-                   _bumps(0.10, (107, 0.0, -1.0), (55, 0.0, -0.9), (66, 0.0, -0.6), (65, 0.0, -0.5))
-                   + _bumps(0.14, (108, 0.0, -0.4))),
+            _bumps(0.10, (107, 0.0, -1.0), (55, 0.0, -0.9), (66, 0.0, -0.6), (65, 0.0, -0.5))
+            + _bumps(0.14, (108, 0.0, -0.4))),
         ActionUnit(2, "outer brow raiser", True,
-                   _bumps(0.10, (70, 0.05, -0.8), (63, 0.05, -1.0), (105, 0.0, -0.6), (46, 0.05, -0.7), (53, 0.0, -0.9))
-                   + _bumps(0.14, (104, 0.0, -0.3))),
+            _bumps(0.10, (70, 0.05, -0.8), (63, 0.05, -1.0), (105, 0.0, -0.6),
+                   (46, 0.05, -0.7), (53, 0.0, -0.9))
+            + _bumps(0.14, (104, 0.0, -0.3))),
         ActionUnit(4, "brow lowerer", True,
-                   _bumps(0.10, (107, -0.6, 0.9), (55, -0.6, 1.0), (66, -0.4, 0.8), (65, -0.4, 0.8), (105, -0.1, 0.4))),
+            _bumps(0.10, (107, -0.6, 0.9), (55, -0.6, 1.0), (66, -0.4, 0.8), (65, -0.4, 0.8),
+                   (105, -0.1, 0.4))),
         ActionUnit(5, "upper lid raiser", True,
-                   _bumps(0.05, (159, 0.0, -1.0), (158, 0.0, -0.9), (160, 0.0, -0.9), (157, 0.0, -0.5),
-                          (161, 0.0, -0.5))),
+            _bumps(0.05, (159, 0.0, -1.0), (158, 0.0, -0.9), (160, 0.0, -0.9), (157, 0.0, -0.5),
+                   (161, 0.0, -0.5))),
         ActionUnit(6, "cheek raiser", True,
-                   _bumps(0.14, (117, -0.1, -0.7), (118, 0.0, -1.0), (119, 0.0, -0.7), (50, 0.0, -1.0),
-                          (205, 0.0, -0.5))
-                   + _bumps(0.08, (226, -0.6, 0.1), (35, -0.6, -0.2))),
+            _bumps(0.14, (117, -0.1, -0.7), (118, 0.0, -1.0), (119, 0.0, -0.7), (50, 0.0, -1.0),
+                   (205, 0.0, -0.5))
+            + _bumps(0.08, (226, -0.6, 0.1), (35, -0.6, -0.2))),
         ActionUnit(7, "lid tightener", True,
-                   _bumps(0.06, (145, 0.0, -1.0), (144, 0.0, -0.8), (153, -0.1, -0.9), (163, -0.1, -0.4),
-                          (154, -0.1, -0.6), (23, 0.0, -0.5), (24, 0.0, -0.4))
-                   + _bumps(0.04, (159, 0.0, 0.3))),
+            _bumps(0.06, (145, 0.0, -1.0), (144, 0.0, -0.8), (153, -0.1, -0.9), (163, -0.1, -0.4),
+                   (154, -0.1, -0.6), (23, 0.0, -0.5), (24, 0.0, -0.4))
+            + _bumps(0.04, (159, 0.0, 0.3))),
         ActionUnit(9, "nose wrinkler", True,
-                   _bumps(0.09, (198, 0.0, -0.9), (129, 0.0, -1.0), (49, 0.0, -0.7), (217, 0.0, -0.7),
-                          (196, 0.0, -0.3))
-                   + _bumps(0.08, (165, 0.0, -0.5), (37, 0.0, -0.4))
-                   + _bumps(0.09, (55, -0.3, 0.6))),
+            _bumps(0.09, (198, 0.0, -0.9), (129, 0.0, -1.0), (49, 0.0, -0.7), (217, 0.0, -0.7),
+                   (196, 0.0, -0.3))
+            + _bumps(0.08, (165, 0.0, -0.5), (37, 0.0, -0.4))
+            + _bumps(0.09, (55, -0.3, 0.6))),
         ActionUnit(10, "upper lip raiser", True,
-                   _bumps(0.07, (37, 0.0, -1.0), (39, 0.0, -1.0), (40, 0.0, -0.6), (165, 0.1, -0.8), (92, 0.1, -0.6))
-                   + _bumps(0.10, (98, 0.0, -0.3), (36, 0.0, -0.4))),
+            _bumps(0.07, (37, 0.0, -1.0), (39, 0.0, -1.0), (40, 0.0, -0.6), (165, 0.1, -0.8), (92, 0.1, -0.6))
+            + _bumps(0.10, (98, 0.0, -0.3), (36, 0.0, -0.4))),
         ActionUnit(12, "lip corner puller", True,
-                   _bumps(0.10, (61, 0.8, -0.7), (57, 0.7, -0.6), (185, 0.4, -0.4), (146, 0.5, -0.3))
-                   + _bumps(0.15, (205, 0.2, -0.4), (207, 0.3, -0.4))),
+            _bumps(0.10, (61, 0.8, -0.7), (57, 0.7, -0.6), (185, 0.4, -0.4), (146, 0.5, -0.3))
+            + _bumps(0.15, (205, 0.2, -0.4), (207, 0.3, -0.4))),
         ActionUnit(14, "dimpler", True,
-                   _bumps(0.07, (61, 0.7, 0.0), (185, 0.2, 0.4), (146, 0.2, -0.4))
-                   + _bumps(0.09, (216, -0.5, 0.2), (212, -0.5, -0.3))),
+            _bumps(0.07, (61, 0.7, 0.0), (185, 0.2, 0.4), (146, 0.2, -0.4))
+            + _bumps(0.09, (216, -0.5, 0.2), (212, -0.5, -0.3))),
         ActionUnit(15, "lip corner depressor", True,
-                   _bumps(0.09, (61, 0.2, 1.0), (57, 0.2, 0.9), (146, 0.1, 0.7), (43, 0.1, 0.6))),
+            _bumps(0.09, (61, 0.2, 1.0), (57, 0.2, 0.9), (146, 0.1, 0.7), (43, 0.1, 0.6))),
         ActionUnit(17, "chin raiser", False,
-                   _bumps(0.11, (199, 0.0, -1.0), (200, 0.0, -1.0), (175, 0.0, -0.6), (201, 0.0, -0.6),
-                          (421, 0.0, -0.6), (18, 0.0, -0.8))
-                   + _bumps(0.08, (17, 0.0, -0.6), (84, 0.0, -0.5), (314, 0.0, -0.5))),
+            _bumps(0.11, (199, 0.0, -1.0), (200, 0.0, -1.0), (175, 0.0, -0.6), (201, 0.0, -0.6),
+                   (421, 0.0, -0.6), (18, 0.0, -0.8))
+            + _bumps(0.08, (17, 0.0, -0.6), (84, 0.0, -0.5), (314, 0.0, -0.5))),
         ActionUnit(20, "lip stretcher", True,
-                   _bumps(0.10, (61, 1.0, 0.1), (57, 0.8, 0.15), (146, 0.6, 0.1), (185, 0.5, 0.05), (212, 0.5, 0.1))),
+            _bumps(0.10, (61, 1.0, 0.1), (57, 0.8, 0.1), (146, 0.6, 0.1), (185, 0.5, 0.1), (212, 0.5, 0.1))),
         ActionUnit(23, "lip tightener", False,
-                   _bumps(0.06, (0, 0.0, 0.4), (37, 0.0, 0.4), (267, 0.0, 0.4), (17, 0.0, -0.5), (84, 0.0, -0.5),
-                          (314, 0.0, -0.5))
-                   + _bumps(0.08, (61, -0.8, 0.0), (291, -0.8, 0.0))),
+            _bumps(0.06, (0, 0.0, 0.4), (37, 0.0, 0.4), (267, 0.0, 0.4), (17, 0.0, -0.5), (84, 0.0, -0.5),
+                   (314, 0.0, -0.5))
+            + _bumps(0.08, (61, -0.8, 0.0), (291, -0.8, 0.0))),
         ActionUnit(24, "lip pressor", False,
-                   _bumps(0.07, (0, 0.0, 0.7), (39, 0.0, 0.7), (269, 0.0, 0.7), (17, 0.0, -0.9), (181, 0.0, -0.9),
-                          (405, 0.0, -0.9))),
+            _bumps(0.07, (0, 0.0, 0.7), (39, 0.0, 0.7), (269, 0.0, 0.7), (17, 0.0, -0.9), (181, 0.0, -0.9),
+                   (405, 0.0, -0.9))),
         ActionUnit(25, "lips part", False,
-                   _bumps(0.07, (17, 0.0, 1.0), (84, 0.0, 0.9), (314, 0.0, 0.9), (181, 0.0, 0.7), (405, 0.0, 0.7),
-                          (14, 0.0, 0.7))
-                   + _bumps(0.06, (0, 0.0, -0.3))),
+            _bumps(0.07, (17, 0.0, 1.0), (84, 0.0, 0.9), (314, 0.0, 0.9), (181, 0.0, 0.7), (405, 0.0, 0.7),
+                   (14, 0.0, 0.7))
+            + _bumps(0.06, (0, 0.0, -0.3))),
         ActionUnit(26, "jaw drop", False,
-                   _bumps(0.18, (152, 0.0, 1.0), (199, 0.0, 0.9), (149, 0.0, 0.6), (378, 0.0, 0.6))
-                   + _bumps(0.12, (17, 0.0, 0.6), (181, 0.0, 0.4), (405, 0.0, 0.4))),
+            _bumps(0.18, (152, 0.0, 1.0), (199, 0.0, 0.9), (149, 0.0, 0.6), (378, 0.0, 0.6))
+            + _bumps(0.12, (17, 0.0, 0.6), (181, 0.0, 0.4), (405, 0.0, 0.4))),
         ActionUnit(45, "blink", True, ()),
     )
 }  # fmt: skip
@@ -136,7 +139,7 @@ ACTION_UNITS: dict[int, ActionUnit] = {
 
 
 class Recipe(NamedTuple):
-    """A combination of AUs that signals an emotion: weights relative to the strongest AU, and where it is from."""
+    """A combination of AUs that signals an emotion: weights relative to the strongest, and its source."""
 
     label: str
     weights: dict[int, float]
@@ -208,7 +211,7 @@ def inter_ocular(mesh: np.ndarray) -> float:
 
 
 def grid_points(width: int, height: int, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """x and y (pixels), each (rows, columns), of the middles of cells `step` pixels wide and high; pixel 0 is at 0.0."""
+    """x and y (pixels), each (rows, columns), of the middles of cells of `step` pixels (pixel 0 is at 0)."""
     columns, rows = round(width / step), round(height / step)
     x, y = (np.arange(n) * step + (step - 1) / 2 for n in (columns, rows))
     x, y = np.meshgrid(x, y)
@@ -228,7 +231,7 @@ def one_side(bumps: tuple[Bump, ...], side: str) -> list[tuple[int, float, float
 
 
 def _midline(bumps: tuple[Bump, ...], mesh: np.ndarray) -> list[tuple[int, float, float, float]]:
-    """As `one_side`, for an AU written for both sides at once: `out` follows the side the landmark lies on."""
+    """As `one_side`, for an AU written for both sides: `out` follows the side the landmark lies on."""
     middle = mesh[list(EYE_CORNERS), 0].mean()
     return [
         (b.landmark, b.out * float(np.sign(mesh[b.landmark, 0] - middle)), b.down, b.reach) for b in bumps
@@ -238,7 +241,7 @@ def _midline(bumps: tuple[Bump, ...], mesh: np.ndarray) -> list[tuple[int, float
 def sum_of_bumps(
     bumps: list[tuple[int, float, float, float]], mesh: np.ndarray, iod: float, x: np.ndarray, y: np.ndarray
 ) -> np.ndarray:
-    """Sum of Gaussian bumps at the points `x, y` (any shape S): displacement (*S, 2), in the bumps' own unit."""
+    """Sum of Gaussian bumps at the points `x, y` (any shape S): displacement (*S, 2) in the bumps' unit."""
     field = np.zeros((*x.shape, 2), np.float32)
     for landmark, dx, dy, reach in bumps:
         px, py = mesh[landmark, :2]
@@ -281,14 +284,14 @@ def _gaze_field(mesh: np.ndarray, iod: float, axis: int, x: np.ndarray, y: np.nd
     for eye in (IMAGE_LEFT_EYE, IMAGE_RIGHT_EYE):
         corners = (mesh[list(eye), :2] - (x[0, 0], y[0, 0])) / step
         polygon = np.round(corners * 16).astype(np.int32)
-        cv2.fillPoly(inside, [polygon], 1.0, shift=4)
+        cv2.fillPoly(inside, [polygon], (1.0,), shift=4)
     field = np.zeros((*x.shape, 2), np.float32)
     field[..., axis] = cv2.GaussianBlur(inside, (0, 0), 0.02 * iod / step)
     return field
 
 
 def unit_field(unit: Unit, mesh: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Displacement of one unit on the grid `x, y`: (*S, 2) float32, scaled so that its longest vector has length 1.
+    """Displacement of one unit on the grid `x, y`: (*S, 2) float32; its longest vector has length 1.
 
     Seen from the moved image: the content at a point has come along the vector there.  An intensity `a` (IOD)
     therefore moves the face by at most `a * inter_ocular(mesh)` pixels.

@@ -41,7 +41,7 @@ def save(model: Network, path: str | Path) -> Path:
 
 
 def load(path: str | Path) -> Network:
-    """The model that `save` wrote, on the CPU, in evaluation mode."""
+    """The model that `save` wrote, on the CPU, in its dtype, in evaluation mode."""
     path = _existing(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
@@ -62,6 +62,9 @@ def load(path: str | Path) -> Network:
         raise InputError(
             f"{path} describes a model this version cannot build ({text}): {problem}"
         ) from problem
+    dtype = state.get("score_head.weight", torch.empty(0)).dtype
+    if dtype.is_floating_point:
+        model.to(dtype)
     return _fill(model, state, {key: key for key in model.state_dict()}, str(path))
 
 

@@ -1,4 +1,4 @@
-"""The command line: `metst check | synth | reproduce`."""
+"""The command line: `metst check | synth | analyse | reproduce`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from metst_core import __version__
+from metst_core import __version__, analyse_cli
 from metst_core.errors import MetstError
 
 
@@ -24,13 +24,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="metst", description="Micro-expression analysis with ME-TST and ME-TST+.")
+    parser = argparse.ArgumentParser(
+        prog="metst", description="Micro-expression analysis with ME-TST and ME-TST+."
+    )
     parser.add_argument("--version", action="version", version=f"metst {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     check = commands.add_parser("check", help="check this machine, or a data set before it is used")
-    check.add_argument("--dataset", help="synthetic, casme3, sammlv or folder; without it the machine is checked")
+    check.add_argument(
+        "--dataset", help="synthetic, casme3, sammlv or folder; without it the machine is checked"
+    )
     check.add_argument("--root", help="the folder that holds the data set")
+    check.add_argument("--picture", metavar="FILE", help="also draw what was found, as a PNG file")
     check.set_defaults(command=_check)
 
     synth = commands.add_parser("synth", help="generate a set of synthetic videos with exact ground truth")
@@ -43,10 +48,14 @@ def _parser() -> argparse.ArgumentParser:
     synth.add_argument("--seed", type=int, default=0)
     synth.set_defaults(command=_synth)
 
+    analyse_cli.add_parser(commands).set_defaults(command=analyse_cli.run)
+
     reproduce = commands.add_parser("reproduce", help="run the notebooks in order and write a report")
     reproduce.add_argument("--profile", default="default", help="smoke, default or full")
     reproduce.add_argument("--dataset", default="synthetic", help="synthetic, casme3, sammlv or folder")
-    reproduce.add_argument("--data-root", help="the folder that holds the data set (not needed for synthetic)")
+    reproduce.add_argument(
+        "--data-root", help="the folder that holds the data set (not needed for synthetic)"
+    )
     reproduce.add_argument("--seed", type=int, default=100)
     reproduce.add_argument("--name", help="the run's name: results go to runs/NAME (default: the profile)")
     reproduce.add_argument("--notebooks", help="the folder of the notebooks (default: notebooks/)")
@@ -60,9 +69,17 @@ def _check(options: argparse.Namespace) -> int:
     if options.dataset is None:
         table = check_machine()
         print(table.to_string(index=False))
-        return 0
-    print(check_dataset(options.dataset, options.root))
-    return 0
+        return 0 if table["ok"].all() else 1
+    report = check_dataset(options.dataset, options.root)
+    print(report)
+    if options.picture:
+        from metst_core.files import atomic_path
+        from metst_core.plots import dataset_overview
+
+        with atomic_path(options.picture) as temporary:
+            dataset_overview(report.dataset.annotations, report.dataset.videos).savefig(temporary)
+        print(f"\n{options.picture}: a picture of the set")
+    return 0 if report.ok else 1
 
 
 def _synth(options: argparse.Namespace) -> int:

@@ -39,12 +39,12 @@ from metst_core.video import (
     VIDEO_SUFFIXES,
     list_images,
     natural_key,
-    nearest_in_map,
     probe,
     read_frames,
     read_image,
     read_images,
     resample_map,
+    resampled_numbers,
     select_frames,
     timestamps,
     write_images,
@@ -78,11 +78,13 @@ class ResampledReader(VideoReader):
     fps: float
     image_fps: float = _DEFAULT_IMAGE_FPS
 
+    def seconds(self, path: Path) -> np.ndarray:
+        """Time of every recorded frame."""
+        return np.arange(len(list_images(path))) / self.image_fps if path.is_dir() else timestamps(path)
+
     def map(self, path: Path) -> np.ndarray:
         """Recorded frame number of every yielded frame."""
-        if path.is_dir():
-            return resample_map(np.arange(len(list_images(path))) / self.image_fps, self.fps)
-        return resample_map(timestamps(path), self.fps)
+        return resample_map(self.seconds(path), self.fps)
 
     def frames(self, path: Path) -> Iterator[np.ndarray]:
         return select_frames(read_frames(path), self.map(path))
@@ -131,7 +133,7 @@ class SteppedImagesReader(VideoReader):
         return np.asarray(numbers, dtype=np.int64) * self.step
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """A set of videos with its annotations.
 
@@ -567,7 +569,7 @@ def write_dataset(dataset: Dataset, root: str | Path, suffix: str = ".mkv") -> D
     return load_folder(root, window=dataset.window)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CheckReport:
     """What `check_dataset` found: the set, tables about it, and what is missing (`file, problem`)."""
 
@@ -588,13 +590,16 @@ class CheckReport:
         return self.dataset.report
 
     def __str__(self) -> str:
+        published = self.rows["action"] == "left out, as published"
         parts = [
             ("", self.summary), ("per subject", self.subjects), ("per emotion", self.emotions),
-            ("missing or unreadable files", self.missing), ("rows and files repaired or left out", self.rows),
+            ("missing or unreadable files", self.missing), ("rows and files repaired or left out", self.rows[~published]),
         ]  # fmt: skip
         texts = [
             f"{title}\n{table.to_string(index=False)}".strip("\n") for title, table in parts if len(table)
         ]
+        if published.any():
+            texts.append(f"and {published.sum()} rows left out as published (Dataset.report lists them)")
         return "\n\n".join([*texts, "everything is there" if self.ok else "not everything is there"])
 
 
@@ -809,16 +814,16 @@ def _resampled(
     annotations, rows = annotations.copy(), []
     for row in videos.itertuples():
         try:
-            frame_map = reader.map(Path(row.path))
+            seconds = reader.seconds(Path(row.path))
         except MetstError as error:
             report.add(str(row.path), 0, str(error), "left out")
             continue
-        rows.append((row.subject, row.video, reader.fps, len(frame_map), row.path))
+        n_frames = len(resample_map(seconds, reader.fps))
+        rows.append((row.subject, row.video, reader.fps, n_frames, row.path))
         here = (annotations["subject"] == row.subject) & (annotations["video"] == row.video)
         for column in _FRAME_COLUMNS:
             numbers = annotations.loc[here, column].to_numpy()
-            beyond = np.maximum(numbers - frame_map[-1], 0)  # stays beyond the end, to be reported as such
-            annotations.loc[here, column] = nearest_in_map(frame_map, numbers) + beyond
+            annotations.loc[here, column] = resampled_numbers(seconds, reader.fps, numbers)
     if not rows:
         raise MissingError(
             f"none of the {len(videos)} videos can be read; first problem: {report.lines[0][2]}"
@@ -853,7 +858,7 @@ def _report_numbering(folder: Path, root: Path, action: str, report: Report) -> 
 def _image_number(path: Path) -> int | None:
     """The last number in an image's name."""
     found = re.findall(r"[0-9]+", path.stem)
-    return int(found[-1]) if found and len(found[-1]) < 10 else None
+    return int(found[-1]) if found and len(found[-1]) < 8 else None
 
 
 def _inner_folder(folder: Path, name: str) -> Path:
@@ -886,11 +891,11 @@ def _video_table(rows: list[tuple[str, str, float, int, str]]) -> pd.DataFrame:
 
 
 def _check_rate(name: str, fps: float) -> None:
-    if not (isinstance(fps, int | float) and math.isfinite(fps) and fps > 0):
+    if not (isinstance(fps, int | float | np.number) and math.isfinite(fps) and fps > 0):
         raise InputError(f"{name}: expected a rate above 0 frames per second, got {fps!r}")
 
 
 def _check_window(window: int) -> int:
-    if not (isinstance(window, int) and window >= 2 and window % 2 == 0):
+    if not (isinstance(window, int | np.integer) and window >= 2 and window % 2 == 0):
         raise InputError(f"window: expected an even number of frames, at least 2, got {window!r}")
-    return window
+    return int(window)

@@ -6,7 +6,7 @@ import json
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -230,8 +230,8 @@ def _video_result(
             return _Result(motion)
         with _one_thread():
             motion = _compute(dataset, key, landmarker_factory())
-    except (MetstError, OSError, cv2.error) as error:
-        return _Result(None, str(error))
+    except (MetstError, OSError, RuntimeError, cv2.error) as error:  # RuntimeError: MediaPipe's own
+        return _Result(None, str(error) or type(error).__name__)
     return _Result(motion, warning="" if path is None else _write_cached(path, motion))
 
 
@@ -305,8 +305,9 @@ def _assemble(dataset: Dataset, results: dict[tuple[str, str], _Result]) -> Moti
     )
 
 
-def _rows_of(table: pd.DataFrame, keys: Any) -> list[bool]:
-    return [key in keys for key in zip(table["subject"], table["video"], strict=True)]
+def _rows_of(table: pd.DataFrame, keys: Container[tuple[str, str]]) -> np.ndarray:
+    """Which rows of a table belong to one of the videos, (n,) bool."""
+    return np.array([key in keys for key in zip(table["subject"], table["video"], strict=True)], dtype=bool)
 
 
 def _skipped_table(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
@@ -325,7 +326,7 @@ def _table_from_json(stored: dict[str, Any]) -> pd.DataFrame:
 
 
 @contextmanager
-def _one_thread() -> Any:
+def _one_thread() -> Iterator[None]:
     """OpenCV on one thread: processes share the cores, and one thread is as fast on boxes this small."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)

@@ -138,6 +138,7 @@ def _face_mesh() -> Callable[[np.ndarray], np.ndarray | None]:
     detector = solutions.face_detection.FaceDetection(
         model_selection=1, min_detection_confidence=MIN_CONFIDENCE
     )
+    detector.process(np.zeros((8, 8, 3), np.uint8))  # says now, where it is held back, what it has to say
 
     def find(image: np.ndarray) -> np.ndarray | None:
         faces = mesh.process(image).multi_face_landmarks
@@ -159,7 +160,7 @@ def _face_mesh() -> Callable[[np.ndarray], np.ndarray | None]:
         left, top = max(0, int(x - half)), max(0, int(y - half))
         part = np.ascontiguousarray(image[top : max(0, int(y + half)), left : max(0, int(x + half))])
         points = find(part) if part.size else None
-        return None if points is None else points + (left, top)
+        return None if points is None else points + np.array([left, top])
 
     return find_anywhere
 

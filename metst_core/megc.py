@@ -54,9 +54,13 @@ def read_submission(path: str | Path, dataset: Dataset, first_frame: int = 1) ->
     path = Path(path)
     if not path.is_file():
         raise MissingError(f"{path}: no such file; expected a CSV table {','.join(SUBMISSION_COLUMNS)}")
-    table = pd.read_csv(
-        path, dtype={"subject": str, "video": str}, keep_default_na=False, skipinitialspace=True
-    )
+    ids = {"subject": str, "video": str}
+    try:
+        table = pd.read_csv(path, dtype=ids, keep_default_na=False, skipinitialspace=True)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: not a readable CSV table ({error}); save it as UTF-8 with commas"
+        ) from error
     for column in SUBMISSION_COLUMNS:
         if column not in table.columns:
             raise InputError(

@@ -90,14 +90,13 @@ def match_intervals(
     `threshold` and no earlier prediction has it (one-to-one; there is no second choice).  Of equally good
     true intervals the first counts.  Rows are `(onset, offset)` or `(onset, apex, offset)`.
     """
-    matched = np.full(len(pred), -1, np.int64)
-    if len(true) == 0:
-        return matched
+    pred_rows, true_rows = _interval_rows(pred, "pred"), _interval_rows(true, "true")
+    matched = np.full(len(pred_rows), -1, np.int64)
     taken: set[int] = set()
-    for i in np.argsort([row[0] for row in pred], kind="stable"):
-        ious = [interval_iou(pred[i], row) for row in true]
-        best = int(np.argmax(ious))
-        if ious[best] >= threshold and best not in taken:
+    for i in sorted(range(len(pred_rows)), key=lambda i: pred_rows[i][0]):
+        ious = [interval_iou(pred_rows[i], row) for row in true_rows]
+        best = int(np.argmax(ious)) if ious else -1
+        if best >= 0 and ious[best] >= threshold and best not in taken:
             matched[i] = best
             taken.add(best)
     return matched
@@ -113,11 +112,11 @@ def evaluate(
     everything.  Predictions in a video without annotations are false positives.  A ratio with nothing below
     it counts 0, and a class that is in neither truth nor prediction is left out of the means.
     """
-    counts = _Counts.of(predictions, annotations, subjects=None)
-    chosen = _class_indices(classes)
+    counts = SubjectCounts.of(predictions, annotations, subjects=None)
+    chosen = class_indices(classes)
     row = counts.spotting.sum(axis=0)
     confusion = counts.confusion.sum(axis=0)
-    scores = _scores(row[None], confusion[None], chosen)
+    scores = scores_of_counts(row[None], confusion[None], chosen)
     table = pd.DataFrame(confusion[chosen], index=[EMOTIONS[i] for i in chosen], columns=list(CLASSES))
     table.index.name, table.columns.name = "truth", "prediction"
     tp, fp, fn = (int(v) for v in row)
@@ -155,11 +154,11 @@ def bootstrap(
     `subjects` are all subjects that were evaluated, those without annotations or predictions included; `n`
     samples of as many subjects are drawn with replacement and the pooled scores recomputed.
     """
-    counts = _Counts.of(predictions, annotations, subjects)
-    chosen = _class_indices(classes)
+    counts = SubjectCounts.of(predictions, annotations, subjects)
+    chosen = class_indices(classes)
     value = counts.scores(np.ones((1, counts.n_subjects)), chosen)
-    drawn = counts.scores(_resamples(counts.n_subjects, n, seed), chosen)
-    rows = [(m, value[m][0], *_percentiles(drawn[m], level)) for m in METRICS]
+    drawn = counts.scores(resamples(counts.n_subjects, n, seed), chosen)
+    rows = [(m, value[m][0], *percentiles(drawn[m], level)) for m in METRICS]
     return pd.DataFrame(rows, columns=["metric", "value", "low", "high"])
 
 
@@ -179,13 +178,13 @@ def paired_difference(
     two-sided, from `n` random exchanges of the two methods within subjects (a permutation test; the
     observed labelling counts too).
     """
-    counts_a = _Counts.of(predictions_a, annotations, subjects)
-    counts_b = _Counts.of(predictions_b, annotations, subjects)
-    chosen = _class_indices(classes)
+    counts_a = SubjectCounts.of(predictions_a, annotations, subjects)
+    counts_b = SubjectCounts.of(predictions_b, annotations, subjects)
+    chosen = class_indices(classes)
     n_subjects = counts_a.n_subjects
     ones = np.ones((1, n_subjects))
     a, b = counts_a.scores(ones, chosen), counts_b.scores(ones, chosen)
-    weights = _resamples(n_subjects, n, seed)
+    weights = resamples(n_subjects, n, seed)
     drawn_a, drawn_b = counts_a.scores(weights, chosen), counts_b.scores(weights, chosen)
     keep = np.random.default_rng([seed, 1]).integers(0, 2, (n, n_subjects)).astype(float)
     swapped_a = _mixed_scores(counts_a, counts_b, keep, chosen)
@@ -195,7 +194,7 @@ def paired_difference(
         difference = b[m][0] - a[m][0]
         as_large = np.abs(swapped_b[m] - swapped_a[m]) >= abs(difference) - 1e-12
         p_value = (1 + as_large.sum()) / (1 + n)
-        rows.append((m, a[m][0], b[m][0], difference, *_percentiles(drawn_b[m] - drawn_a[m], level), p_value))
+        rows.append((m, a[m][0], b[m][0], difference, *percentiles(drawn_b[m] - drawn_a[m], level), p_value))
     return pd.DataFrame(rows, columns=["metric", "a", "b", "difference", "low", "high", "p_value"])
 
 
@@ -214,8 +213,11 @@ def seed_spread(evaluations: Mapping[int, Evaluation]) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class _Counts:
-    """Per subject: `spotting (S, 3)` of tp, fp, fn and `confusion (S, 4, 5)` of the true positives."""
+class SubjectCounts:
+    """Per subject: `spotting (S, 3)` of tp, fp, fn and `confusion (S, 4, 5)` of the true positives.
+
+    Everything that is scored follows from these counts, so resampling subjects needs no second matching.
+    """
 
     spotting: np.ndarray
     confusion: np.ndarray
@@ -226,12 +228,14 @@ class _Counts:
 
     def scores(self, weights: np.ndarray, chosen: list[int]) -> dict[str, np.ndarray]:
         """Pooled scores `(n,)` with subject s counted `weights[:, s]` times; `weights` is `(n, S)`."""
-        return _scores(weights @ self.spotting, np.tensordot(weights, self.confusion, axes=1), chosen)
+        return scores_of_counts(
+            weights @ self.spotting, np.tensordot(weights, self.confusion, axes=1), chosen
+        )
 
     @classmethod
     def of(
         cls, predictions: pd.DataFrame, annotations: pd.DataFrame, subjects: Sequence[str] | None
-    ) -> _Counts:
+    ) -> SubjectCounts:
         if "score" not in predictions.columns:
             predictions = predictions.assign(score=np.nan)
         predictions = check_predictions(predictions[[c for c in PREDICTION_COLUMNS if c in predictions]])
@@ -266,7 +270,7 @@ def _count(
     return spotting, confusion
 
 
-def _scores(spotting: np.ndarray, confusion: np.ndarray, chosen: list[int]) -> dict[str, np.ndarray]:
+def scores_of_counts(spotting: np.ndarray, confusion: np.ndarray, chosen: list[int]) -> dict[str, np.ndarray]:
     """All metrics `(n,)` from counts: `spotting (n, 3)`, `confusion (n, 4, 5)`, truth classes `chosen`."""
     tp, fp, fn = spotting[:, 0], spotting[:, 1], spotting[:, 2]
     kept = confusion[:, chosen]
@@ -301,14 +305,16 @@ def _harmonic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return _ratio(2 * a * b, a + b)
 
 
-def _mixed_scores(a: _Counts, b: _Counts, keep: np.ndarray, chosen: list[int]) -> dict[str, np.ndarray]:
+def _mixed_scores(
+    a: SubjectCounts, b: SubjectCounts, keep: np.ndarray, chosen: list[int]
+) -> dict[str, np.ndarray]:
     """Pooled scores of a with the subjects where `keep` is 0 taken from b."""
     spotting = keep @ a.spotting + (1 - keep) @ b.spotting
     confusion = np.tensordot(keep, a.confusion, axes=1) + np.tensordot(1 - keep, b.confusion, axes=1)
-    return _scores(spotting, confusion, chosen)
+    return scores_of_counts(spotting, confusion, chosen)
 
 
-def _resamples(n_subjects: int, n: int, seed: int) -> np.ndarray:
+def resamples(n_subjects: int, n: int, seed: int) -> np.ndarray:
     """How often each subject is drawn in each of `n` bootstrap samples, `(n, S)`."""
     if n < 1:
         raise InputError(f"n is {n}; draw at least one bootstrap sample")
@@ -316,18 +322,27 @@ def _resamples(n_subjects: int, n: int, seed: int) -> np.ndarray:
     return np.stack([np.bincount(row, minlength=n_subjects) for row in drawn]).astype(float)
 
 
-def _percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
+def percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
     if not 0 < level < 1:
         raise InputError(f"level is {level}; use a value between 0 and 1, for instance 0.95")
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def _class_indices(classes: Sequence[str]) -> list[int]:
+def class_indices(classes: Sequence[str]) -> list[int]:
     unknown = [c for c in classes if c not in EMOTIONS]
     if unknown or not len(classes) or len(set(classes)) != len(classes):
         raise InputError(f"classes is {list(classes)}; use distinct names of {', '.join(EMOTIONS)}")
     return [EMOTIONS.index(c) for c in classes]
+
+
+def _interval_rows(intervals: Sequence[Sequence[int]] | np.ndarray, name: str) -> list[list[int]]:
+    rows = np.asarray(intervals)
+    if rows.size == 0:
+        return []
+    if rows.ndim != 2 or rows.shape[1] not in (2, 3):
+        raise InputError(f"{name} has shape {rows.shape}; rows are (onset, offset) or (onset, apex, offset)")
+    return rows.tolist()
 
 
 def _rows_by_video(table: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:

@@ -1,7 +1,7 @@
 """Motion-JPEG in an AVI container: the JPEG bytes of every frame go into the file unchanged.
 
-OpenCV's own writers re-encode at a quality of their choosing.  Here the JPEG quality is exactly the one asked for,
-and the same frames give the same bytes.
+OpenCV's own writers re-encode at a quality of their choosing.  Here the JPEG quality is exactly the one
+asked for, and the same frames give the same bytes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def _header(n_frames: int, movi_bytes: int, rate: Fraction, size: tuple[int, int
     microseconds = round(1e6 / rate)
     main = struct.pack("<14I", microseconds, 0, 0, 0x10, n_frames, 0, 1, 0, width, height, 0, 0, 0, 0)
     stream = b"vidsMJPG" + struct.pack(
-        "<IHHIIIIIIII4H", 0, 0, 0, 0, rate.denominator, rate.numerator, 0, n_frames, 0, 0xFFFFFFFF, 0, 0, 0, width, height
+        "<IHHIIIIIIII4H",
+        0, 0, 0, 0, rate.denominator, rate.numerator, 0, n_frames, 0, 0xFFFFFFFF, 0, 0, 0, width, height,
     )  # fmt: skip
     picture = struct.pack("<IiiHH4sIiiII", 40, width, height, 1, 24, b"MJPG", width * height * 3, 0, 0, 0, 0)
     streams = _list(b"strl", _chunk(b"strh", stream) + _chunk(b"strf", picture))

@@ -1,12 +1,10 @@
-"""The networks of ME-TST (arXiv 2409.09707) and ME-TST+ (arXiv 2508.08082): ROI motion in, a score per frame
-out.
+"""The networks of ME-TST (arXiv 2409.09707) and ME-TST+ (arXiv 2508.08082).
 
-    motion (B, C, T) -> stem (B, W, T) -> pathway(s) (B, T, F) -> score (B, T) in 0..1 and emotion logits (B,
-    T, 5)
+    motion (B, C, T) -> stem (B, W, T) -> pathway(s) (B, T, F) -> score (B, T) in 0..1, logits (B, T, 5)
 
 The spotting pathway feeds the score, the recognition pathway the logits.  With `pathways="shared"` one
 pathway feeds both (BoostingVRME, arXiv 2508.18834).  ME-TST's pathway is a stack of Mamba blocks, ME-TST+'s
-a slow-fast pair.
+a slow-fast pair.  `streaming.Stream` runs either frame by frame.
 """
 
 from __future__ import annotations
@@ -28,8 +26,7 @@ MAX_DROP_PATH = 0.2
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: in training, drop the whole branch of a sample with probability `rate`, else scale it
-    up."""
+    """Stochastic depth: in training a sample loses the branch with probability `rate`, else it is scaled up."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -120,15 +117,7 @@ def over_frames(conv: nn.Module, x: Tensor) -> Tensor:
 
 
 class Network(nn.Module):
-    """What the two networks share: stem, one or two pathways, heads.  `config` holds the arguments, for
-    `checkpoints`.
-
-    `both_heads_on_spotting`: the logits come from the spotting pathway and the recognition pathway lies
-    idle.  This is what the code released with ME-TST does (`checkpoints.load_released` sets it); the papers
-    describe the other.
-    """
-
-    both_heads_on_spotting = False
+    """What both networks share: stem, one or two pathways, heads.  `config` holds the arguments to rebuild one."""
 
     def __init__(self, pathway: Callable[[], PlainPathway | SlowFastPathway], **config: Any) -> None:
         super().__init__()
@@ -153,7 +142,7 @@ class Network(nn.Module):
     @property
     def recognition_pathway(self) -> PlainPathway | SlowFastPathway:
         """The pathway that the logits come from."""
-        if self.recognition is None or self.both_heads_on_spotting:
+        if self.recognition is None or self.config.get("both_heads_on_spotting"):
             return self.spotting
         return self.recognition
 
@@ -178,7 +167,12 @@ class Network(nn.Module):
 
 
 class METST(Network):
-    """ME-TST.  In: 10 channels (5 ROIs, x and y).  3.75 M parameters, as published."""
+    """ME-TST.  In: 10 channels (5 ROIs, x and y).  3.75 M parameters, as published.
+
+    `both_heads_on_spotting`: the logits come from the spotting pathway and the recognition pathway lies
+    idle.  This is what the code released with ME-TST does (`checkpoints.load_released` sets it); the papers
+    describe the other.
+    """
 
     def __init__(
         self,
@@ -199,7 +193,14 @@ class METST(Network):
             pathways=pathways,
             both_heads_on_spotting=both_heads_on_spotting,
         )
-        self.both_heads_on_spotting = both_heads_on_spotting
+
+    @property
+    def both_heads_on_spotting(self) -> bool:
+        return self.config["both_heads_on_spotting"]
+
+    @both_heads_on_spotting.setter
+    def both_heads_on_spotting(self, value: bool) -> None:
+        self.config["both_heads_on_spotting"] = bool(value)
 
 
 class METSTPlus(Network):

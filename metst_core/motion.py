@@ -12,11 +12,12 @@ All motion is in pixels of the 320 crop, x to the right, y down, summed in float
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
+import numba
 import numpy as np
 import pandas as pd
 
@@ -327,20 +328,66 @@ def main_direction_mean(flow: np.ndarray, q: float) -> np.ndarray:
     Sorted by length, stable, the n vectors from index `int(n * (1 - q))` on are averaged: of equally long
     ones at the cut, those that come later in the array.  Lengths are compared as float64 squares.
     """
-    # One complex number per vector: half the array operations of two separate components.
-    vectors = np.ascontiguousarray(flow, dtype=np.float64).reshape(-1).view(np.complex128)
+    vectors = np.ascontiguousarray(flow).reshape(-1, 2)
     n = len(vectors)
-    if not n:
-        return np.zeros(2)
-    first = int(n * (1 - q))
-    squares = vectors.real**2 + vectors.imag**2
-    cut = np.partition(squares, first)[first]
-    chosen = squares >= cut
-    surplus = np.count_nonzero(chosen) - (n - first)
-    if surplus:  # several vectors are exactly as long as the one at the cut
-        chosen[np.flatnonzero(squares == cut)[:surplus]] = False
-    mean = np.add.reduce(vectors[chosen]) / (n - first)
-    return np.array([mean.real, mean.imag])
+    return np.array(_mean_of_longest(vectors, int(n * (1 - q)))) if n else np.zeros(2)
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile with numba, at the first call, and keep the result for later processes where that can be
+    stored."""
+    try:
+        return numba.njit(cache=True)(function)
+    except RuntimeError:  # neither this folder nor the user's cache can be written to
+        return numba.njit(function)
+
+
+@_compiled
+def _mean_of_longest(vectors: np.ndarray, first: int) -> tuple[float, float]:
+    """Mean of the vectors (n, 2) that a stable sort by length puts at index `first` and after.
+
+    Selects instead of sorting (Hoare's quickselect), which takes time proportional to n.
+    """
+    n = len(vectors)
+    squares = np.empty(n)
+    for i in range(n):
+        dx, dy = np.float64(vectors[i, 0]), np.float64(vectors[i, 1])
+        squares[i] = dx * dx + dy * dy
+
+    work = squares.copy()
+    low, high = 0, n - 1
+    while low < high:
+        pivot = work[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while work[i] < pivot:
+                i += 1
+            while work[j] > pivot:
+                j -= 1
+            if i <= j:
+                work[i], work[j] = work[j], work[i]
+                i += 1
+                j -= 1
+        if first <= j:
+            high = j
+        elif first >= i:
+            low = i
+        else:
+            break
+    cut = work[first]
+
+    ties = n - first  # how many vectors exactly as long as the one at the cut are still wanted
+    for i in range(n):
+        if squares[i] > cut:
+            ties -= 1
+    x, y = 0.0, 0.0
+    for i in range(n - 1, -1, -1):
+        if squares[i] > cut or (squares[i] == cut and ties > 0):
+            if squares[i] == cut:
+                ties -= 1
+            x += vectors[i, 0]
+            y += vectors[i, 1]
+    return x / (n - first), y / (n - first)
 
 
 def landmark_jitter(frames: np.ndarray | Iterable[np.ndarray], landmarker: Landmarker) -> pd.DataFrame:

@@ -7,9 +7,11 @@ The ground truth is always drawn beside the prediction.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
@@ -37,7 +39,7 @@ _PARENT_COLOURS = {
 
 def _roi_colours() -> dict[str, tuple[float, float, float]]:
     """A hue per parent box; the parent's ROIs step towards white in channel order."""
-    colours, seen = {}, {parent: 0 for parent in _PARENT_COLOURS}
+    colours, seen = {}, dict.fromkeys(_PARENT_COLOURS, 0)
     for roi in ROIS:
         parent = roi.parent or roi.name
         base, step = np.array(to_rgb(_PARENT_COLOURS[parent])), seen[parent]
@@ -60,9 +62,13 @@ def rois_on_face(crop: np.ndarray, boxes: Mapping[str, tuple[int, int, int, int]
     handles = []
     for name, (top, bottom, left, right) in boxes.items():
         colour = ROI_COLOURS.get(name, (1.0, 1.0, 1.0))
-        box = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.8)
+        box = Rectangle(
+            (left - 0.5, top - 0.5), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.8
+        )
         axes.add_patch(box)
-        handles.append(Patch(facecolor="none", edgecolor=colour if name in ROI_COLOURS else "#bbbbbb", label=name))
+        handles.append(
+            Patch(facecolor="none", edgecolor=colour if name in ROI_COLOURS else "#bbbbbb", label=name)
+        )
     axes.set(title=title, xlabel="column (pixel of the 320 crop)", ylabel="row (pixel of the 320 crop)")
     names.axis("off")
     names.legend(handles=handles, loc="center left", frameon=False, fontsize=9)
@@ -91,7 +97,9 @@ def motion_traces(
             ax.plot(time, motion[2 * r + part], color=ROI_COLOURS[name], linewidth=1.2, label=name)
         ax.axhline(0, color="#cccccc", linewidth=0.8, zorder=0)
         ax.set_ylabel(f"motion (px)\n{unit}")
-    axes[0].legend(ncols=min(6, len(names)), fontsize=7, frameon=False, loc="lower left", bbox_to_anchor=(0, 1.0))
+    axes[0].legend(
+        ncols=min(6, len(names)), fontsize=7, frameon=False, loc="lower left", bbox_to_anchor=(0, 1.0)
+    )
     if truth is not None:
         for style, (unit_name, intensity) in zip(_line_styles(), truth.items(), strict=False):
             axes[2].plot(time, 1000 * intensity, style, color=TRUTH, linewidth=1.2, label=unit_name)
@@ -127,7 +135,13 @@ def score_timeline(
     _bands(axes, annotations, fps, -0.12 * top, 0.08 * top, "true")
     if predictions is not None:
         _bands(axes, predictions, fps, 1.05 * top, 0.08 * top, "predicted")
-    axes.set(xlabel="time (s)", ylabel="score (0 to 1)", title=title, xlim=(0, len(score) / fps), ylim=(-0.16 * top, 1.18 * top))
+    axes.set(
+        xlabel="time (s)",
+        ylabel="score (0 to 1)",
+        title=title,
+        xlim=(0, len(score) / fps),
+        ylim=(-0.16 * top, 1.18 * top),
+    )
     axes.legend(
         handles=[*axes.get_legend_handles_labels()[0], *_emotion_handles()],
         ncols=8, fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2),
@@ -136,7 +150,12 @@ def score_timeline(
 
 
 def state_strip(
-    states: np.ndarray, fps: float, truth: np.ndarray, score: np.ndarray, delta: np.ndarray | None = None, title: str = ""
+    states: np.ndarray,
+    fps: float,
+    truth: np.ndarray,
+    score: np.ndarray,
+    delta: np.ndarray | None = None,
+    title: str = "",
 ) -> Figure:
     """The hidden state as a strip over time, under the truth and the score.
 
@@ -146,16 +165,25 @@ def state_strip(
     rows = 2 if delta is None else 3
     figure, axes = _figure(10, 2.4 + 1.6 * rows, rows, 1, sharex=True, height_ratios=[1, 2, 1][:rows])
     time = np.arange(states.shape[1]) / fps
-    axes[0].fill_between(time, truth / max(float(np.max(truth)), 1e-12), color="#cccccc", label="true intensity (its maximum = 1)")
+    axes[0].fill_between(
+        time,
+        truth / max(float(np.max(truth)), 1e-12),
+        color="#cccccc",
+        label="true intensity (its maximum = 1)",
+    )
     axes[0].plot(time, score, color="#0072B2", label="score")
     axes[0].set_ylabel("score (0 to 1)")
     axes[0].legend(fontsize=8, frameon=False)
     centred = states - np.median(states, axis=1, keepdims=True)
     scaled = centred / (np.abs(centred).max(axis=1, keepdims=True) + 1e-12)
     extent = (0, states.shape[1] / fps, states.shape[0], 0)
-    picture = axes[1].imshow(scaled, aspect="auto", cmap="PuOr", vmin=-1, vmax=1, extent=extent, interpolation="nearest")
+    picture = axes[1].imshow(
+        scaled, aspect="auto", cmap="PuOr", vmin=-1, vmax=1, extent=extent, interpolation="nearest"
+    )
     axes[1].set_ylabel("state component")
-    figure.colorbar(picture, ax=axes, label="state, distance from its median\n(its maximum = 1)", fraction=0.03, pad=0.01)
+    figure.colorbar(
+        picture, ax=axes, label="state, distance from its median\n(its maximum = 1)", fraction=0.03, pad=0.01
+    )
     if delta is not None:
         axes[2].plot(time, delta, color="#D55E00")
         axes[2].set_ylabel("step size Δ")
@@ -176,13 +204,19 @@ def training_curves(history: pd.DataFrame, title: str = "") -> Figure:
             ax.plot(fold["epoch"], fold[part], color=colour, alpha=0.25, linewidth=0.8)
         mean = history.groupby("epoch")[part].mean()
         ax.plot(mean.index, mean, color=colour, linewidth=2, label="mean over folds")
-        ax.set(xlabel="epoch", ylabel={"loss": "loss", "score_loss": "mean squared error", "class_loss": "cross-entropy"}[part], yscale="log")
+        ax.set(
+            xlabel="epoch",
+            ylabel={"loss": "loss", "score_loss": "mean squared error", "class_loss": "cross-entropy"}[part],
+            yscale="log",
+        )
         ax.legend(fontsize=8, frameon=False)
     figure.suptitle(title)
     return figure
 
 
-def interval_timeline(predictions: pd.DataFrame, annotations: pd.DataFrame, videos: pd.DataFrame, title: str = "") -> Figure:
+def interval_timeline(
+    predictions: pd.DataFrame, annotations: pd.DataFrame, videos: pd.DataFrame, title: str = ""
+) -> Figure:
     """Every video a row: the true intervals below its line, the predicted ones above, coloured by emotion."""
     figure, (axes,) = _figure(11, 1.4 + 0.32 * max(len(videos), 2), 1, 1)
     labels = []
@@ -197,8 +231,19 @@ def interval_timeline(predictions: pd.DataFrame, annotations: pd.DataFrame, vide
                 axes.add_patch(Rectangle((start, low), end - start, 0.36, facecolor=face, alpha=1 if low == row else 0.65,
                                          edgecolor=TRUTH if low == row else "none"))  # fmt: skip
     axes.set_yticks(range(len(labels)), labels, fontsize=7)
-    axes.set(xlabel="time (s)", title=title or "outlined, below each line: true; above: predicted", ylim=(len(labels) - 0.3, -0.7))
-    axes.legend(handles=_emotion_handles(), ncols=5, fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.55 / figure.get_figheight()))
+    axes.set(
+        xlabel="time (s)",
+        title=title or "outlined, below each line: true; above: predicted",
+        ylim=(len(labels) - 0.3, -0.7),
+    )
+    axes.legend(
+        handles=_emotion_handles(),
+        ncols=5,
+        fontsize=8,
+        frameon=False,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.55 / figure.get_figheight()),
+    )
     return figure
 
 
@@ -216,9 +261,45 @@ def confusion(table: pd.DataFrame, title: str = "") -> Figure:
     return figure
 
 
-def comparison(table: pd.DataFrame, metrics: Sequence[str] = ("spotting_f1", "strs"), title: str = "") -> Figure:
+def dataset_overview(annotations: pd.DataFrame, videos: pd.DataFrame, title: str = "") -> Figure:
+    """A data set at a glance: micro-expressions per subject and emotion, their durations, videos per subject.
+
+    Durations are offset - onset in seconds, at each video's frame rate.
+    """
+    figure, axes = _figure(12, 3.6, 1, 3)
+    table = annotations.merge(videos[["subject", "video", "fps"]], on=["subject", "video"], how="left")
+    counts = annotations.groupby(["subject", "emotion"]).size().unstack(fill_value=0)
+    subjects = list(dict.fromkeys(videos["subject"]))
+    counts = counts.reindex(index=subjects, columns=list(EMOTIONS), fill_value=0)
+    below = np.zeros(len(subjects))
+    for emotion in EMOTIONS:
+        axes[0].bar(
+            range(len(subjects)), counts[emotion], bottom=below, color=EMOTION_COLOURS[emotion], label=emotion
+        )
+        below += counts[emotion].to_numpy()
+    axes[0].set(xlabel=f"subject (1 to {len(subjects)}, in order)", ylabel="micro-expressions", title=title)
+    axes[0].legend(frameon=False, fontsize=8)
+    seconds = (table["offset"] - table["onset"]) / table["fps"]
+    axes[1].hist(
+        [seconds[table["emotion"] == e] for e in EMOTIONS],
+        15,
+        stacked=True,
+        color=[EMOTION_COLOURS[e] for e in EMOTIONS],
+    )
+    axes[1].set(xlabel="duration, onset to offset (s)", ylabel="micro-expressions")
+    minutes = videos["n_frames"] / videos["fps"] / 60
+    axes[2].hist(minutes, 15, color="#999999")
+    axes[2].set(xlabel="length of a video (min)", ylabel="videos")
+    return figure
+
+
+def comparison(
+    table: pd.DataFrame, metrics: Sequence[str] = ("spotting_f1", "strs"), title: str = ""
+) -> Figure:
     """Methods side by side with their intervals; `table` has the columns `method, metric, value, low, high`."""
-    figure, axes = _figure(5 * len(metrics), 1.2 + 0.45 * table["method"].nunique(), 1, len(metrics), sharey=True)
+    figure, axes = _figure(
+        5 * len(metrics), 1.2 + 0.45 * table["method"].nunique(), 1, len(metrics), sharey=True
+    )
     methods = list(dict.fromkeys(table["method"]))
     for ax, metric in zip(axes, metrics, strict=True):
         mine = table[table["metric"] == metric].set_index("method").loc[methods]
@@ -232,23 +313,29 @@ def comparison(table: pd.DataFrame, metrics: Sequence[str] = ("spotting_f1", "st
     return figure
 
 
-def _figure(width: float, height: float, rows: int, columns: int, **grid: object) -> tuple[Figure, list]:
+def _figure(width: float, height: float, rows: int, columns: int, **grid: Any) -> tuple[Figure, list]:
     """A figure outside pyplot's registry (nothing to close) and its axes as a flat list."""
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, **grid)  # type: ignore[arg-type]
+    axes = figure.subplots(rows, columns, squeeze=False, **grid)
     for ax in axes.flat:
         ax.spines[["top", "right"]].set_visible(False)
     return figure, list(axes.flat)
 
 
-def _shade(axes, annotations: pd.DataFrame | None, fps: float) -> None:
+def _shade(axes: Axes, annotations: pd.DataFrame | None, fps: float) -> None:
     if annotations is None:
         return
     for interval in annotations.itertuples():
-        axes.axvspan(interval.onset / fps, (interval.offset + 1) / fps, color=EMOTION_COLOURS[interval.emotion], alpha=0.15, linewidth=0)
+        axes.axvspan(
+            interval.onset / fps,
+            (interval.offset + 1) / fps,
+            color=EMOTION_COLOURS[interval.emotion],
+            alpha=0.15,
+            linewidth=0,
+        )
 
 
-def _bands(axes, table: pd.DataFrame, fps: float, low: float, height: float, label: str) -> None:
+def _bands(axes: Axes, table: pd.DataFrame, fps: float, low: float, height: float, label: str) -> None:
     for interval in table.itertuples():
         axes.add_patch(Rectangle((interval.onset / fps, low), (interval.offset + 1 - interval.onset) / fps, height,
                                  facecolor=EMOTION_COLOURS[interval.emotion], clip_on=False))  # fmt: skip

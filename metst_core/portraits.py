@@ -1,8 +1,8 @@
 """Many faces from few portraits: where the synthetic identities come from.
 
-A portrait is brought to a standard pose (outer eye corners level, at a fixed place), then its shape, tone, light
-and skin are varied.  Shape varies by the same means as the face moves: Gaussian bumps at mesh landmarks, here with
-a wide reach and the same on both sides.
+A portrait is brought to a standard pose (outer eye corners level, at a fixed place), then its shape, tone,
+light and skin are varied.  Shape varies by the same means as the face moves: Gaussian bumps at mesh
+landmarks, here with a wide reach and the same on both sides.
 
 The bundled portrait is `skimage.data.astronaut()` (NASA, public domain), which scikit-image ships.
 """
@@ -39,6 +39,7 @@ CANVAS_ORIGIN = (OVERSAMPLING - 1) / 2
 """Where frame position (-MARGIN, -MARGIN) lies on the canvas, canvas pixels (middles of pixels count)."""
 BUNDLED_PORTRAIT = "astronaut"
 
+_COARSE_STEP = 2  # frame pixels per cell in which the shape field, which is smooth, is computed
 _IOD_RANGE = (94.0, 104.0)  # frame pixels
 _EYES_AT = (160.0, 153.0)  # midpoint of the outer eye corners, frame pixels
 
@@ -60,16 +61,16 @@ TRAITS: dict[str, tuple[tuple[Bump, ...], float]] = {
     "eye slant": ((Bump(33, 0.0, -1.0, 0.13),), 0.025),
     "cheeks": ((Bump(205, 1.0, 0.0, 0.25),), 0.040),
 }
-"""Shape trait -> what it moves (both sides alike) and its largest amount, either way, in inter-ocular distances."""
+"""Shape trait -> what it moves (both sides alike) and its largest amount either way (IOD)."""
 
 
 @dataclass(frozen=True)
 class Identity:
     """One synthetic person.
 
-    `canvas` is the neutral picture, BGR uint8, `OVERSAMPLING` pixels per frame pixel and `MARGIN` frame pixels
-    wider than the frame on every side.  `mesh (478, 2)` are the landmarks in frame pixels, `depth (478,)` their
-    distance from the camera relative to the head's centre, in frame pixels.
+    `canvas` is the neutral picture, BGR uint8, `OVERSAMPLING` pixels per frame pixel and `MARGIN` frame
+    pixels wider than the frame on every side.  `mesh (478, 2)` are the landmarks in frame pixels, `depth
+    (478,)` their distance from the camera relative to the head's centre, in frame pixels.
     """
 
     seed: int
@@ -88,21 +89,26 @@ class Identity:
     @property
     def image(self) -> np.ndarray:
         """The neutral face as a frame: RGB uint8 (FRAME_SIZE, FRAME_SIZE, 3)."""
-        x, y = grid_points(FRAME_SIZE, FRAME_SIZE, 1)
-        return np.ascontiguousarray(look_up(self.canvas, x, y)[..., ::-1])
+        at = to_canvas(np.dstack(grid_points(FRAME_SIZE, FRAME_SIZE, 1)))
+        return np.ascontiguousarray(look_up(self.canvas, at.astype(np.float32))[..., ::-1])
 
 
-def look_up(canvas: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The canvas at the frame positions `x, y` (float32, frame pixels): one `cv2.remap`.
+def look_up(canvas: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The canvas at the positions `at (..., 2)` (float32, canvas pixels): one `cv2.remap`.
 
     OpenCV rounds positions to 1/32 of a canvas pixel, that is 1/64 of a frame pixel.
     """
-    x, y = ((v + MARGIN) * OVERSAMPLING + np.float32(CANVAS_ORIGIN) for v in (x, y))
-    return cv2.remap(canvas, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    nothing = np.empty(0, np.float32)  # second map: not needed when x and y come together
+    return cv2.remap(canvas, at, nothing, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def to_canvas(points: np.ndarray) -> np.ndarray:
+    """Frame positions (..., 2) as canvas positions."""
+    return (points + MARGIN) * OVERSAMPLING + CANVAS_ORIGIN
 
 
 def face_mesh(image: np.ndarray) -> np.ndarray | None:
-    """MediaPipe's 478 mesh points of the face in an RGB image: (478, 3) x, y, z in pixels, or None without a face."""
+    """MediaPipe's mesh of the face in an RGB image: (478, 3) x, y, z in pixels; None without a face."""
     import mediapipe as mp  # slow to import, and rendering needs it once per portrait
 
     height, width = image.shape[:2]
@@ -117,8 +123,8 @@ def face_mesh(image: np.ndarray) -> np.ndarray | None:
 def identity(seed: int, index: int, portraits: tuple[str, ...] = ()) -> Identity:
     """The person `index` of a set: depends on `seed`, `index` and the portraits alone.
 
-    `portraits` are paths of portrait photographs to use instead of the bundled one, in turn.  Odd numbered persons
-    are mirrored.  Raises an `InputError` naming the file if no face is found in it.
+    `portraits` are paths of portrait photographs to use instead of the bundled one, in turn.  Odd numbered
+    persons are mirrored.  Raises an `InputError` naming the file if no face is found in it.
     """
     rng = np.random.default_rng([seed, index, 0x1D])
     source = portraits[index % len(portraits)] if portraits else BUNDLED_PORTRAIT
@@ -129,7 +135,8 @@ def identity(seed: int, index: int, portraits: tuple[str, ...] = ()) -> Identity
     traits = {name: float(rng.uniform(-1, 1) * most) for name, (_, most) in TRAITS.items()}
 
     x, y = _canvas_points()
-    shape = _shape_field(traits, standard, iod, x, y)
+    coarse = _canvas_points(_COARSE_STEP)
+    shape = cv2.resize(_shape_field(traits, standard, iod, *coarse), x.shape)
     back = cv2.invertAffineTransform(pose)
     positions = cv2.transform(np.dstack([x, y]) - shape, back).astype(np.float32)
     canvas = cv2.remap(
@@ -145,7 +152,7 @@ def identity(seed: int, index: int, portraits: tuple[str, ...] = ()) -> Identity
 def contact_sheet(
     seed: int, n_subjects: int, portraits: tuple[str, ...] = (), columns: int = 6, size: int = 160
 ) -> np.ndarray:
-    """The neutral faces of persons 0 .. n-1 in rows of `columns`: RGB uint8, each `size` pixels wide and high."""
+    """The neutral faces of persons 0 .. n-1 in rows of `columns`: RGB uint8, each `size` pixels square."""
     tiles = [
         cv2.resize(identity(seed, i, portraits).image, (size, size), interpolation=cv2.INTER_AREA)
         for i in range(n_subjects)
@@ -156,7 +163,7 @@ def contact_sheet(
 
 
 def head_weight(x: np.ndarray, y: np.ndarray, mesh: np.ndarray) -> np.ndarray:
-    """1 on the head, falling off smoothly to 0 in the background: how far a place follows the head, shape of `x`."""
+    """How far a place follows the head: 1 on it, falling off to 0 in the background, shape of `x`."""
     iod = inter_ocular(mesh)
     middle = mesh[list(FACE_OVAL), :2].mean(axis=0)
     radius = np.hypot((x - middle[0]) / (1.0 * iod), (y - middle[1] + 0.1 * iod) / (1.15 * iod))
@@ -165,7 +172,7 @@ def head_weight(x: np.ndarray, y: np.ndarray, mesh: np.ndarray) -> np.ndarray:
 
 
 def depth_map(mesh: np.ndarray, depth: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The landmarks' depth spread over the points `x, y` by Gaussian-weighted means, in the unit of `depth`."""
+    """The landmarks' depth spread over the points `x, y` by Gaussian-weighted means, unit of `depth`."""
     reach = 0.09 * inter_ocular(mesh)
     total, weights = np.zeros(x.shape), np.full(x.shape, 1e-9)
     for (px, py), z in zip(mesh[:468, :2], depth[:468], strict=True):
@@ -175,16 +182,16 @@ def depth_map(mesh: np.ndarray, depth: np.ndarray, x: np.ndarray, y: np.ndarray)
     return (total / weights).astype(np.float32)
 
 
-def _canvas_points() -> tuple[np.ndarray, np.ndarray]:
-    """x and y (frame pixels) of every canvas pixel."""
+def _canvas_points(step: float = 1 / OVERSAMPLING) -> tuple[np.ndarray, np.ndarray]:
+    """x and y (frame pixels) of cells of `step` frame pixels over the canvas; by default of its pixels."""
     side = FRAME_SIZE + 2 * MARGIN
-    x, y = grid_points(side, side, 1 / OVERSAMPLING)
+    x, y = grid_points(side, side, step)
     return x - MARGIN, y - MARGIN
 
 
 def _on_canvas(points: np.ndarray) -> np.ndarray:
     """Points (n, 2) in frame pixels as the nearest canvas pixels, int32."""
-    return np.round((points + MARGIN) * OVERSAMPLING + CANVAS_ORIGIN).astype(np.int32)
+    return np.round(to_canvas(points)).astype(np.int32)
 
 
 @functools.lru_cache(maxsize=8)
@@ -288,7 +295,7 @@ def _skin_mask(canvas: np.ndarray, mesh: np.ndarray, x: np.ndarray, y: np.ndarra
 
     def polygon(points: np.ndarray, blur: float) -> np.ndarray:
         mask = np.zeros(x.shape, np.float32)
-        cv2.fillPoly(mask, [_on_canvas(points)], 1.0)
+        cv2.fillPoly(mask, [_on_canvas(points)], (1.0,))
         return cv2.GaussianBlur(mask, (0, 0), blur * iod * OVERSAMPLING)
 
     lab = cv2.cvtColor(cv2.GaussianBlur(canvas, (0, 0), 3).astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
@@ -298,6 +305,8 @@ def _skin_mask(canvas: np.ndarray, mesh: np.ndarray, x: np.ndarray, y: np.ndarra
     alike = np.exp(-(np.clip(np.linalg.norm(difference, axis=2) - 0.6, 0, None) ** 2))
     oval = polygon(mesh[list(FACE_OVAL), :2], 0.04)
     eyes = polygon(mesh[list(IMAGE_LEFT_EYE), :2], 0.01) + polygon(mesh[list(IMAGE_RIGHT_EYE), :2], 0.01)
-    around = np.maximum(oval, head_weight(x, y + 0.0, mesh) * (y > mesh[FACE_OVAL[0], 1]))
+    beside = np.clip((0.95 - np.abs(x - mesh[1, 0]) / iod) / 0.25, 0, 1)  # ears and neck, not the background
+    below = np.clip((y - mesh[33, 1]) / (0.2 * iod), 0, 1)
+    around = np.maximum(oval, beside * below)
     mask = cv2.GaussianBlur((alike * around).astype(np.float32), (0, 0), 2.0)
     return mask * (1 - np.clip(eyes, 0, 1))

@@ -1,7 +1,7 @@
 """What in a video speaks against trusting its result: each flag with the frames it concerns.
 
-The face is looked at every `LOOK_EVERY` analysed frames (a third of a second at 30 per second) with a face detector
-that also sees a second face, which the landmarker cannot; motion is judged in every frame.
+The face is looked at every `LOOK_EVERY` analysed frames (a third of a second at 30 per second) with a face
+detector that also sees a second face, which the landmarker cannot; motion is judged in every frame.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 
 from metst_core.errors import MetstError
 from metst_core.landmarks import Landmarker
-from metst_core.motion import MotionWindow
+from metst_core.rois import round_points
 
 LOOK_EVERY = 10
 """Analysed frames from one look at the face to the next."""
@@ -35,7 +35,7 @@ FLAGS = {
 
 LIMITS = {
     "smallest": 32.0,  # eye to eye, pixels; the crop is 4.5 to 6 times as wide and enlarged to 320
-    "turned": 0.28,  # nose tip off the middle of the eyes, in eye distances
+    "turned": 0.18,  # nose tip off the middle of the eyes, in eye distances
     "darkest": 40.0,  # mean grey level of the face
     "fastest": 1.0,  # head speed, eye distances per second
     "largest": 4.0,  # motion of the median ROI, pixels of the 320 crop
@@ -45,12 +45,13 @@ LIMITS = {
 """Where the flags begin."""
 
 QUALITY_COLUMNS = ("flag", "first", "last", "first_seconds", "last_seconds", "share", "meaning")
-"""A quality table: flag, first and last frame of the video that it concerns (inclusive) and their times, the share of
-the video, and what it means."""
+"""A quality table: flag, first and last frame of the video that it concerns (inclusive) and their times, the
+share of the video, and what it means."""
 
 
 class Face(NamedTuple):
-    """A face in a frame: bounds (left, top, right, bottom), both eyes and the tip of the nose (x, y), in pixels."""
+    """A face in a frame: bounds (left, top, right, bottom), both eyes and the tip of the nose (x, y), in
+    pixels."""
 
     bounds: tuple[float, float, float, float]
     eyes: tuple[tuple[float, float], tuple[float, float]]
@@ -90,7 +91,8 @@ class MediaPipeFaceFinder:
                 from mediapipe import solutions
             except ImportError as error:
                 raise MetstError(
-                    f"MediaPipe's face detector cannot be imported ({error}); install mediapipe 0.10.21, or pass "
+                    f"MediaPipe's face detector cannot be imported ({error}); install mediapipe 0.10.21, or "
+                    "pass "
                     "your own landmarker"
                 ) from error
             self._find = solutions.face_detection.FaceDetection(0, self._min_confidence).process
@@ -116,9 +118,10 @@ class LandmarkFaceFinder:
         points = self.landmarker(image)
         if points is None:
             return []
+        points = round_points(points)
         left, right = (tuple(points[span].mean(axis=0).tolist()) for span in (slice(36, 42), slice(42, 48)))
         bounds = (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
-        return [Face(bounds, (left, right), tuple(points[30].tolist()))]  # type: ignore[arg-type]
+        return [Face(bounds, (left, right), tuple(points[30].tolist()))]
 
 
 class _Look(NamedTuple):
@@ -129,17 +132,14 @@ class _Look(NamedTuple):
 class QualityLog:
     """Collects, while a video streams by, what `table` then reports.
 
-    `fps` is the rate of the analysed frames; `look` gets each of them in order, `watch` each window of motion.
+    `fps` is the rate of the analysed frames; `look` gets each of them in order.
     """
 
-    def __init__(self, finder: FaceFinder, fps: float, features_per_frame: int) -> None:
+    def __init__(self, finder: FaceFinder, fps: float) -> None:
         self._finder = finder
         self._fps = fps
-        self._n_rois = features_per_frame // 2
         self._looks: list[_Look] = []
         self._seen = 0
-        self._busy: list[np.ndarray] = []
-        self._faceless: list[np.ndarray] = []
 
     def look(self, frame: np.ndarray) -> None:
         """Take note of the next analysed frame, RGB (H, W, 3)."""
@@ -147,29 +147,20 @@ class QualityLog:
             self._looks.append(self._judge(frame))
         self._seen += 1
 
-    def watch(self, window: MotionWindow) -> None:
-        """Take note of the next window's motion."""
-        n_frames = len(window.has_face)
-        first = 0 if window.start == 0 else window.motion.shape[1] // 2
-        motion = window.motion[:, first:n_frames].reshape(self._n_rois, 2, -1)
-        self._busy.append(np.median(np.hypot(motion[:, 0], motion[:, 1]), axis=0) > LIMITS["largest"])
-        self._faceless.append(~window.has_face[first:])
+    def flagged(self, has_face: np.ndarray, is_busy: np.ndarray) -> dict[str, np.ndarray]:
+        """Flag -> the analysed frames that it concerns, (n,) bool.
 
-    @property
-    def has_face(self) -> np.ndarray:
-        """For every frame of the windows so far, whether there was a face to measure on: (n,) bool."""
-        return ~np.concatenate([*self._faceless, np.zeros(0, bool)])
-
-    def flagged(self) -> dict[str, np.ndarray]:
-        """Flag -> the analysed frames of the windows so far that it concerns, (n,) bool."""
-        n_frames = len(self.has_face)
-        marks = {name: np.zeros(n_frames, bool) for name in FLAGS}
+        `has_face (n,)`: whether the windows had a face to measure on; `is_busy (n,)`: see `moves_much`.
+        """
+        marks = {name: np.zeros(len(has_face), bool) for name in FLAGS}
         for number, seen in enumerate(self._looks):
-            reach = slice(max(0, number * LOOK_EVERY - LOOK_EVERY // 2), number * LOOK_EVERY + (LOOK_EVERY + 1) // 2)
+            middle = number * LOOK_EVERY
             for name in seen.flags:
-                marks[name][reach] = True
-        marks["face_lost"] |= ~self.has_face
-        marks["too_much_motion"] |= np.concatenate([*self._busy, np.zeros(0, bool)])
+                last = number == len(self._looks) - 1  # nobody looks at the frames after it
+                until = None if last else middle + (LOOK_EVERY + 1) // 2
+                marks[name][max(0, middle - LOOK_EVERY // 2) : until] = True
+        marks["face_lost"] |= ~has_face
+        marks["too_much_motion"] |= is_busy
         for name in ("face_turned", "too_much_motion"):
             marks[name] &= ~marks["face_lost"]
         return marks
@@ -198,6 +189,12 @@ class QualityLog:
         return moved / max(before.eye_distance, 1.0) * self._fps / LOOK_EVERY
 
 
+def moves_much(motion: np.ndarray) -> np.ndarray:
+    """Whether more than the face's expression moves, per frame (k,) bool, from ROI motion (2R, k)."""
+    lengths = np.hypot(motion[0::2], motion[1::2])
+    return np.median(lengths, axis=0) > LIMITS["largest"]
+
+
 def _brightness(frame: np.ndarray, face: Face) -> float:
     height, width = frame.shape[:2]
     left, top, right, bottom = face.bounds
@@ -222,7 +219,9 @@ def quality_table(marks: dict[str, np.ndarray], seconds: np.ndarray) -> pd.DataF
     for flag, mark in marks.items():
         for first, last in runs(mark):
             share = (last + 1 - first) / len(seconds)
-            rows.append((flag, first, last, float(seconds[first]), float(seconds[last]), share, meaning(flag)))
+            rows.append(
+                (flag, first, last, float(seconds[first]), float(seconds[last]), share, meaning(flag))
+            )
     return pd.DataFrame(rows, columns=list(QUALITY_COLUMNS)).astype({"first": "int64", "last": "int64"})
 
 
@@ -232,7 +231,8 @@ def timing_marks(seconds: np.ndarray, fps: float) -> dict[str, np.ndarray]:
     return {
         "low_frame_rate": np.full(len(seconds), fps < LIMITS["slowest"] - 0.1),
         # In a slow video every pair of frames is a "gap"; that is the other flag's to say.
-        "frames_missing": (np.append(gaps, False) | np.insert(gaps, 0, False)) & (1 / fps < LIMITS["longest_gap"]),
+        "frames_missing": (np.append(gaps, False) | np.insert(gaps, 0, False))
+        & (1 / fps < LIMITS["longest_gap"]),
     }
 
 

@@ -25,7 +25,10 @@ PUBLISHED = pd.DataFrame(
         ("BoostingVRME", 0.0562, 0.0997, 0.5638, 0.2000, 0.2906, 0.6882),
     ],
     columns=pd.MultiIndex.from_tuples(
-        [("", "method"), *((d, m) for d in ("CAS(ME)^3", "SAMM-LV") for m in ("STRS", "spotting F1", "recognition F1"))]
+        [
+            ("", "method"),
+            *((d, m) for d in ("CAS(ME)^3", "SAMM-LV") for m in ("STRS", "spotting F1", "recognition F1")),
+        ]
     ),
 ).set_index(("", "method"))
 """LOSO results as published (BoostingVRME, arXiv 2508.18834, table 3); none is reproduced here.
@@ -46,7 +49,9 @@ def collect_results(out_dir: str | Path) -> Path:
     out = Path(out_dir)
     parts = sorted((out / "results").glob("*.json"))
     if not parts:
-        raise MissingError(f"{out / 'results'}: no notebook has recorded a result; run `metst reproduce` first")
+        raise MissingError(
+            f"{out / 'results'}: no notebook has recorded a result; run `metst reproduce` first"
+        )
     merged: dict[str, Any] = {}
     for part in parts:
         merged.update(json.loads(part.read_text(encoding="utf-8")))
@@ -94,13 +99,19 @@ def _row(method: str, metrics: dict[str, Any]) -> str:
     cells = []
     for name in HEADLINE:
         entry = metrics[name]
-        cells.append(f"<td class='number'>{_number(entry['value'])} [{_number(entry['low'])}, {_number(entry['high'])}]</td>")
-    counts = "".join(f"<td class='number'>{metrics[name]:g}</td>" for name in ("tp", "fp", "fn"))
+        cells.append(
+            f"<td class='number'>{_number(entry['value'])} [{_number(entry['low'])}, {_number(entry['high'])}]</td>"
+        )
+    counts = "".join(f"<td class='number'>{_count(metrics[name])}</td>" for name in ("tp", "fp", "fn"))
     return f"<tr><td>{html.escape(method)}</td>{''.join(cells)}{counts}</tr>"
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _count(value: float | None) -> str:
+    return "–" if value is None else f"{value:g}"
 
 
 def _figures(out: Path) -> str:
@@ -121,6 +132,7 @@ def _figures(out: Path) -> str:
 def _provenance(results: dict[str, Any]) -> str:
     record = html.escape(json.dumps(results["record"], indent=2))
     links = "".join(
-        f"<li><a href='notebooks/{name}.html'>{name}</a></li>" for name in results["record"].get("notebooks", [])
+        f"<li><a href='notebooks/{name}.html'>{name}</a></li>"
+        for name in results["record"].get("notebooks", [])
     )
     return f"<h2>How these numbers came about</h2><ul>{links}</ul><details><summary>record</summary><pre>{record}</pre></details>"

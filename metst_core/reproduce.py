@@ -35,7 +35,9 @@ def reproduce(
     if profile not in PROFILES:
         raise InputError(f"profile {profile!r} is none of {', '.join(PROFILES)}")
     if dataset != "synthetic" and data_root is None:
-        raise InputError(f"dataset {dataset!r} needs --data-root, the folder that holds it (see data/{dataset}.md)")
+        raise InputError(
+            f"dataset {dataset!r} needs --data-root, the folder that holds it (see data/{dataset}.md)"
+        )
     source = _notebooks_folder(notebooks_dir)
     out = Path(out_dir if out_dir is not None else Path("runs") / profile).absolute()
     parameters = {

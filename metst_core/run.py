@@ -1,10 +1,10 @@
 """A run: its profile, its folder, and what one notebook leaves there for the next.
 
-    runs/<name>/data/               the synthetic set (unless a data set is named)
-    runs/<name>/motion.npz          ROI motion of every video          written by notebook 01
-    runs/<name>/loso/<model>/       one folder per fold                written by notebook 03
-    runs/<name>/figures/*.png       the pictures, with captions.json
-    runs/<name>/results/*.json      what each notebook found; joined into results.json
+runs/<name>/data/               the synthetic set (unless a data set is named)
+runs/<name>/motion.npz          ROI motion of every video          written by notebook 01
+runs/<name>/loso/<model>/       one folder per fold                written by notebook 03
+runs/<name>/figures/*.png       the pictures, with captions.json
+runs/<name>/results/*.json      what each notebook found; joined into results.json
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from metst_core.baselines import BaselineResult, chance_scores, motion_spotter
 from metst_core.datasets import Dataset, load_dataset
 from metst_core.errors import InputError, MissingError
 from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.files import atomic_path, run_record, write_json
+from metst_core.metrics import bootstrap
 from metst_core.synthetic import generate, read_truth
-from metst_core.training import TrainConfig
+from metst_core.training import PROTOCOLS, LosoResult, TrainConfig, leave_one_subject_out, run_protocols
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Profile:
     """The size of a run.
 
     `n_subjects`, `n_videos` (per subject), `seconds` and `tier` describe the synthetic set; `train` holds the
-    `TrainConfig` fields that differ from the published ones, `models` the networks to compare; `bootstrap` counts the resamples of an interval;
+    `TrainConfig` fields that differ from the published ones, `models` the networks to compare; `train_official` trains them anew for the official protocol; `bootstrap` counts the resamples of an interval;
     `n_jobs` is how many videos or folds are worked on at once.
     """
 
@@ -41,21 +43,33 @@ class Profile:
     tier: str = "default"
     train: Mapping[str, Any] = field(default_factory=dict)
     models: tuple[str, ...] = ("metst_plus", "metst", "sliding_window")
+    train_official: bool = False
     bootstrap: int = 1000
     n_jobs: int = 2
 
 
+_SMALL = {"batch_size": 32, "ratio": 1.5, "d_state": 16}
 PROFILES = {
-    "smoke": Profile(3, 2, 8.0, train={"epochs": 6, "batch_size": 16, "width": 16, "d_state": 16, "learning_rate": 3e-3}, bootstrap=200),
-    "default": Profile(8, 4, 20.0, train={"epochs": 30, "batch_size": 32, "width": 32, "d_state": 16, "learning_rate": 2e-3}),
-    "full": Profile(24, 6, 40.0, train={"device": "cuda"}, n_jobs=1),
-}
+    "smoke": Profile(
+        3, 2, 8.0, bootstrap=200,
+        train={**_SMALL, "epochs": 4, "width": 16, "d_state": 8, "blocks_per_stage": 1, "depth": 2, "learning_rate": 3e-3},
+    ),
+    "default": Profile(
+        8, 4, 15.0,
+        train={**_SMALL, "epochs": 20, "width": 32, "blocks_per_stage": 2, "depth": 6, "learning_rate": 2e-3},
+    ),
+    "full": Profile(24, 6, 40.0, train={"device": "cuda"}, train_official=True, n_jobs=1),
+}  # fmt: skip
+"""The sizes of a run: `smoke` shows that everything works, `default` learns something on a laptop, `full` is the published
+network and schedule and wants a GPU."""
 
 
 class Run:
     """One run's folder, as a notebook sees it.  The arguments are the notebook's parameters."""
 
-    def __init__(self, profile: str, dataset: str, data_root: str | Path | None, seed: int, out_dir: str | Path):
+    def __init__(
+        self, profile: str, dataset: str, data_root: str | Path | None, seed: int, out_dir: str | Path
+    ):
         if profile not in PROFILES:
             raise InputError(f"profile {profile!r} is none of {', '.join(PROFILES)}")
         self.profile_name, self.profile, self.dataset_name = profile, PROFILES[profile], dataset
@@ -68,7 +82,13 @@ class Run:
         if self.dataset_name == "synthetic" and self.data_root is None:
             p = self.profile
             return generate(
-                self.out / "data", p.n_subjects, p.n_videos, p.seconds, seed=self.seed, tier=p.tier, n_jobs=p.n_jobs
+                self.out / "data",
+                p.n_subjects,
+                p.n_videos,
+                p.seconds,
+                seed=self.seed,
+                tier=p.tier,
+                n_jobs=p.n_jobs,
             )
         return load_dataset(self.dataset_name, self.data_root)
 
@@ -95,7 +115,9 @@ class Run:
         """The path of something an earlier notebook wrote into this run, or a `MissingError` that names the notebook."""
         path = self.out / name
         if not path.exists():
-            raise MissingError(f"{path}: not there yet; run notebook {notebook} with out_dir={str(self.out)!r} first")
+            raise MissingError(
+                f"{path}: not there yet; run notebook {notebook} with out_dir={str(self.out)!r} first"
+            )
         return path
 
     def config(self, model: str, **changes: Any) -> TrainConfig:
@@ -103,8 +125,16 @@ class Run:
         return TrainConfig(model=model, seed=self.seed, **{**self.profile.train, **changes})
 
     def train(self, model: str) -> dict[str, LosoResult]:
-        """Every fold of `model` under both protocols; folds that are finished are read back."""
-        return run_protocols(self.motion(), self.config(model), self.out / "loso" / model, n_jobs=self.profile.n_jobs)
+        """Every fold of `model`, scored under both protocols; folds that are finished are read back.
+
+        Unless the profile says `train_official`, the official protocol is applied to the networks of the strict one:
+        half length over all subjects, videos without a micro-expression left out of the evaluation.
+        """
+        folder, n_jobs = self.out / "loso" / model, self.profile.n_jobs
+        if self.profile.train_official:
+            return run_protocols(self.motion(), self.config(model), folder, n_jobs)
+        strict = leave_one_subject_out(self.motion(), self.config(model), folder / "strict", n_jobs)
+        return {protocol: strict.under(protocol) for protocol in PROTOCOLS}
 
     def trained(self, model: str) -> dict[str, LosoResult]:
         """What `train` left; a `MissingError` that says which notebook to run when it is not there."""
@@ -114,17 +144,30 @@ class Run:
     def compare(self, motion: MotionSet, results: Mapping[str, Mapping[str, LosoResult]]) -> pd.DataFrame:
         """Every method and baseline under both protocols: `protocol, method, metric, value, low, high, tp, fp, fn`.
 
-        `low, high` is the 95% bootstrap interval over subjects.
+        `low, high` is the 95% bootstrap interval over subjects (for chance, over subjects and draws).
         """
-        tables = []
+        n, rows = self.profile.bootstrap, []
         for protocol in PROTOCOLS:
             main = results["metst_plus"][protocol]
-            methods = {name: protocols[protocol].predictions for name, protocols in results.items()}
-            methods["motion_threshold"] = classical_spotter(motion, main.config)
-            for method, predictions in methods.items():
-                tables.append(self._scored(predictions, main).assign(protocol=protocol, method=method))
-            tables.append(chance(main, seed=self.seed).assign(protocol=protocol, method="chance"))
-        return pd.concat(tables, ignore_index=True)
+            threshold = motion_spotter(motion, protocol, main.config.p)
+            methods: dict[str, LosoResult | BaselineResult] = {
+                name: both[protocol] for name, both in results.items()
+            }
+            for name, result in {**methods, "motion_threshold": threshold}.items():
+                scores = bootstrap(result.predictions, result.annotations, result.subjects, n, self.seed)
+                e = result.evaluation
+                rows.append(scores.assign(protocol=protocol, method=name, tp=e.tp, fp=e.fp, fn=e.fn))
+            videos = motion.videos[
+                [
+                    key in main.traces
+                    for key in zip(motion.videos["subject"], motion.videos["video"], strict=True)
+                ]
+            ]
+            scores = chance_scores(
+                main.predictions, main.annotations, videos, main.k_p, main.subjects, seed=self.seed
+            )
+            rows.append(scores.assign(protocol=protocol, method="chance"))
+        return pd.concat(rows, ignore_index=True)
 
     def figure(self, figure: Figure, name: str, caption: str) -> Figure:
         """Keep `figure` as `figures/<name>.png` with its caption; returns it, so that the notebook shows it."""
@@ -138,9 +181,15 @@ class Run:
     def record(self, notebook: str, **found: Any) -> None:
         """Keep what `notebook` found; the report joins the parts in the notebooks' order."""
         record = run_record(
-            profile=self.profile_name, dataset=self.dataset_name, seed=self.seed, train=dict(self.profile.train)
+            profile=self.profile_name,
+            dataset=self.dataset_name,
+            seed=self.seed,
+            train=dict(self.profile.train),
         )
-        write_json({"profile": self.profile_name, "seed": self.seed, "record": record, **found}, self.out / "results" / f"{notebook}.json")
+        write_json(
+            {"profile": self.profile_name, "seed": self.seed, "record": record, **found},
+            self.out / "results" / f"{notebook}.json",
+        )
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
@@ -160,3 +209,13 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 def videos_of(table: pd.DataFrame, subject: str, video: str) -> pd.DataFrame:
     """The rows of one video."""
     return table[(table["subject"] == subject) & (table["video"] == video)]
+
+
+def by_protocol(table: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
+    """`Run.compare`'s table as protocol -> method -> metric -> {value, low, high}, with tp, fp, fn (for `results.json`)."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in table.to_dict("records"):
+        metrics = found.setdefault(row["protocol"], {}).setdefault(row["method"], {})
+        metrics[row["metric"]] = {name: row[name] for name in ("value", "low", "high")}
+        metrics.update({name: row[name] for name in ("tp", "fp", "fn")})
+    return found

@@ -263,7 +263,7 @@ _owner: int | None = None  # the process that started the thread pool
 
 
 def _launch(kernel: Callable, tensors: tuple[torch.Tensor, ...], tasks: int) -> None:
-    """Run a kernel with torch's number of threads, and leave numba's own setting as it was.
+    """Run a kernel with torch's number of threads, and leave torch's and numba's own settings as they were.
 
     A process forked from one that runs a pool would die on entering it: it takes the serial kernel.
     """
@@ -273,13 +273,18 @@ def _launch(kernel: Callable, tensors: tuple[torch.Tensor, ...], tasks: int) -> 
     if os.getpid() != _owner:
         _SERIAL[kernel](*arrays, tasks)
         return
+    threads = torch.get_num_threads()
     before = numba.get_num_threads()
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     try:
         with _turn():
             _PARALLEL[kernel](*arrays, tasks)
     finally:
         numba.set_num_threads(before)
+        if (
+            torch.get_num_threads() != threads
+        ):  # numba's omp layer, as it starts, sets the number for all of OpenMP
+            torch.set_num_threads(threads)
 
 
 def _turn() -> contextlib.AbstractContextManager:
@@ -323,10 +328,17 @@ class SelectiveScanCPU(torch.autograd.Function):
         return du, ddt, dA.sum(0), dB, dC, torch.linalg.vecdot(dy, u).sum(0)
 
 
-def scan(u, dt, A, B, C, D):
+def scan(
+    u: torch.Tensor,
+    dt: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor | None,
+) -> torch.Tensor:
     """The scan of `ssm.selective_scan` after softplus and before the gate: B, C (B, N, L), any N."""
     pad = -A.shape[1] % LANES  # extra states start at 0, are fed 0 and read with 0
     B, C = B.transpose(1, 2), C.transpose(1, 2)
     if pad:
         A, B, C = (torch.nn.functional.pad(t, (0, pad)) for t in (A, B, C))
-    return SelectiveScanCPU.apply(u, dt, A, B, C, D)
+    return SelectiveScanCPU.apply(u, dt, A, B, C, u.new_zeros(A.shape[0]) if D is None else D)

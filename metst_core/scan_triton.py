@@ -1,14 +1,18 @@
-"""The selective scan on CUDA without `mamba_ssm`: Triton kernels, which come with CUDA builds of torch.  float32.
+"""The selective scan on CUDA without `mamba_ssm`: Triton kernels, which come with CUDA builds of
+torch.  float32.
 
-The arithmetic is that of `scan_cpu` (its `_backward_row` derives the gradients).  One program owns BLOCK_D channels
-of one batch entry and keeps their state in registers.  The forward saves the state every CHUNK frames; the backward
-goes through the chunks from the last to the first and finds the states inside a chunk again.  Sums over channels are
-left as one part per program and added by torch, so that results do not depend on the order of execution.
+The arithmetic is that of `scan_cpu` (its `_backward_row` derives the gradients).  One program owns BLOCK_D
+channels of one batch entry and keeps their state in registers.  The forward saves the state every CHUNK
+frames; the backward goes through the chunks from the last to the first and finds the states inside a chunk
+again.  Sums over channels are left as one part per program and added by torch, so that results do not depend
+on the order of execution.
 
-Proven against the reference in Triton's interpreter only (`TRITON_INTERPRET=1`, on a CPU): block sizes are reasoned,
-not tuned on a device.  `ssm` checks the kernels against the reference on the device before it uses them.
+State of proof: equal to the reference in Triton's interpreter (`TRITON_INTERPRET=1`, on a CPU), and compiled
+for compute capability 8.0 and 9.0; not yet run or timed on a device, block sizes are reasoned.  `ssm`
+compares them with the reference on the device before it uses them.
 """
 
+# mypy: allow-incomplete-defs
 from __future__ import annotations
 
 import torch
@@ -16,7 +20,7 @@ import triton
 import triton.language as tl
 
 CHUNK = 16
-BLOCK_D = 8  # with one warp per program a step needs no synchronisation between warps
+BLOCK_D = 4  # with one warp per program a step needs no synchronisation between warps
 LOG2_E = tl.constexpr(1.4426950408889634)
 
 
@@ -61,7 +65,9 @@ def _backward(
     skip = tl.load(D + d, in_d, 0.0)
     rows = (b * channels + d) * frames
     size = channels * N
-    own = states + b * (CHUNK + 1) * size + tile  # slot 0: the state before the chunk; slot i + 1: after frame i
+    own = (
+        states + b * (CHUNK + 1) * size + tile
+    )  # slot 0: the state before the chunk; slot i + 1: after frame i
     g = tl.zeros((BLOCK_D, BLOCK_N), tl.float32)
     dA_tile = tl.zeros((BLOCK_D, BLOCK_N), tl.float32)
     for c in range(chunks):
@@ -135,7 +141,12 @@ def _launch(kernel, tensors: tuple[torch.Tensor, ...], chunks: int) -> None:
 
 
 def scan(
-    u: torch.Tensor, dt: torch.Tensor, A: torch.Tensor, B: torch.Tensor, C: torch.Tensor, D: torch.Tensor | None
+    u: torch.Tensor,
+    dt: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor | None,
 ) -> torch.Tensor:
     """The scan of `ssm.selective_scan` after softplus and before the gate: B, C (B, N, L)."""
     skip = u.new_zeros(A.shape[0]) if D is None else D

@@ -8,14 +8,14 @@ that a network has as many parameters as the one that it is compared with.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from metst_core import checkpoints
 from metst_core.errors import InputError
-from metst_core.models import Network
+from metst_core.models import Network, check_config
 
 N_HEADS = 4
 PATCH = 16
@@ -105,7 +105,7 @@ class SlidingWindowPathway(nn.Module):
 class _SequenceNetwork(Network):
     """Stem and heads of ME-TST around the pathway of the subclass; `hidden` is the pathway's width."""
 
-    pathway: Callable[[int, int, int], nn.Module]
+    pathway: Any  # class of (width, hidden, depth)
     default_depth: int
     hidden_step = 1
 
@@ -118,11 +118,11 @@ class _SequenceNetwork(Network):
         depth: int | None = None,
         pathways: str = "separate",
     ) -> None:
-        super().__init__()
         depth = self.default_depth if depth is None else depth
-        self.config = {"n_classes": n_classes, "in_channels": in_channels, "width": width, "hidden": hidden}
-        self.config |= {"depth": depth, "pathways": pathways}
-        self._build(lambda: type(self).pathway(width, hidden, depth), n_classes, in_channels, width, pathways)
+        sizes = {"n_classes": n_classes, "in_channels": in_channels, "width": width, "hidden": hidden}
+        sizes |= {"depth": depth}
+        check_config(sizes, pathways)
+        super().__init__(lambda: type(self).pathway(width, hidden, depth), **sizes, pathways=pathways)
 
 
 class LSTMNetwork(_SequenceNetwork):

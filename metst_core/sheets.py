@@ -120,10 +120,6 @@ class Sheet(NamedTuple):
     rows: list[tuple[int, dict[str, Any]]]
 
 
-def _looks_like_sample(cells: dict[str, Any]) -> bool:
-    return re.fullmatch(r"[0-9]+_[0-9]+_[0-9]+", as_id(cells["filename"])) is not None
-
-
 CASME3_SHEET = Layout(
     "CAS(ME)^3 part A micro-expression labels",
     {
@@ -158,7 +154,11 @@ SAMMLV_SHEET = Layout(
         "units",
         "notes",
     ),
-    recognises=lambda cells: _looks_like_sample(cells) and _kind(cells["type"]) != "",
+    recognises=lambda cells: (
+        _sample(cells["filename"]) is not None
+        and _kind(cells["type"]) != ""
+        and _key(cells["notes"]) not in EMOTION_GROUPS
+    ),
 )
 FACS_SHEET = Layout(
     "SAMM FACS codes (estimated emotion)",
@@ -167,7 +167,9 @@ FACS_SHEET = Layout(
         "subject", "filename", "inducement", "onset", "apex", "offset", "duration", "type", "units",
         "emotion", "classes", "notes",
     ),
-    recognises=lambda cells: _looks_like_sample(cells) and _key(cells["emotion"]) in EMOTION_GROUPS,
+    recognises=lambda cells: (
+        _sample(cells["filename"]) is not None and _key(cells["emotion"]) in EMOTION_GROUPS
+    ),
 )  # fmt: skip
 
 
@@ -198,16 +200,19 @@ def find_sheet(root: Path, layout: Layout, report: Report, file: str | None = No
     Raises `MissingError` if there is none and `InputError` if there are several.
     """
     files = [root / file] if file else _sheet_files(root)
-    found: list[Sheet] = []
+    books: dict[str, list[tuple[Any, ...]]] = {}
     unreadable: list[str] = []
     for path in files:
         if not path.is_file():
             raise MissingError(f"{path}: no such file; give the label sheet's path relative to {root}")
         try:
-            found += _matching_sheets(path, path.relative_to(root).as_posix(), layout)
+            books |= _cells(path, path.relative_to(root).as_posix())
         except InputError as error:
             unreadable.append(str(error))
-            report.add(path.relative_to(root).as_posix(), 0, str(error), "left out")
+            line = (path.relative_to(root).as_posix(), 0, str(error), "left out")
+            if line not in report.lines:  # SAMM-LV looks for two sheets
+                report.add(*line)
+    found = _matching(books, layout, _header_rows) or _matching(books, layout, _bare_rows)
     if len(found) > 1:
         names = ", ".join(sheet.file for sheet in found)
         raise InputError(
@@ -445,29 +450,33 @@ def _sheet_files(root: Path) -> list[Path]:
     ]
 
 
-def _matching_sheets(path: Path, name: str, layout: Layout) -> list[Sheet]:
-    """The sheets of a workbook that have this layout."""
-    books = _cells(path)
-    found = []
-    for title, cells in books.items():
-        rows = _header_rows(cells, layout) or _bare_rows(cells, layout)
-        if rows is not None:
-            found.append(Sheet(name if len(books) == 1 else f"{name} [{title}]", rows))
-    return found
+def _matching(
+    books: dict[str, list[tuple[Any, ...]]],
+    layout: Layout,
+    find_rows: Callable[[list[tuple[Any, ...]], Layout], list[tuple[int, dict[str, Any]]] | None],
+) -> list[Sheet]:
+    """The sheets in which `find_rows` finds data rows of this layout."""
+    return [
+        Sheet(name, rows) for name, cells in books.items() if (rows := find_rows(cells, layout)) is not None
+    ]
 
 
-def _cells(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """All cells of a workbook's sheets; row `i` of the list is spreadsheet row `i + 1`."""
+def _cells(path: Path, name: str) -> dict[str, list[tuple[Any, ...]]]:
+    """All cells of a workbook's sheets, by `name` and sheet title; item `i` is spreadsheet row `i + 1`."""
     if path.suffix.lower() == ".xls":
         raise InputError(f"{path}: an old .xls workbook; save it as .xlsx")
     try:
         if path.suffix.lower() == ".csv":
             with path.open(encoding="utf-8-sig", newline="") as stream:
-                return {path.name: [tuple(row) for row in csv.reader(stream)]}
+                return {name: [tuple(row) for row in csv.reader(stream)]}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl's, about styles that are of no use here
             book = openpyxl.load_workbook(path, data_only=True)
-        return {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
+        one = len(book.worksheets) == 1
+        return {
+            name if one else f"{name} [{sheet.title}]": list(sheet.iter_rows(values_only=True))
+            for sheet in book.worksheets
+        }
     except Exception as error:  # a damaged workbook can raise nearly anything in its zip and XML readers
         raise InputError(
             f"{path}: not a readable workbook ({error!r}); open it and save it again as .xlsx"
@@ -505,9 +514,11 @@ def _bare_rows(cells: list[tuple[Any, ...]], layout: Layout) -> list[tuple[int, 
     """Data rows of a sheet without header, from the first that the layout recognises; None without one."""
     if layout.recognises is None:
         return None
-    columns = {c: i for i, c in enumerate(layout.positions) if c in layout.columns}
+    positions = layout.positions
     for start, row in enumerate(cells[:_HEADER_DEPTH]):
-        if len(row) > max(columns.values()) and layout.recognises({c: row[i] for c, i in columns.items()}):
+        padded = (*row, *[None] * len(positions))
+        if layout.recognises(dict(zip(positions, padded, strict=False))):
+            columns = {c: i for i, c in enumerate(positions) if c in layout.columns}
             return _data_rows(cells, start, columns)
     return None
 

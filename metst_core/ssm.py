@@ -25,25 +25,24 @@ from torch.nn import functional as F
 
 from metst_core.errors import InputError
 
-BACKENDS = ("reference", "numba", "mamba_ssm", "triton")
-
 
 def _reference_scan(
-    u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None
+    u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, keep_states: bool = False
 ) -> tuple[Tensor, list[Tensor]]:
     """The definition (Mamba, equations 2a, 2b and 4, with the usual Euler step for B), frame by frame:
 
         h_t = exp(dt_t A) h_{t-1} + dt_t B_t u_t,      y_t = C_t h_t + D u_t
 
-    Returns y (B, D, L) and the states h_t (B, D, N), one per frame.
+    Returns y (B, D, L) and, if they are to be kept, the states h_t (B, D, N), one per frame.
     """
     h = torch.zeros_like(dt[:, :, :1] * A)
     states, outputs = [], []
     # unbind: indexing [:, :, t] would allocate a gradient of full size for every frame
     for u_t, dt_t, B_t, C_t in zip(u.unbind(2), dt.unbind(2), B.unbind(2), C.unbind(2), strict=True):
         h = torch.exp(dt_t[:, :, None] * A) * h + (dt_t * u_t)[:, :, None] * B_t[:, None, :]
-        states.append(h)
         outputs.append((h @ C_t[:, :, None]).squeeze(2))
+        if keep_states:
+            states.append(h)
     y = torch.stack(outputs, dim=2)
     return (y if D is None else y + D[:, None] * u), states
 
@@ -84,15 +83,12 @@ def selective_scan(
     dtype = functools.reduce(torch.promote_types, (t.dtype for t in given), torch.float32)
     run = _choose(backend, u, dtype, return_states)
 
-    def cast(t: Tensor | None) -> Tensor | None:
-        return None if t is None else t.to(dtype)
-
     dt = delta.to(dtype) if delta_bias is None else delta.to(dtype) + delta_bias.to(dtype)[:, None]
     if delta_softplus:
         dt = F.softplus(dt)
-    core = (u.to(dtype), dt, A.to(dtype), B.to(dtype), C.to(dtype), cast(D))
+    core = (u.to(dtype), dt, A.to(dtype), B.to(dtype), C.to(dtype), None if D is None else D.to(dtype))
     if run is None:
-        y, states = _reference_scan(*core)
+        y, states = _reference_scan(*core, keep_states=return_states)
     else:
         y, states = run(*core), []
     if z is not None:
@@ -146,20 +142,20 @@ _Scan = Callable[..., Tensor]
 
 def _choose(backend: str, u: Tensor, dtype: torch.dtype, return_states: bool) -> _Scan | None:
     """The function that runs the scan, None for the reference."""
-    if backend != "auto" and backend not in BACKENDS:
-        raise InputError(f"backend {backend!r} is unknown: use 'auto' or one of {', '.join(BACKENDS)}")
     if return_states and backend not in ("auto", "reference"):
-        raise InputError(
-            f"backend {backend!r} does not keep the states: use 'auto' or 'reference' with return_states"
-        )
-    if backend == "reference" or return_states or dtype == torch.float64 or u.numel() == 0:
-        return None
+        raise InputError(f"backend {backend!r} does not keep the states: with return_states use 'reference'")
     if backend == "auto":
+        if return_states or dtype == torch.float64 or u.numel() == 0:
+            return None
         candidates = {"cpu": ("numba",), "cuda": ("mamba_ssm", "triton")}.get(u.device.type, ())
         return next((run for name in candidates if (run := _load(name)[0]) is not None), None)
+    if backend not in _LOADERS:
+        raise InputError(f"backend {backend!r} is unknown: use 'auto' or one of {', '.join(_LOADERS)}")
     run, note = _load(backend)
     if run is None:
         raise InputError(f"backend {backend!r} cannot be used here: {note}. Use 'auto' or 'reference'")
+    if backend == "reference" or dtype == torch.float64 or u.numel() == 0:
+        return None
     if u.device.type != ("cpu" if backend == "numba" else "cuda"):
         raise InputError(f"backend {backend!r} cannot work on {u.device}: use 'auto' or 'reference'")
     return run
@@ -170,50 +166,36 @@ def available_backends() -> dict[str, str]:
 
     The first call may compile the CPU kernels (seconds; they are kept on disk for later processes).
     """
-    return {name: note for name in BACKENDS for run, note in [_load(name)] if run is not None}
+    return {name: note for name in _LOADERS for run, note in [_load(name)] if run is not None}
 
 
 def unavailable_backends() -> dict[str, str]:
     """The backends this machine lacks, each with the reason."""
-    return {name: note for name in BACKENDS for run, note in [_load(name)] if run is None}
+    return {name: note for name in _LOADERS for run, note in [_load(name)] if run is None}
 
 
 @functools.cache
 def _load(name: str) -> tuple[_Scan | None, str]:
     """A backend's function and a note on how it runs, or None and the reason why it cannot."""
-    return {
-        "reference": _load_reference,
-        "numba": _load_numba,
-        "mamba_ssm": _load_mamba_ssm,
-        "triton": _load_triton,
-    }[name]()
+    return _LOADERS[name]()
 
 
 def _load_reference() -> tuple[_Scan | None, str]:
-    return (
-        lambda *core: _reference_scan(*core)[0]
-    ), "the readable loop: any dtype, any device, hidden states"
+    note = "the readable loop: any floating-point type, any device, hidden states"
+    return (lambda *core: _reference_scan(*core)[0]), note
 
 
 def _load_numba() -> tuple[_Scan | None, str]:
-    """Compile (or read back) the kernels and trust them only if they reproduce the reference on this
-    machine."""
+    """Compile (or read back) the kernels; trust them only if they reproduce the reference on this machine."""
     try:
         scan_cpu = importlib.import_module("metst_core.scan_cpu")
-
-        def scan(u, dt, A, B, C, D):
-            return scan_cpu.scan(u, dt, A, B, C, u.new_zeros(A.shape[0]) if D is None else D)
-
-        error = _error_against_reference(scan, "cpu")
+        error = _error_against_reference(scan_cpu.scan, "cpu")
         layer = scan_cpu.threading_layer()
     except Exception as problem:  # whatever breaks a compiler on a machine we never saw: say so and go on
-        note = f"the CPU kernels do not compile here ({type(problem).__name__}: {problem})"
-    else:
-        if error < 1e-4:
-            return scan, f"float32 on the CPU, threading layer {layer}"
-        note = f"the CPU kernels give wrong numbers here (relative error {error:.1e})"
-    warnings.warn(f"{note}; the slower reference scan is used instead", RuntimeWarning, stacklevel=4)
-    return None, note
+        return _give_up(f"the CPU kernels do not compile here ({_brief(problem)})")
+    if not error < 1e-4:
+        return _give_up(f"the CPU kernels give wrong numbers here (relative error {error:.1e})")
+    return scan_cpu.scan, f"float32 on the CPU, threading layer {layer}"
 
 
 def _load_mamba_ssm() -> tuple[_Scan | None, str]:
@@ -227,36 +209,62 @@ def _load_mamba_ssm() -> tuple[_Scan | None, str]:
 
 
 def _load_triton() -> tuple[_Scan | None, str]:
-    return None, "not written"
+    if not torch.cuda.is_available():
+        return None, "no CUDA device"
+    try:
+        scan = importlib.import_module("metst_core.scan_triton").scan
+        error = _error_against_reference(scan, "cuda")
+    except ImportError as problem:
+        return None, f"triton cannot be imported ({problem})"
+    except Exception as problem:  # as for the CPU kernels
+        return _give_up(f"the Triton kernels do not compile here ({_brief(problem)})")
+    if not error < 1e-4:
+        return _give_up(f"the Triton kernels give wrong numbers here (relative error {error:.1e})")
+    return scan, "float32 on CUDA, Triton kernels"
+
+
+def _brief(problem: Exception) -> str:
+    """Compilers report by the page: the first line will do."""
+    return f"{type(problem).__name__}: {next(iter(str(problem).splitlines()), '')}"
+
+
+def _give_up(note: str) -> tuple[None, str]:
+    warnings.warn(f"{note}; the slower reference scan is used instead", RuntimeWarning, stacklevel=5)
+    return None, note
 
 
 @torch.inference_mode(False)
 @torch.enable_grad()
 def _error_against_reference(scan: _Scan, device: str) -> float:
-    """The largest relative error of outputs and gradients on one small problem (3 frames, 9 states)."""
+    """The relative errors of output and gradients on one small problem, added up (so that NaN counts)."""
 
     def wave(*shape: int) -> Tensor:
         return torch.sin(torch.arange(math.prod(shape), dtype=torch.float32, device=device)).view(shape)
 
     def outputs_and_gradients(run: _Scan) -> list[Tensor]:
-        core = [
+        given = (
             wave(2, 3, 3),
             wave(2, 3, 3).abs(),
             -2 - wave(3, 9),
             wave(2, 9, 3),
             wave(2, 9, 3).cos(),
             wave(3),
-        ]
-        core = [t.clone().requires_grad_() for t in core]
+        )
+        core = [t.clone().requires_grad_() for t in given]
         y = run(*core)
         return [y.detach(), *torch.autograd.grad((y * wave(2, 3, 3)).sum(), core)]
 
-    pairs = zip(
-        outputs_and_gradients(scan),
-        outputs_and_gradients(lambda *core: _reference_scan(*core)[0]),
-        strict=True,
-    )
-    return max(float((got - true).abs().max() / true.abs().max()) for got, true in pairs)
+    true = outputs_and_gradients(lambda *core: _reference_scan(*core)[0])
+    got = outputs_and_gradients(scan)
+    return sum(float((a - b).abs().max() / b.abs().max()) for a, b in zip(got, true, strict=True))
+
+
+_LOADERS: dict[str, Callable[[], tuple[_Scan | None, str]]] = {
+    "reference": _load_reference,
+    "numba": _load_numba,
+    "mamba_ssm": _load_mamba_ssm,
+    "triton": _load_triton,
+}
 
 
 # --- the Mamba block --------------------------------------------------------------------------------------

@@ -49,8 +49,7 @@ class Stream:
 
     @torch.no_grad()
     def push(self, frame: Tensor) -> list[Answer]:
-        """The motion of the next frame (B, C) -> the answers that are now known, in frame order (none, one or
-        two)."""
+        """The motion of the next frame (B, C) -> the answers now known, in frame order: none, one or two."""
         expected = (self.batch_size, self.model.in_channels)
         if frame.shape != expected:
             raise InputError(

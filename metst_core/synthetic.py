@@ -1,24 +1,25 @@
 """SynthME: portraits that make micro-expressions (ME), with the exact truth of every frame.
 
-A video is first *planned*: its events (micro- and macro-expressions, blinks, speech, gaze), each an intensity curve
-over action units, its head motion and its light.  Then it is *rendered*: each frame is one look-up in the neutral
-picture, along the weighted sum of the action units' displacement fields and the head motion, followed by light,
-blur, sensor noise and JPEG coding.  A plan depends on the seed, the subject's and the video's number alone.
+A video is first *planned*: its events (micro- and macro-expressions, blinks, speech, gaze), each an
+intensity curve over action units, its head motion and its light.  Then it is *rendered*: each frame is one
+look-up in the neutral picture, along the weighted sum of the action units' displacement fields and the head
+motion, followed by light, blur, sensor noise and JPEG coding.  A plan depends on the seed, the subject's
+and the video's number alone.
 
 Layout written by `generate`::
 
-    annotations.csv, videos.csv       as every data set (0-based frames, inclusive)
-    <subject>/<video>.avi             motion JPEG
-    truth/<subject>_<video>.npz       per frame: intensity of every action unit, head motion, light (see `read_truth`)
-    truth/micro_expressions.csv       per micro-expression: strength, FACS label, action units at the apex
-    truth/distractors.csv             the same for everything that is not to be spotted
-    generation.json                   how it was made
+    annotations.csv, videos.csv       as every data set (0-based frames, inclusive) <subject>/<video>.avi
+    motion JPEG truth/<subject>_<video>.npz       per frame: intensity of every action unit, head motion,
+    light (see `read_truth`) truth/micro_expressions.csv       per micro-expression: strength, FACS label,
+    action units at the apex truth/distractors.csv             the same for everything that is not to be
+    spotted generation.json                   how it was made
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -38,20 +39,20 @@ from metst_core.files import atomic_path, content_hash, write_json
 from metst_core.mjpeg import write_mjpeg
 from metst_core.portraits import (
     FRAME_SIZE,
-    CANVAS_ORIGIN,
-    MARGIN,
     OVERSAMPLING,
     Identity,
     contact_sheet,
     depth_map,
     head_weight,
     identity,
+    look_up,
+    to_canvas,
 )
 from metst_core.tables import ANNOTATION_COLUMNS, EMOTIONS, VIDEO_COLUMNS, check_annotations, write_table
 
 __all__ = [
-    "HEAD_NAMES", "TIERS", "VERSION", "Difficulty", "Event", "Plan", "Renderer", "au_field", "contact_sheet",
-    "difficulty_of", "generate", "identity", "plan_tables", "plan_video", "read_truth",
+    "HEAD_NAMES", "TIERS", "VERSION", "Difficulty", "Event", "Plan", "Renderer", "au_field", "compose_plan",
+    "contact_sheet", "difficulty_of", "generate", "identity", "plan_tables", "plan_video", "read_truth",
 ]  # fmt: skip
 
 VERSION = "1.0"
@@ -112,13 +113,13 @@ class Difficulty:
     gaze_per_minute: float = 8.0
     gaze_strength: float = 0.03
     overlap: float = 0.2
-    drift: float = 0.02
-    rotation: float = 0.6
-    turn: float = 1.0
-    zoom: float = 0.005
-    drift_seconds: tuple[float, float] = (1.5, 12.0)
+    drift: float = 0.015
+    rotation: float = 0.4
+    turn: float = 0.5
+    zoom: float = 0.003
+    drift_seconds: tuple[float, float] = (3.0, 12.0)
     flicker: float = 0.01
-    noise: float = 3.0
+    noise: float = 2.5
     motion_blur: float = 0.4
     jpeg_quality: int = 85
     dropped: float = 0.003
@@ -127,7 +128,8 @@ class Difficulty:
 TIERS: dict[str, dict[str, Any]] = {
     "easy": {
         "me_free": 0.0, "me_strength": (0.010, 0.020), "me_asymmetry": 0.2,
-        "macro_per_minute": 1.0, "blink_per_minute": 6.0, "speech_share": 0.0, "gaze_per_minute": 3.0, "overlap": 0.0,
+        "macro_per_minute": 1.0, "blink_per_minute": 6.0, "speech_share": 0.0,
+        "gaze_per_minute": 3.0, "overlap": 0.0,
         "drift": 0.01, "rotation": 0.2, "turn": 0.0, "zoom": 0.0, "drift_seconds": (4.0, 12.0),
         "flicker": 0.003, "noise": 1.5, "motion_blur": 0.0, "jpeg_quality": 95, "dropped": 0.0,
     },
@@ -136,19 +138,20 @@ TIERS: dict[str, dict[str, Any]] = {
         "me_per_minute": 6.0, "me_free": 0.25, "me_strength": (0.004, 0.012), "me_asymmetry": 0.7,
         "macro_per_minute": 8.0, "blink_per_minute": 18.0, "speech_share": 0.25, "speech_strength": 0.02,
         "gaze_per_minute": 14.0, "overlap": 0.5,
-        "drift": 0.035, "rotation": 1.2, "turn": 2.0, "zoom": 0.01, "drift_seconds": (0.8, 10.0),
+        "drift": 0.025, "rotation": 0.8, "turn": 1.0, "zoom": 0.005, "drift_seconds": (1.5, 12.0),
         "flicker": 0.02, "noise": 5.0, "motion_blur": 0.7, "jpeg_quality": 65, "dropped": 0.01,
     },
 }  # fmt: skip
 """Tier -> the knobs in which it differs from `Difficulty()`."""
 
 _SHARES = ("me_free", "me_asymmetry", "speech_share", "overlap", "motion_blur", "dropped")
-_MOST = {"me_strength": 0.1, "macro_strength": 0.15, "speech_strength": 0.1, "gaze_strength": 0.08, "drift": 0.15,
-         "rotation": 5.0, "turn": 6.0, "zoom": 0.1, "flicker": 0.3, "noise": 40.0, "jpeg_quality": 100}  # fmt: skip
+_MOST = {"me_strength": 0.1, "macro_strength": 0.15, "speech_strength": 0.1, "gaze_strength": 0.08,
+         "drift": 0.15, "rotation": 5.0, "turn": 6.0, "zoom": 0.1, "flicker": 0.3, "noise": 40.0,
+         "jpeg_quality": 100}  # fmt: skip
 
 
 def difficulty_of(tier: str = "default", **knobs: Any) -> Difficulty:
-    """The `Difficulty` of a tier with some knobs changed.  Raises an `InputError` that lists tiers or knobs."""
+    """The `Difficulty` of a tier with some knobs changed; an `InputError` that lists what there is, else."""
     if tier not in TIERS:
         raise InputError(f"tier {tier!r} is none of {', '.join(TIERS)}")
     names = [f.name for f in dataclasses.fields(Difficulty)]
@@ -179,8 +182,8 @@ def _checked_knob(name: str, value: Any) -> Any:
 class Event(NamedTuple):
     """Something the face does.
 
-    The intensity is 0 up to and including `onset`, rises to 1 at `apex`, stays for `hold` frames, and is 0 again
-    from `offset` on; `units` are the units' intensities at the apex (IOD).
+    The intensity is 0 up to and including `onset`, rises to 1 at `apex`, stays for `hold` frames, and is 0
+    again from `offset` on; `units` are the units' intensities at the apex (IOD).
     """
 
     kind: str
@@ -209,9 +212,10 @@ def _ease(x: np.ndarray) -> np.ndarray:
 class Plan:
     """All that happens in one video, frame by frame.
 
-    `intensity (T, U)` is the sum of all events per unit, `me_intensity (T, U)` that of the micro-expressions, in
-    inter-ocular distances, columns as `UNIT_NAMES`; `head (T, 6)` as `HEAD_NAMES`; `gain (T,)` is the brightness.
-    All four are *as shown*: `shown (T,)` is the instant each frame shows, `t` itself unless the frame was dropped.
+    `intensity (T, U)` is the sum of all events per unit, `me_intensity (T, U)` that of the
+    micro-expressions, in inter-ocular distances, columns as `UNIT_NAMES`; `head (T, 6)` as `HEAD_NAMES`;
+    `gain (T,)` is the brightness. All four are *as shown*: `shown (T,)` is the instant each frame shows,
+    `t` itself unless the frame was dropped.
     """
 
     subject: int
@@ -235,7 +239,7 @@ class Plan:
 
 
 class _Stream:
-    """Random numbers that are the same on every machine and NumPy: raw PCG64 bits and plain arithmetic only."""
+    """Random numbers that are the same on every machine: raw PCG64 bits and plain arithmetic only."""
 
     def __init__(self, *key: int) -> None:
         self._bits = np.random.PCG64(np.random.SeedSequence(key))
@@ -273,7 +277,7 @@ _SYLLABLES = (
 def plan_video(
     seed: int, subject: int, video: int, seconds: float, fps: float = 30, difficulty: Difficulty | None = None
 ) -> Plan:
-    """Plan video number `video` of subject number `subject` (both from 0): the same plan for the same arguments."""
+    """Plan video number `video` of subject number `subject` (from 0); a pure function."""
     difficulty = difficulty or Difficulty()
     n_frames = round(seconds * fps)
     _check_sizes(seed, seconds, fps, n_frames, difficulty)
@@ -289,6 +293,24 @@ def plan_video(
         *_plan_speech(stream(_SPEECH), n_frames, fps, difficulty, micro),
         *_plan_gaze(stream(_GAZE), n_frames, fps, difficulty, micro),
     ]
+    return compose_plan(events, n_frames, fps, difficulty, seed, subject, video)
+
+
+def compose_plan(
+    events: Sequence[Event],
+    n_frames: int,
+    fps: float,
+    difficulty: Difficulty,
+    seed: int = 0,
+    subject: int = 0,
+    video: int = 0,
+) -> Plan:
+    """The plan in which exactly `events` happen; `difficulty` gives head motion, light and lost frames."""
+
+    def stream(concern: int) -> _Stream:
+        return _Stream(seed, subject, video, concern)
+
+    micro = [e for e in events if e.kind == "micro"]
     shown = _plan_drops(stream(_DROP), n_frames, difficulty.dropped, micro)
     return Plan(
         subject, video, float(fps), tuple(events),
@@ -327,7 +349,7 @@ def _free(onset: int, offset: int, events: Sequence[Event], gap: float) -> bool:
 
 
 def _place(draw: _Stream, length: int, n_frames: int, events: Sequence[Event], gap: float) -> int | None:
-    """An onset for an event of `length` frames, `gap` frames away from `events`; None if 40 tries find none."""
+    """An onset for an event of `length` frames, `gap` frames off `events`; None if 40 tries find none."""
     latest = n_frames - 1 - length
     for _ in range(40):
         onset = draw.integer(1, max(latest, 1))
@@ -343,7 +365,7 @@ def _frames(draw: _Stream, seconds: tuple[float, float], fps: float) -> int:
 
 
 def _expression(draw: _Stream, recipe: Recipe, strength: float, asymmetry: float) -> dict[str, float]:
-    """Unit intensities at the apex: the recipe's weights, varied by a fifth, the largest scaled to `strength`."""
+    """Unit intensities at the apex: the recipe's weights, varied by a fifth, the largest `strength`."""
     weights = {au: weight * draw.uniform(0.8, 1.0) for au, weight in recipe.weights.items()}
     weaker = draw.choice("LR")
     factor = 0.0 if recipe.unilateral else 1 - draw.uniform(0, asymmetry)
@@ -418,7 +440,7 @@ def _plan_blinks(
     for _ in range(draw.count(knobs.blink_per_minute * n_frames / fps / 60)):
         length = _frames(draw, (0.15, 0.4), fps)
         rise = max(1, round(length * draw.uniform(0.25, 0.4)))
-        strength = draw.uniform(0.105, 0.125)
+        strength = draw.uniform(0.09, 0.105)
         onset = _place(draw, length, n_frames, [*_avoid(draw, knobs.overlap, micro), *events], 2)
         if onset is not None:
             units = {name: weight * strength for name, weight in _BLINK_UNITS.items()}
@@ -470,7 +492,7 @@ def _plan_gaze(
 
 
 def _plan_drops(draw: _Stream, n_frames: int, share: float, micro: Sequence[Event]) -> np.ndarray:
-    """The instant each frame shows.  Frames that fix an annotation (after the onset, apex, offset) are not lost."""
+    """The instant each frame shows.  Frames that fix an annotation (onset + 1, apex, offset) stay."""
     kept = {frame for e in micro for frame in (e.onset + 1, e.apex, e.offset)}
     shown = np.arange(n_frames)
     for t in range(1, n_frames):
@@ -507,7 +529,7 @@ def _plan_light(draw: _Stream, n_frames: int, fps: float, flicker: float) -> np.
 
 
 class Renderer:
-    """Frames of one identity.  Building it takes under a second; a frame takes a few milliseconds on one core."""
+    """Frames of one identity.  Building it takes about a second, a frame a few milliseconds."""
 
     def __init__(self, person: Identity) -> None:
         self.identity = person
@@ -520,15 +542,14 @@ class Renderer:
         self._fields = np.stack([*fields, *turn]).reshape(len(UNITS) + 2, -1)
         self._shape = (*x.shape, 2)
         self._moving = np.dstack([weight * x, weight * y, weight]).reshape(-1, 3) * OVERSAMPLING
-        self._still = (
-            np.dstack(grid_points(FRAME_SIZE, FRAME_SIZE, 1)) + MARGIN
-        ) * OVERSAMPLING + CANVAS_ORIGIN
+        self._still = to_canvas(np.dstack(grid_points(FRAME_SIZE, FRAME_SIZE, 1)))
         self._centre = person.mesh[[33, 263, 152], :2].mean(axis=0)
 
     def positions(self, intensity: np.ndarray, head: np.ndarray) -> np.ndarray:
         """Where on the canvas each pixel of the frame comes from: (FRAME_SIZE, FRAME_SIZE, 2) float32.
 
-        Composed on the coarse grid of the fields; all of it is smooth there, so enlarging it costs no accuracy.
+        Composed on the coarse grid of the fields; all of it is smooth there, so enlarging it costs no
+        accuracy.
         """
         back = cv2.invertAffineTransform(self._head_transform(head))
         weights = np.concatenate([intensity, head[4:6]]).astype(np.float32)
@@ -549,10 +570,10 @@ class Renderer:
         `intensity (U,)` as `UNIT_NAMES`, in inter-ocular distances; `head (6,)` as `HEAD_NAMES`.
         """
         at = self.positions(np.asarray(intensity), np.asarray(head))
-        return cv2.remap(self.identity.canvas, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return look_up(self.identity.canvas, at)
 
     def frames(self, plan: Plan, difficulty: Difficulty, seed: int = 0) -> Iterator[np.ndarray]:
-        """The frames of a plan as a camera sees them, before compression: BGR uint8.  `seed` fixes the noise."""
+        """The frames of a plan before compression: BGR uint8; `seed` fixes the noise."""
         noise = _Noise(difficulty.noise, (seed, plan.subject, plan.video, _NOISE))
         last = np.empty((0, 0, 3), np.uint8)
         shift = plan.head[:, :2] * self.identity.iod
@@ -569,8 +590,8 @@ class Renderer:
     def _head_transform(self, head: np.ndarray) -> np.ndarray:
         shift_x, shift_y, roll, scale = (float(v) for v in head[:4])
         transform = cv2.getRotationMatrix2D([float(c) for c in self._centre], -roll, scale)
-        transform[:, 2] += np.array([shift_x, shift_y]) * self.identity.iod
-        return transform
+        shift = np.array([shift_x, shift_y]) * self.identity.iod
+        return transform + np.column_stack([np.zeros((2, 2)), shift])
 
 
 class _Noise:
@@ -593,7 +614,7 @@ class _Noise:
 
 
 def _smear(picture: np.ndarray, path: np.ndarray) -> np.ndarray:
-    """Motion blur: the mean of the picture along a straight `path (2,)` in pixels; under 0.1 pixel, unchanged."""
+    """Motion blur: the mean of the picture along a straight `path (2,)` (pixels); under 0.1 unchanged."""
     length = float(np.hypot(*path))
     if length < 0.1:
         return picture
@@ -602,7 +623,8 @@ def _smear(picture: np.ndarray, path: np.ndarray) -> np.ndarray:
     for along in np.linspace(-0.5, 0.5, 2 * math.ceil(2 * length) + 1):
         x, y = along * path + reach
         left, top = min(int(x), 2 * reach - 1), min(int(y), 2 * reach - 1)
-        kernel[top : top + 2, left : left + 2] += np.outer((top + 1 - y, y - top), (left + 1 - x, x - left))
+        share = np.outer((top + 1 - y, y - top), (left + 1 - x, x - left)).astype(np.float32)
+        kernel[top : top + 2, left : left + 2] += share
     return cv2.filter2D(picture, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
 
 
@@ -687,10 +709,11 @@ def generate(
 ) -> Dataset:
     """Write a set of synthetic videos with their truth (layout: see the module) and return it loaded.
 
-    `n_subjects` persons with `n_videos` videos of `seconds` each; `tier` in easy, default, hard, and any knob of
-    `Difficulty` by name.  `portraits` replaces the bundled portrait.  Subjects count from `first_subject`, so that
-    two sets can have different persons.  A generation that was stopped goes on where it was: finished videos are
-    kept, and a set can be made larger the same way.  The result does not depend on `n_jobs` (processes).
+    `n_subjects` persons with `n_videos` videos of `seconds` each; `tier` in easy, default, hard, and any
+    knob of `Difficulty` by name.  `portraits` replaces the bundled portrait.  Subjects count from
+    `first_subject`, so that two sets can have different persons.  A generation that was stopped goes on
+    where it was: finished videos are kept, and a set can be made larger the same way.  The result does not
+    depend on `n_jobs` (processes).
 
     Raises an `InputError` for an unknown or unusable knob, and if `out_dir` holds a set made in another way.
     """
@@ -736,15 +759,14 @@ def _settings(
 
 def _claim(out_dir: Path, settings: dict[str, Any]) -> None:
     """Note how the set is made; refuse a folder whose videos were made in another way."""
-    import json
-
     note = out_dir / "generation.json"
     if note.is_file():
         found = json.loads(note.read_text(encoding="utf-8"))
         different = [k for k in settings if found.get(k) != settings[k]]
         if different:
             raise InputError(
-                f"{out_dir}: holds a set made with another {', '.join(different)}; delete it or choose another folder"
+                f"{out_dir}: holds a set made with another {', '.join(different)}; "
+                "delete it or use another folder"
             )
     else:
         write_json(settings, note)
@@ -796,8 +818,8 @@ def read_truth(root: str | Path, subject: str, video: str) -> dict[str, np.ndarr
     """The truth of one video of a generated set, by name.
 
     `intensity` and `me_intensity (T, U)` (inter-ocular distances; columns `units`), `head (T, 6)` (columns
-    `head_names`, see `HEAD_NAMES`), `gain (T,)`, `shown (T,)`, `mesh (478, 2)` and `iod` of the neutral face (frame
-    pixels), `fps`.
+    `head_names`, see `HEAD_NAMES`), `gain (T,)`, `shown (T,)`, `mesh (478, 2)` and `iod` of the neutral
+    face (frame pixels), `fps`.
     """
     path = Path(root) / "truth" / f"{subject}_{video}.npz"
     if not path.is_file():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from metst_core.errors import InputError, MissingError
@@ -82,9 +83,13 @@ def _read_csv(path: str | Path) -> pd.DataFrame:
     if not path.is_file():
         raise MissingError(f"{path}: no such file; expected a CSV table with a header row")
     try:
-        return pd.read_csv(path, dtype={"subject": str, "video": str}, keep_default_na=False, skipinitialspace=True)
+        return pd.read_csv(
+            path, dtype={"subject": str, "video": str}, keep_default_na=False, skipinitialspace=True
+        )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a readable CSV table ({error}); save it as comma-separated UTF-8") from error
+        raise InputError(
+            f"{path}: not a readable CSV table ({error}); save it as comma-separated UTF-8"
+        ) from error
 
 
 def _require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: str) -> None:
@@ -97,15 +102,21 @@ def _require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: str) 
 
 
 def _check_intervals(
-    table: pd.DataFrame, columns: tuple[str, ...], classes: tuple[str, ...], where: str, first_frame: int | None
+    table: pd.DataFrame,
+    columns: tuple[str, ...],
+    classes: tuple[str, ...],
+    where: str,
+    first_frame: int | None,
 ) -> pd.DataFrame:
     _require_columns(table, columns, where)
     table = table[list(columns)].reset_index(drop=True)
     for column in _FRAME_COLUMNS:
         numbers = pd.to_numeric(table[column], errors="coerce")
-        bad = table.index[numbers.isna() | (numbers != numbers.round())]
+        bad = table.index[~np.isfinite(numbers.astype(float)) | (numbers != numbers.round())]
         if len(bad):
-            raise InputError(f"{where}: row {bad[0]}: {column} is {table[column][bad[0]]!r}, not a frame number")
+            raise InputError(
+                f"{where}: row {bad[0]}: {column} is {table[column][bad[0]]!r}, not a frame number"
+            )
         table[column] = numbers.astype("int64")
     table = table.astype({"subject": str, "video": str, "emotion": str})
     for row in table.itertuples():
@@ -116,5 +127,7 @@ def _check_intervals(
         if first_frame is not None and row.onset < first_frame:
             raise InputError(f"{where}: row {row.Index}: onset {row.onset} lies before the first frame, 0")
         if row.emotion not in classes:
-            raise InputError(f"{where}: row {row.Index}: emotion {row.emotion!r} is none of {', '.join(classes)}")
+            raise InputError(
+                f"{where}: row {row.Index}: emotion {row.emotion!r} is none of {', '.join(classes)}"
+            )
     return table

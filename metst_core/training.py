@@ -22,7 +22,7 @@ import shutil
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +49,7 @@ from metst_core.rois import roi_names
 from metst_core.sequence_models import SEQUENCE_NETWORKS, count_parameters, of_like_size
 from metst_core.tables import CLASSES, EMOTIONS, NEUTRAL, empty_predictions, write_table
 from metst_core.windows import frame_targets, unstitch
+from metst_core.workers import end_with_parent
 
 PROTOCOLS = ("strict", "official")
 Trace = tuple[np.ndarray, np.ndarray]
@@ -351,6 +352,7 @@ def fit(
             optimiser.zero_grad()
             losses[0].backward()
             optimiser.step()
+            rate = schedule.get_last_lr()[0]
             schedule.step()
             sums += len(batch) * torch.stack([loss.detach().double() for loss in losses])
         means = (sums / len(x)).tolist()
@@ -358,7 +360,7 @@ def fit(
             raise FoldError(
                 f"the loss is not finite in epoch {epoch}; lower learning_rate or check the motion"
             )
-        history.append((epoch, *means, schedule.get_last_lr()[0]))
+        history.append((epoch, *means, rate))
     model.eval()
     return pd.DataFrame(history, columns=["epoch", "loss", "score_loss", "class_loss", "learning_rate"])
 
@@ -375,6 +377,11 @@ class _Material:
 
     @classmethod
     def of(cls, motion: MotionSet) -> _Material:
+        for (subject, video), value in motion.windows.items():
+            if not np.isfinite(value).all():
+                raise InputError(
+                    f"the motion of {subject}/{video} is not finite; extract it again or drop it"
+                )
         windows = np.ascontiguousarray(np.concatenate(list(motion.windows.values())), dtype=np.float32)
         count = {key: len(value) for key, value in motion.windows.items()}
         first = dict(zip(count, np.cumsum([0, *count.values()]).tolist()[:-1], strict=True))
@@ -384,9 +391,7 @@ class _Material:
         return slice(self.first[key], self.first[key] + self.count[key])
 
     def videos(self, protocol: str) -> list[tuple[str, str]]:
-        """The videos that take part: all, or under `official` those with a micro-expression."""
-        with_me = set(zip(self.annotations["subject"], self.annotations["video"], strict=True))
-        return [key for key in self.first if protocol == "strict" or key in with_me]
+        return scored_videos(self.first, self.annotations, protocol)
 
     def targets(self, key: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
         """Target score and classes of one video's windows, `(n_windows, k)` each."""
@@ -397,6 +402,14 @@ class _Material:
         return score, classes
 
 
+def scored_videos(
+    videos: Iterable[tuple[str, str]], annotations: pd.DataFrame, protocol: str
+) -> list[tuple[str, str]]:
+    """The videos that take part: all, or under `official` those with a micro-expression."""
+    with_me = set(zip(annotations["subject"], annotations["video"], strict=True))
+    return [key for key in videos if protocol == "strict" or key in with_me]
+
+
 def _train_fold(material: _Material, subject: str, config: TrainConfig) -> Fold:
     started = time.perf_counter()
     _check_device(config)
@@ -405,7 +418,7 @@ def _train_fold(material: _Material, subject: str, config: TrainConfig) -> Fold:
     training = [key for key in videos if key[0] != subject]
     if not held_out:
         raise FoldError("the subject has no video with a micro-expression, and 'official' drops the others")
-    k_p = _fold_half_length(material.annotations, subject, config.protocol)
+    k_p = fold_half_length(material.annotations, subject, config.protocol)
     targets = [material.targets(key) for key in training]
     if not any(score.any() for score, _ in targets):
         raise FoldError("no training subject has a micro-expression with a frame between onset and offset")
@@ -434,7 +447,8 @@ def _train_fold(material: _Material, subject: str, config: TrainConfig) -> Fold:
     return Fold(subject, model, traces, history, summary)
 
 
-def _fold_half_length(annotations: pd.DataFrame, subject: str, protocol: str) -> int:
+def fold_half_length(annotations: pd.DataFrame, subject: str, protocol: str) -> int:
+    """Half length for a held-out subject: of the others' annotations, under `official` of everybody's."""
     known = annotations if protocol == "official" else annotations[annotations["subject"] != subject]
     if known.empty:
         raise FoldError("no training subject has a micro-expression, so there is no half length")
@@ -530,8 +544,8 @@ class LosoResult:
             return self
         if protocol == "strict":
             raise InputError("an official run knows nothing of the videos it dropped; train under 'strict'")
-        with_me = set(zip(self.annotations["subject"], self.annotations["video"], strict=True))
-        traces = {key: trace for key, trace in self.traces.items() if key in with_me}
+        kept = scored_videos(self.traces, self.annotations, protocol)
+        traces = {key: self.traces[key] for key in kept}
         folds = self.folds.copy()
         done = folds["status"] == "done"
         folds.loc[done, "k_p"] = half_length(self.annotations)
@@ -630,8 +644,8 @@ def run_protocols(
 
 
 def _all_have_me(result: LosoResult) -> bool:
-    with_me = set(zip(result.annotations["subject"], result.annotations["video"], strict=True))
-    return bool((result.folds["status"] == "done").all()) and set(result.traces) <= with_me
+    kept = scored_videos(result.traces, result.annotations, "official")
+    return bool((result.folds["status"] == "done").all()) and len(kept) == len(result.traces)
 
 
 def _with_features(motion: MotionSet, config: TrainConfig) -> MotionSet:
@@ -653,9 +667,10 @@ def _work(
     if backend == "ray":
         _register_ray()
     tasks = [joblib.delayed(_store_fold)(material, s, config, out_dir, run_hash) for s in subjects]
+    own: dict[str, Any] = {"initializer": end_with_parent} if backend == "loky" else {}
     with tqdm(total=len(tasks), desc=f"{config.model} folds", unit="fold") as bar:
         try:
-            with joblib.parallel_config(backend=backend, n_jobs=n_jobs):
+            with joblib.parallel_config(backend=backend, n_jobs=n_jobs, **own):
                 parallel = _ParallelWithBar(bar)
         except (ValueError, KeyError) as error:
             raise InputError(f"backend {backend!r} cannot be used ({error})") from error
@@ -723,8 +738,10 @@ def _fold_folder(out_dir: Path, subject: str) -> Path:
 
 
 def _is_done(out_dir: Path, subject: str, run_hash: str) -> bool:
-    path = _fold_folder(out_dir, subject) / "fold.json"
-    return path.is_file() and _read_json(path).get("run") == run_hash
+    folder = _fold_folder(out_dir, subject)
+    if not all((folder / name).is_file() for name in _FOLD_FILES):
+        return False
+    return _read_json(folder / "fold.json").get("run") == run_hash
 
 
 def _store_fold(material: _Material, subject: str, config: TrainConfig, out_dir: Path, run_hash: str) -> str:
@@ -775,6 +792,7 @@ def _left_out(subject: str) -> dict[str, Any]:
     return {"subject": subject, "status": "left out", "reason": reason}
 
 
+_FOLD_FILES = ("weights.safetensors", "predictions.csv", "history.csv", "traces.npz", "fold.json")
 _FOLD_COLUMNS = (
     "subject",
     "status",

@@ -10,6 +10,7 @@ import functools
 import importlib
 import math
 import re
+import struct
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -85,8 +86,8 @@ def resample_map(seconds: Sequence[float] | np.ndarray, fps: float) -> np.ndarra
 
     Output frame `i` stands for the time `seconds[0] + i / fps` and shows the source frame nearest to it (the
     earlier one of two equally near): `map[i]` is that frame's number, so `map` also leads numbers back to the
-    source.  It is non-decreasing; frames are repeated where the source is slower and left out where it is
-    faster.
+    source.  The last one is not later than the last source frame.  It is non-decreasing; frames are repeated
+    where the source is slower and left out where it is faster.
     """
     times = np.asarray(seconds, dtype=float)
     if times.ndim != 1 or len(times) == 0:
@@ -95,20 +96,35 @@ def resample_map(seconds: Sequence[float] | np.ndarray, fps: float) -> np.ndarra
         raise InputError("seconds: the times must be finite and strictly increasing")
     if not (math.isfinite(fps) and fps > 0):
         raise InputError(f"fps: expected a rate above 0 frames per second, got {fps}")
-    step = 1e-6 / fps  # what rounding may cost
-    n_out = math.floor((times[-1] - times[0]) * fps + 0.5 + 1e-6) + 1
+    rounding = 1e-6 / fps
+    n_out = math.floor((times[-1] - times[0] + rounding) * fps) + 1
     wanted = times[0] + np.arange(n_out) / fps
     middles = (times[1:] + times[:-1]) / 2
-    return np.searchsorted(middles, wanted - step, side="left").astype(np.int64)
+    return np.searchsorted(middles, wanted - rounding, side="left").astype(np.int64)
 
 
-def nearest_in_map(frame_map: np.ndarray, frames: Sequence[int] | np.ndarray) -> np.ndarray:
-    """The output frame of a `resample_map` that stands for each source frame (the first of the nearest)."""
-    frame_map = np.asarray(frame_map)
-    frames = np.asarray(frames)
-    right = np.clip(np.searchsorted(frame_map, frames), 0, len(frame_map) - 1)
-    left = np.searchsorted(frame_map, frame_map[np.maximum(right - 1, 0)])
-    return np.where(np.abs(frame_map[left] - frames) <= np.abs(frame_map[right] - frames), left, right)
+def resampled_numbers(
+    seconds: Sequence[float] | np.ndarray, fps: float, frames: Sequence[int] | np.ndarray
+) -> np.ndarray:
+    """The frames of `resample_map(seconds, fps)` nearest in time to the source frames with these numbers.
+
+    Keeps their order.  A number beyond the last source frame stays as far beyond the last resampled frame.
+    """
+    times, numbers = np.asarray(seconds, dtype=float), np.asarray(frames, dtype=np.int64)
+    last, n_out = len(times) - 1, len(resample_map(times, fps))
+    nearest = np.rint((times[np.clip(numbers, 0, last)] - times[0]) * fps).astype(np.int64)
+    return np.minimum(nearest, n_out - 1) + np.maximum(numbers - last, 0)
+
+
+def nearest_in_map(frame_map: Sequence[int] | np.ndarray, frames: Sequence[int] | np.ndarray) -> np.ndarray:
+    """For each source frame number, the first output frame of a `resample_map` that shows it or one near it.
+
+    `resampled_numbers` goes by time instead: for marks on the time line it is the better one.
+    """
+    shown, numbers = np.asarray(frame_map), np.asarray(frames)
+    right = np.clip(np.searchsorted(shown, numbers), 0, len(shown) - 1)
+    left = np.searchsorted(shown, shown[np.maximum(right - 1, 0)])
+    return np.where(np.abs(shown[left] - numbers) <= np.abs(shown[right] - numbers), left, right)
 
 
 def select_frames(frames: Iterable[np.ndarray], numbers: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
@@ -352,7 +368,7 @@ def _check_end(path: Path, capture: Any, any_frame: bool, seconds: float) -> Non
         raise InputError(f"{path}: no frame can be decoded; " + _REENCODE.format(name=path.name))
     cv2 = _opencv()
     count, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-    length = count / fps if fps > 0 and count > 0 else 0.0
+    length = min(count / fps if fps > 0 and count > 0 else 0.0, _edited_seconds(path))
     if 0 < seconds < 0.9 * length - 1:
         raise InputError(
             f"{path}: decoding stops after {seconds:.1f} of {length:.1f} seconds; "
@@ -379,7 +395,8 @@ def _missing_bytes(path: Path) -> int:
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide")
 
 
-def _mp4_end(stream: BinaryIO, total: int) -> int:
+def _mp4_boxes(stream: BinaryIO, total: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of a file's outermost boxes (ISO 14496-12), as they are announced."""
     position = 0
     while position < total:
         stream.seek(position)
@@ -388,9 +405,38 @@ def _mp4_end(stream: BinaryIO, total: int) -> int:
         if size == 1:
             size = int.from_bytes(head[8:16], "big")
         if head[4:8] not in _MP4_BOXES or size < 8:
-            return 0 if position == 0 else position
+            return
+        yield head[4:8], position, position + size
         position += size
-    return position
+
+
+def _mp4_end(stream: BinaryIO, total: int) -> int:
+    return max((end for _, _, end in _mp4_boxes(stream, total)), default=0)
+
+
+def _edited_seconds(path: Path) -> float:
+    """How long a trimmed MP4 or MOV plays by its edit lists; infinite for any other file."""
+    total = path.stat().st_size
+    with path.open("rb") as stream:
+        for name, start, end in _mp4_boxes(stream, total):
+            if name == b"moov":
+                stream.seek(start)
+                return _edits(stream.read(end - start))
+    return math.inf
+
+
+def _edits(moov: bytes) -> float:
+    """Longest sum of the segments in an edit list, in seconds (32-bit boxes: 64-bit ones are not for clips)."""
+    header = moov.find(b"mvhd")
+    if header < 0 or len(moov) < header + 20 or moov[header + 4] != 0:
+        return math.inf
+    (scale,) = struct.unpack_from(">I", moov, header + 16)
+    lengths = []
+    for found in re.finditer(b"elst\\0", moov):
+        (count,) = struct.unpack_from(">I", moov, found.start() + 8)
+        starts = range(found.start() + 12, min(found.start() + 12 + 12 * count, len(moov) - 11), 12)
+        lengths.append(sum(struct.unpack_from(">I", moov, s)[0] for s in starts))
+    return max(lengths) / scale if lengths and scale else math.inf
 
 
 def _matroska_end(stream: BinaryIO) -> int:
@@ -405,6 +451,8 @@ def _matroska_end(stream: BinaryIO) -> int:
 
     stream.seek(4)
     header, _ = number(False)
+    if header > 4096:  # it has some 40 bytes
+        return 0
     stream.seek(header, 1)
     element, _ = number(True)
     size, length = number(False)

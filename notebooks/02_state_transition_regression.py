@@ -52,6 +52,7 @@ from metst_core.windows import frame_targets
 
 run = Run(profile, dataset, data_root, seed, out_dir)
 motion = run.motion()  # says which notebook to run first if it is not there
+torch.set_num_threads(1)  # these models are small: more threads only wait for each other
 torch.manual_seed(seed)
 rng = np.random.default_rng(seed)
 
@@ -141,9 +142,16 @@ def impulse_figure(delta=0.1, A=-1.0, B=1.0):
     figure, axes = plt.subplots(1, 2, figsize=(10, 2.6), layout="constrained")
     frames = np.arange(60)
     impulse, step = (frames == 5).astype(float), ((frames >= 20) & (frames <= 35)).astype(float)
-    for ax, signal, title in zip(axes, (impulse, step), ("impulse response", "answer to a step"), strict=True):
+    for ax, signal, title in zip(
+        axes, (impulse, step), ("impulse response", "answer to a step"), strict=True
+    ):
         ax.step(frames, signal, where="mid", color=plots.TRUTH, label="x", linewidth=1)
-        ax.plot(frames, by_recurrence(signal, np.exp([delta * A]), np.array([delta * B]), np.ones(1)), color="#0072B2", label="y = h")
+        ax.plot(
+            frames,
+            by_recurrence(signal, np.exp([delta * A]), np.array([delta * B]), np.ones(1)),
+            color="#0072B2",
+            label="y = h",
+        )
         ax.set(xlabel="frame", ylabel="value", title=f"{title}: Δ = {delta:g}, A = {A:g}, B = {B:g}")
         ax.legend(frameon=False)
     return figure
@@ -160,8 +168,7 @@ widgets.interact(
     delta=widgets.FloatLogSlider(value=0.1, base=10, min=-2.5, max=1, description="step Δ"),
     A=widgets.FloatSlider(value=-1, min=-8, max=-0.1, description="decay A"),
     B=widgets.FloatSlider(value=1, min=-3, max=3, description="gain B"),
-);
-
+)
 # %% [markdown]
 # ## 2.3 Selectivity: the signal turns the knobs
 #
@@ -291,7 +298,13 @@ assert not same[25:].any()
 # %%
 sizes = {"ME-TST": METST(), "ME-TST+": METSTPlus()}
 table = pd.DataFrame(
-    {name: {"ROIs": m.in_channels // 2, "parameters (million)": sum(p.numel() for p in m.parameters()) / 1e6} for name, m in sizes.items()}
+    {
+        name: {
+            "ROIs": m.in_channels // 2,
+            "parameters (million)": sum(p.numel() for p in m.parameters()) / 1e6,
+        }
+        for name, m in sizes.items()
+    }
 ).T
 assert table["parameters (million)"].round(2).tolist() == [3.75, 16.65]
 table
@@ -305,6 +318,7 @@ table
 # $$ \mathcal L = 0.9\;\mathrm{MSE}(\text{score}) + 0.1\;\mathrm{CE}(\text{class}). $$
 #
 # Notebook 03 looks at every part of it. Here is one window of 50 frames with an ME in it: what goes in and what should come out.
+
 
 # %%
 def longest_me(subject):
@@ -328,7 +342,9 @@ figure, axes = plt.subplots(2, 1, figsize=(10, 4), sharex=True, layout="constrai
 time = (first + np.arange(motion.window)) / motion.fps
 for r, name in enumerate(roi_names("metst_plus")):
     axes[0].plot(time, windows[w, 2 * r + 1], color=plots.ROI_COLOURS[name], linewidth=1)
-axes[0].set(ylabel="vertical motion (px)", title="in: the motion of 18 ROIs; out: how much of an ME is each frame?")
+axes[0].set(
+    ylabel="vertical motion (px)", title="in: the motion of 18 ROIs; out: how much of an ME is each frame?"
+)
 axes[1].step(time[: len(target[span])], target[span], where="mid", color=plots.TRUTH)
 axes[1].set(xlabel="time (s)", ylabel="target score (0 or 1)")
 plt.show(figure)
@@ -343,12 +359,18 @@ plt.show(figure)
 config = run.config("metst_plus")
 fold = train_fold(motion, held_out, config)
 score, probabilities = predict_video(fold.model, windows, n_frames=n_frames)
-k_p = half_length(motion.annotations[motion.annotations["subject"] != held_out])  # not from the held-out subject
+k_p = half_length(
+    motion.annotations[motion.annotations["subject"] != held_out]
+)  # not from the held-out subject
 table = decode(score, probabilities, k_p, subject=me.subject, video=me.video)
 smoothed = smooth(score, k_p)
 figure = plots.score_timeline(score, motion.fps, mine, table, smoothed, spot_threshold(smoothed),
                               f"a video of subject {held_out}, whom the network has never seen")  # fmt: skip
-run.figure(figure, "02a_score", "The score of every frame of a video from a subject held out of training; bands: predicted intervals above, true ones below.")
+run.figure(
+    figure,
+    "02a_score",
+    "The score of every frame of a video from a subject held out of training; bands: predicted intervals above, true ones below.",
+)
 
 # %% [markdown]
 # Now the state itself. We let one window of that video pass through the trained network, catch the input of a Mamba block of the spotting pathway, and run its scan with
@@ -366,9 +388,13 @@ def look_inside(model, mamba, window):
         hook.remove()
         u, _ = mamba.in_proj(caught[0]).transpose(1, 2).chunk(2, dim=1)
         u = torch.nn.functional.silu(mamba.conv1d(u)[:, :, : u.shape[2]])
-        delta, B, C = mamba.x_proj(u.transpose(1, 2)).split([mamba.dt_rank, mamba.d_state, mamba.d_state], dim=-1)
+        delta, B, C = mamba.x_proj(u.transpose(1, 2)).split(
+            [mamba.dt_rank, mamba.d_state, mamba.d_state], dim=-1
+        )
         delta = torch.nn.functional.softplus(mamba.dt_proj(delta)).transpose(1, 2)
-        _, h = selective_scan(u, delta, -torch.exp(mamba.A_log), B.transpose(1, 2), C.transpose(1, 2), return_states=True)
+        _, h = selective_scan(
+            u, delta, -torch.exp(mamba.A_log), B.transpose(1, 2), C.transpose(1, 2), return_states=True
+        )
     return h[0].flatten(0, 1).numpy(), delta[0].mean(0).numpy()
 
 
@@ -388,7 +414,11 @@ intensity = run.truth(me.subject, me.video)
 true_curve = window_target if intensity is None else intensity.to_numpy()[span].max(axis=1)
 figure = plots.state_strip(states[order], motion.fps, true_curve, score[span][:frames_here], step_sizes,
                            "truth and score; the hidden state; the step size the network chose")  # fmt: skip
-run.figure(figure, "02b_state", "One window of an unseen subject: true intensity and score, the hidden state of the last fast Mamba block, and the mean step size.")
+run.figure(
+    figure,
+    "02b_state",
+    "One window of an unseen subject: true intensity and score, the hidden state of the last fast Mamba block, and the mean step size.",
+)
 
 # %%
 inside = window_target == 1
@@ -447,7 +477,7 @@ def patches(x):
     return torch.from_numpy(views - views[..., :1])
 
 
-def train(model, inputs, targets, steps=150, rate=3e-3):
+def train(model, inputs, targets, steps=400, rate=3e-3):
     optimizer = torch.optim.Adam(model.parameters(), rate)
     order = torch.Generator().manual_seed(seed)
     for _ in range(steps):
@@ -462,10 +492,19 @@ def train(model, inputs, targets, steps=150, rate=3e-3):
 
 
 torch.manual_seed(seed)
-regression = train(METST(in_channels=1, width=16, depth=2, d_state=8), torch.from_numpy(x_train), torch.from_numpy(y_train))
+regression = train(
+    METST(in_channels=1, width=16, depth=2, d_state=8), torch.from_numpy(x_train), torch.from_numpy(y_train)
+)
 # A window is an ME if its middle lies in the middle half of one: the hard label of a window-level classifier.
 centre = np.abs(np.arange(length) - spans.mean(axis=1, keepdims=True)) <= np.diff(spans, axis=1) / 4
-classifier = torch.nn.Sequential(torch.nn.Linear(L, 64), torch.nn.ReLU(), torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 1), torch.nn.Sigmoid())
+classifier = torch.nn.Sequential(
+    torch.nn.Linear(L, 64),
+    torch.nn.ReLU(),
+    torch.nn.Linear(64, 64),
+    torch.nn.ReLU(),
+    torch.nn.Linear(64, 1),
+    torch.nn.Sigmoid(),
+)
 classifier = train(classifier, patches(x_train), torch.from_numpy(centre.astype(np.float32)))
 
 # %%
@@ -486,9 +525,18 @@ for seconds in (0.15, 0.5):
             "regression": regression(torch.from_numpy(x_test))[0].numpy(),
         }
     drawn[seconds] = (x_test[0, 0], y_test[0], {k: v[0] for k, v in answers.items()})
-    for name, strategy in (("sliding window", "fixed"), ("regression", "fixed"), ("regression", "extensible")):
-        iou = [best_iou(spot_intervals(s, toy_k_p, strategy=strategy), span) for s, span in zip(answers[name], spans_test, strict=True)]
-        rows_toy.append((f"{name}, {strategy} interval", f"{seconds} s", np.mean(iou), np.mean(np.array(iou) >= 0.5)))
+    for name, strategy in (
+        ("sliding window", "fixed"),
+        ("regression", "fixed"),
+        ("regression", "extensible"),
+    ):
+        iou = [
+            best_iou(spot_intervals(s, toy_k_p, strategy=strategy), span)
+            for s, span in zip(answers[name], spans_test, strict=True)
+        ]
+        rows_toy.append(
+            (f"{name}, {strategy} interval", f"{seconds} s", np.mean(iou), np.mean(np.array(iou) >= 0.5))
+        )
 contrast = pd.DataFrame(rows_toy, columns=["method", "ME length", "mean best IoU", "share with IoU ≥ 0.5"])
 contrast = contrast.pivot(index="method", columns="ME length")
 contrast.round(2)
@@ -503,7 +551,11 @@ for column, (seconds, (signal, truth, answers)) in zip(axes.T, drawn.items(), st
         column[1].plot(np.arange(length) / fps, answer, color=colour, label=name)
     column[1].set(xlabel="time (s)", ylabel="answer (0 to 1)", ylim=(-0.05, 1.05))
 axes[1, 0].legend(frameon=False, fontsize=8)
-run.figure(figure, "02c_contrast", "A toy world: the answer of a sliding-window classifier and of frame-wise regression to a short and a long micro-expression.")
+run.figure(
+    figure,
+    "02c_contrast",
+    "A toy world: the answer of a sliding-window classifier and of frame-wise regression to a short and a long micro-expression.",
+)
 
 # %% [markdown]
 # The window classifier's answer is as wide as its window, whatever happened. The regression's answer is as wide as the ME. That width is information, but only if the decoding uses it: with the papers' *fixed*
@@ -517,10 +569,23 @@ run.figure(figure, "02c_contrast", "A toy world: the answer of a sliding-window 
 # %%
 rows = []
 for pathways in ("separate", "shared"):
-    variant = fold if pathways == config.pathways else train_fold(motion, held_out, run.config("metst_plus", pathways=pathways))
+    variant = (
+        fold
+        if pathways == config.pathways
+        else train_fold(motion, held_out, run.config("metst_plus", pathways=pathways))
+    )
     history = variant.history
-    rows.append((pathways, sum(p.numel() for p in variant.model.parameters()), history["score_loss"].iloc[-1], history["class_loss"].iloc[-1]))
-pathway_table = pd.DataFrame(rows, columns=["pathways", "parameters", "final score loss (training)", "final class loss (training)"])
+    rows.append(
+        (
+            pathways,
+            sum(p.numel() for p in variant.model.parameters()),
+            history["score_loss"].iloc[-1],
+            history["class_loss"].iloc[-1],
+        )
+    )
+pathway_table = pd.DataFrame(
+    rows, columns=["pathways", "parameters", "final score loss (training)", "final class loss (training)"]
+)
 pathway_table
 
 # %% [markdown]
@@ -578,7 +643,10 @@ run.record(
     state_transition={
         "held_out": held_out,
         "inside_and_outside": near.to_dict(),
-        "toy_contrast": [dict(zip(("method", "me_length", "mean_best_iou", "share_iou_half"), row, strict=True)) for row in rows_toy],
+        "toy_contrast": [
+            dict(zip(("method", "me_length", "mean_best_iou", "share_iou_half"), row, strict=True))
+            for row in rows_toy
+        ],
         "pathways": pathway_table.to_dict("records"),
     },
 )

@@ -32,7 +32,6 @@ out_dir = "../runs/smoke"
 # %%
 import dataclasses
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
@@ -62,11 +61,14 @@ pd.Series(config.to_dict(), name="training configuration").to_frame()
 
 # %%
 targets = {
-    (s, v): frame_targets(videos_of(motion.annotations, s, v), motion.n_frames(s, v)) for s, v in motion.windows
+    (s, v): frame_targets(videos_of(motion.annotations, s, v), motion.n_frames(s, v))
+    for s, v in motion.windows
 }
 scores = np.concatenate([unstitch(score, motion.window) for score, _ in targets.values()])
 classes = np.concatenate([unstitch(c, motion.window) for _, c in targets.values()])
-print(f"{len(scores)} windows of {motion.window} frames; {scores.mean():.1%} of the frames lie inside a micro-expression")
+print(
+    f"{len(scores)} windows of {motion.window} frames; {scores.mean():.1%} of the frames lie inside a micro-expression"
+)
 
 # Check the loss by its definition, on random answers.
 generator = torch.Generator().manual_seed(seed)
@@ -90,7 +92,15 @@ balanced = class_weights(classes, neutral_weight=1.0)
 present = np.unique(classes)
 assert np.allclose(balanced[present], compute_class_weight("balanced", classes=present, y=classes.ravel()))
 counts = np.bincount(classes.ravel(), minlength=5)
-pd.DataFrame({"frames": counts, "balanced": balanced, "neutral × 6": class_weights(classes), "synergy 0": class_weights(classes, synergy=0)}, index=CLASSES).round(3)
+pd.DataFrame(
+    {
+        "frames": counts,
+        "balanced": balanced,
+        "neutral × 6": class_weights(classes),
+        "synergy 0": class_weights(classes, synergy=0),
+    },
+    index=CLASSES,
+).round(3)
 
 # %% [markdown]
 # ## 3.3 Which windows, and how loud
@@ -103,7 +113,9 @@ rng = np.random.default_rng(seed)
 drawn = draw_windows(scores, config.ratio, rng)
 with_me = scores.any(axis=1)
 assert with_me[drawn].sum() == with_me.sum(), "a window with an ME was dropped"
-print(f"with an ME: {with_me.sum()}; without: {(~with_me).sum()}, of which {(~with_me[drawn]).sum()} are drawn (ratio {config.ratio:g})")
+print(
+    f"with an ME: {with_me.sum()}; without: {(~with_me).sum()}, of which {(~with_me[drawn]).sum()} are drawn (ratio {config.ratio:g})"
+)
 factors = scale_factors(config)
 assert len(factors) == 21
 print("scale factors:", factors.round(2))
@@ -122,7 +134,9 @@ results = {name: run.train(name) for name in run.profile.models}
 for name, protocols in results.items():
     for protocol, result in protocols.items():
         e = result.evaluation
-        print(f"{name:15s} {protocol:9s} spotting F1 {e.spotting_f1:.3f}   recognition F1 {e.recognition_f1:.3f}   STRS {e.strs:.3f}")
+        print(
+            f"{name:15s} {protocol:9s} spotting F1 {e.spotting_f1:.3f}   recognition F1 {e.recognition_f1:.3f}   STRS {e.strs:.3f}"
+        )
 
 # %%
 result = results["metst_plus"]["strict"]
@@ -130,7 +144,11 @@ result.folds
 
 # %%
 figure = plots.training_curves(result.history, "ME-TST+, one thin line per fold")
-run.figure(figure, "03a_training", "Training loss of ME-TST+ and its two parts, per epoch; one thin line per held-out subject.")
+run.figure(
+    figure,
+    "03a_training",
+    "Training loss of ME-TST+ and its two parts, per epoch; one thin line per held-out subject.",
+)
 
 # %% [markdown]
 # ## 3.5 What a leak does
@@ -152,8 +170,17 @@ copies = {("leak", v): w for (s, v), w in motion.windows.items() if s == subject
 leaky = dataclasses.replace(
     motion,
     windows=motion.windows | copies,
-    annotations=pd.concat([motion.annotations, motion.annotations[motion.annotations["subject"] == subject].assign(subject="leak")], ignore_index=True),
-    videos=pd.concat([motion.videos, motion.videos[motion.videos["subject"] == subject].assign(subject="leak")], ignore_index=True),
+    annotations=pd.concat(
+        [
+            motion.annotations,
+            motion.annotations[motion.annotations["subject"] == subject].assign(subject="leak"),
+        ],
+        ignore_index=True,
+    ),
+    videos=pd.concat(
+        [motion.videos, motion.videos[motion.videos["subject"] == subject].assign(subject="leak")],
+        ignore_index=True,
+    ),
 )
 honest_traces = {key: trace for key, trace in result.traces.items() if key[0] == subject}
 leaky_fold = train_fold(leaky, subject, config)
@@ -181,8 +208,13 @@ rows = []
 for level in (1, 2):
     e = result.redecoded(synergy=level).evaluation
     rows.append((level, e.tp, e.fp, e.fn, e.spotting_f1, e.recognition_f1, e.strs))
-synergy_table = pd.DataFrame(rows, columns=["synergy", "TP", "FP", "FN", "spotting F1", "recognition F1", "STRS"]).set_index("synergy")
-assert synergy_table.loc[1, "TP"] + synergy_table.loc[1, "FP"] <= synergy_table.loc[2, "TP"] + synergy_table.loc[2, "FP"]
+synergy_table = pd.DataFrame(
+    rows, columns=["synergy", "TP", "FP", "FN", "spotting F1", "recognition F1", "STRS"]
+).set_index("synergy")
+assert (
+    synergy_table.loc[1, "TP"] + synergy_table.loc[1, "FP"]
+    <= synergy_table.loc[2, "TP"] + synergy_table.loc[2, "FP"]
+)
 synergy_table.round(3)
 
 # %% [markdown]
@@ -193,7 +225,9 @@ synergy_table.round(3)
 # %% tags=["solution"]
 constant = scores.mean()
 print(f"the constant {constant:.3f} has a mean squared error of {((scores - constant) ** 2).mean():.4f}")
-assert all(((scores - constant) ** 2).mean() <= ((scores - other) ** 2).mean() for other in np.linspace(0, 1, 11))
+assert all(
+    ((scores - constant) ** 2).mean() <= ((scores - other) ** 2).mean() for other in np.linspace(0, 1, 11)
+)
 
 # %% [markdown]
 # **2.** Which share of the loss's class weight falls on neutral frames, with and without the factor 6?
@@ -206,6 +240,7 @@ for factor in (1.0, 6.0):
 # %% [markdown]
 # **3.** Synergy 1 can only remove intervals. Can it raise the spotting F1? Under which condition?
 
+
 # %% tags=["solution"]
 # F1 = 2TP / (2TP + FP + FN). Removing an FP raises it. Removing a TP (which becomes an FN) lowers it.
 def f1(tp, fp, fn):
@@ -217,7 +252,10 @@ assert f1(5, 4, 5) > f1(5, 5, 5) > f1(4, 5, 6)
 # %%
 run.record(
     "03_synergy_training",
-    training={name: {p: r.folds.to_dict("records") for p, r in protocols.items()} for name, protocols in results.items()},
+    training={
+        name: {p: r.folds.to_dict("records") for p, r in protocols.items()}
+        for name, protocols in results.items()
+    },
     leak=leak,
     synergy=synergy_table.reset_index().to_dict("records"),
 )

@@ -37,7 +37,7 @@ from metst_core import plots
 from metst_core.decoding import decode, half_length, smooth, spot_intervals, spot_threshold
 from metst_core.metrics import evaluate, interval_iou, match_intervals, match_tables, paired_difference
 from metst_core.report import PUBLISHED
-from metst_core.run import Run, describe, videos_of
+from metst_core.run import Run, by_protocol, describe, videos_of
 
 run = Run(profile, dataset, data_root, seed, out_dir)
 motion = run.motion()
@@ -55,7 +55,9 @@ subject, video = annotations.groupby(["subject", "video"]).size().idxmax()
 truth = videos_of(annotations, subject, video)
 score, probabilities = result.traces[subject, video]
 k_p = result.k_p[subject]
-print(f"subject {subject}, video {video}: {len(truth)} MEs, {len(score)} frames; half length k_p = {k_p}, from the other subjects")
+print(
+    f"subject {subject}, video {video}: {len(truth)} MEs, {len(score)} frames; half length k_p = {k_p}, from the other subjects"
+)
 
 # %% [markdown]
 # **Smooth**: a moving average of width $2k_p$. **Threshold**: between the mean and the maximum of the smoothed score, at $p = 0.55$ (Moilanen's rule),
@@ -77,8 +79,20 @@ predictions = decode(score, probabilities, k_p, subject=subject, video=video)
 predictions
 
 # %%
-figure = plots.score_timeline(score, motion.fps, truth, predictions, smoothed, threshold, f"subject {subject}, video {video}: a held-out video")
-run.figure(figure, "04a_one_video", "One held-out video: score, smoothed score and threshold; predicted intervals above, true ones below, coloured by emotion.")
+figure = plots.score_timeline(
+    score,
+    motion.fps,
+    truth,
+    predictions,
+    smoothed,
+    threshold,
+    f"subject {subject}, video {video}: a held-out video",
+)
+run.figure(
+    figure,
+    "04a_one_video",
+    "One held-out video: score, smoothed score and threshold; predicted intervals above, true ones below, coloured by emotion.",
+)
 
 # %% [markdown]
 # Note what the threshold implies: it depends on the *maximum* of this video's score, so **every video has at least one spotted interval**, also one without any ME. The `strict` protocol keeps such videos and counts these false positives; the `official` one drops them.
@@ -95,7 +109,10 @@ run.figure(figure, "04a_one_video", "One held-out video: score, smoothed score a
 assert interval_iou((10, 14), (12, 16)) == 3 / (5 + 5 - 3)
 assert interval_iou((0, 4), (5, 9)) == 0
 iou = pd.DataFrame(
-    [[interval_iou((p.onset, p.offset), (t.onset, t.offset)) for t in truth.itertuples()] for p in predictions.itertuples()],
+    [
+        [interval_iou((p.onset, p.offset), (t.onset, t.offset)) for t in truth.itertuples()]
+        for p in predictions.itertuples()
+    ],
     index=[f"predicted {p.onset}–{p.offset}" for p in predictions.itertuples()],
     columns=[f"true {t.onset}–{t.offset}" for t in truth.itertuples()],
 )
@@ -105,7 +122,9 @@ iou.round(2)
 matched = match_intervals(predictions[["onset", "offset"]].to_numpy(), truth[["onset", "offset"]].to_numpy())
 tp = (matched >= 0).sum()
 fp, fn = len(predictions) - tp, len(truth) - tp
-print(f"TP {tp}, FP {fp}, FN {fn}; precision {tp / max(tp + fp, 1):.2f}, recall {tp / max(tp + fn, 1):.2f}, F1 {2 * tp / max(2 * tp + fp + fn, 1):.2f}")
+print(
+    f"TP {tp}, FP {fp}, FN {fn}; precision {tp / max(tp + fp, 1):.2f}, recall {tp / max(tp + fn, 1):.2f}, F1 {2 * tp / max(2 * tp + fp + fn, 1):.2f}"
+)
 one = evaluate(predictions, truth)
 assert (one.tp, one.fp, one.fn) == (tp, fp, fn)
 
@@ -120,22 +139,32 @@ assert (one.tp, one.fp, one.fn) == (tp, fp, fn)
 
 # %%
 e = result.evaluation
-print(f"TP {e.tp}, FP {e.fp}, FN {e.fn}: spotting F1 {e.spotting_f1:.3f}; recognition F1 {e.recognition_f1:.3f}, UF1 {e.uf1:.3f}, UAR {e.uar:.3f}; STRS {e.strs:.3f}")
+print(
+    f"TP {e.tp}, FP {e.fp}, FN {e.fn}: spotting F1 {e.spotting_f1:.3f}; recognition F1 {e.recognition_f1:.3f}, UF1 {e.uf1:.3f}, UAR {e.uar:.3f}; STRS {e.strs:.3f}"
+)
 assert np.isclose(e.strs, e.spotting_f1 * e.recognition_f1)
 figure = plots.confusion(e.confusion, "true positives of ME-TST+")
-run.figure(figure, "04b_confusion", "Confusion of the true positives of ME-TST+ (strict protocol): rows the true emotion, columns the predicted one.")
+run.figure(
+    figure,
+    "04b_confusion",
+    "Confusion of the true positives of ME-TST+ (strict protocol): rows the true emotion, columns the predicted one.",
+)
 
 # %%
 figure = plots.interval_timeline(result.predictions, annotations, motion.videos)
-run.figure(figure, "04c_intervals", "Every held-out video: true intervals outlined below each line, predicted ones above it, coloured by emotion.")
+run.figure(
+    figure,
+    "04c_intervals",
+    "Every held-out video: true intervals outlined below each line, predicted ones above it, coloured by emotion.",
+)
 
 # %% [markdown]
 # ## 4.4 Compared with what?
 #
 # A number alone says nothing. Three baselines on the same videos:
 #
-# * **chance**: as many intervals as ME-TST+ predicted, of the same length, thrown at random, emotions drawn from the training frequencies; the mean of many throws;
-# * **motion threshold**: the classical spotter, the largest ROI motion of each frame under the same smoothing, threshold and peaks; emotion: the most frequent one of the training subjects;
+# * **chance**: as many intervals as ME-TST+ predicted, of the same length, thrown at random, with random emotions; the mean of many throws;
+# * **motion threshold**: the classical spotter, how far the ROIs leave where they are a moment before and after, under the same smoothing, threshold and peaks; emotion: the most frequent one of the training subjects;
 # * **sliding window**: the same features, every frame classified from the half second around it, with nothing carried on.
 #
 # Brackets are 95% bootstrap intervals over *subjects*: people, not frames, are what we have few of.
@@ -144,11 +173,21 @@ run.figure(figure, "04c_intervals", "Every held-out video: true intervals outlin
 table = run.compare(motion, results)
 shown = table[table["metric"].isin(["spotting_f1", "recognition_f1", "strs"])].copy()
 shown["text"] = [f"{v:.3f} [{lo:.3f}, {hi:.3f}]" for v, lo, hi in shown[["value", "low", "high"]].to_numpy()]
-shown.pivot(index=["protocol", "method"], columns="metric", values="text")[["spotting_f1", "recognition_f1", "strs"]]
+shown.pivot(index=["protocol", "method"], columns="metric", values="text")[
+    ["spotting_f1", "recognition_f1", "strs"]
+]
 
 # %%
-figure = plots.comparison(table[table["protocol"] == "strict"], ("spotting_f1", "recognition_f1", "strs"), "leave one subject out, strict protocol")
-run.figure(figure, "04d_comparison", "Methods compared on held-out subjects (strict protocol), with 95% bootstrap intervals over subjects.")
+figure = plots.comparison(
+    table[table["protocol"] == "strict"],
+    ("spotting_f1", "recognition_f1", "strs"),
+    "leave one subject out, strict protocol",
+)
+run.figure(
+    figure,
+    "04d_comparison",
+    "Methods compared on held-out subjects (strict protocol), with 95% bootstrap intervals over subjects.",
+)
 
 # %% [markdown]
 # Intervals of two methods may overlap and the methods still differ, since both are tested on the same people. The paired difference asks directly: drawing the same subjects for both, how often is one better?
@@ -179,8 +218,14 @@ def knob_figure(p=0.55, k=None):
     grid = np.linspace(0.1, 0.95, 12)
     curve = [decoded(q, k) for q in grid]
     now = decoded(p, k)
-    for name, colour in (("spotting_precision", "#D55E00"), ("spotting_recall", "#0072B2"), ("spotting_f1", "#000000")):
-        axes[0].plot(grid, [getattr(c, name) for c in curve], color=colour, label=name.removeprefix("spotting_"))
+    for name, colour in (
+        ("spotting_precision", "#D55E00"),
+        ("spotting_recall", "#0072B2"),
+        ("spotting_f1", "#000000"),
+    ):
+        axes[0].plot(
+            grid, [getattr(c, name) for c in curve], color=colour, label=name.removeprefix("spotting_")
+        )
         axes[0].plot(p, getattr(now, name), "o", color=colour)
     axes[0].set(xlabel="threshold parameter p", ylabel="value", ylim=(0, 1), title=f"k_p = {k} frames")
     axes[0].legend(frameon=False)
@@ -191,15 +236,22 @@ def knob_figure(p=0.55, k=None):
     return figure
 
 
-run.figure(knob_figure(), "04e_knobs", "What the threshold and the half length do to precision, recall and F1 of ME-TST+ on the held-out videos.")
+run.figure(
+    knob_figure(),
+    "04e_knobs",
+    "What the threshold and the half length do to precision, recall and F1 of ME-TST+ on the held-out videos.",
+)
 
 # %%
 widgets.interact(
     lambda p, k: plt.show(knob_figure(p, k)),
-    p=widgets.FloatSlider(value=0.55, min=0.1, max=0.95, step=0.05, description="threshold p", continuous_update=False),
-    k=widgets.IntSlider(value=half_length(annotations), min=2, max=12, description="k_p (frames)", continuous_update=False),
-);
-
+    p=widgets.FloatSlider(
+        value=0.55, min=0.1, max=0.95, step=0.05, description="threshold p", continuous_update=False
+    ),
+    k=widgets.IntSlider(
+        value=half_length(annotations), min=2, max=12, description="k_p (frames)", continuous_update=False
+    ),
+)
 # %% [markdown]
 # ## 4.6 Errors, looked at
 #
@@ -215,9 +267,15 @@ errors = {
     "wrong emotion": result.predictions[(hit >= 0) & (result.predictions["emotion"].to_numpy() != named)],
 }
 data = run.dataset()
-found = {name: rows.sort_values("score").iloc[-1] if "score" in rows and len(rows) else rows.iloc[0] for name, rows in errors.items() if len(rows)}
+found = {
+    name: rows.sort_values("score").iloc[-1] if "score" in rows and len(rows) else rows.iloc[0]
+    for name, rows in errors.items()
+    if len(rows)
+}
 
-figure, axes = plt.subplots(len(found), 3, figsize=(11, 3 * len(found)), layout="constrained", squeeze=False, width_ratios=[1, 1, 2.4])
+figure, axes = plt.subplots(
+    len(found), 3, figsize=(11, 3 * len(found)), layout="constrained", squeeze=False, width_ratios=[1, 1, 2.4]
+)
 for row, (name, error) in zip(axes, found.items(), strict=True):
     n = motion.n_frames(error.subject, error.video)
     first, last = int(np.clip(error.onset, 0, n - 1)), int(np.clip(error.apex, 0, n - 1))
@@ -229,10 +287,21 @@ for row, (name, error) in zip(axes, found.items(), strict=True):
     time = np.arange(len(trace)) / motion.fps
     row[2].plot(time, trace, color="#0072B2", linewidth=1)
     for t in videos_of(annotations, error.subject, error.video).itertuples():
-        row[2].axvspan(t.onset / motion.fps, t.offset / motion.fps, color=plots.EMOTION_COLOURS[t.emotion], alpha=0.3)
+        row[2].axvspan(
+            t.onset / motion.fps, t.offset / motion.fps, color=plots.EMOTION_COLOURS[t.emotion], alpha=0.3
+        )
     row[2].axvline(last / motion.fps, color="#D55E00", linestyle="--")
-    row[2].set(title=f"{name} ({error.emotion}), dashed; truth shaded", xlabel="time (s)", ylabel="score (0 to 1)", ylim=(0, 1))
-run.figure(figure, "04f_errors", "One error of each kind: the face at onset and apex, and the score with the truth shaded.")
+    row[2].set(
+        title=f"{name} ({error.emotion}), dashed; truth shaded",
+        xlabel="time (s)",
+        ylabel="score (0 to 1)",
+        ylim=(0, 1),
+    )
+run.figure(
+    figure,
+    "04f_errors",
+    "One error of each kind: the face at onset and apex, and the score with the truth shaded.",
+)
 
 # %% [markdown]
 # For synthetic data we can ask more: what did the face really do in the false positives? Below, the strongest true action unit in each of them.
@@ -244,7 +313,9 @@ if dataset == "synthetic":
         units = run.truth(error.subject, error.video).iloc[max(0, error.onset) : error.offset + 1]
         moved = units.max() - units.min()
         causes.append(moved.idxmax() if moved.max() > 0.002 else "nothing moved")
-    display(pd.Series(causes, name="strongest movement in a false positive").value_counts().head(8).to_frame())
+    display(
+        pd.Series(causes, name="strongest movement in a false positive").value_counts().head(8).to_frame()
+    )
 
 # %% [markdown]
 # ## 4.7 Published numbers, and ours
@@ -265,12 +336,22 @@ shown[shown["metric"] == "strs"].pivot(index="method", columns="protocol", value
 # %%
 # Trap: dropping ME-free videos hides false positives.
 with_me = set(zip(annotations["subject"], annotations["video"], strict=True))
-in_free = sum((s, v) not in with_me for s, v in zip(result.predictions["subject"], result.predictions["video"], strict=True))
+in_free = sum(
+    (s, v) not in with_me
+    for s, v in zip(result.predictions["subject"], result.predictions["video"], strict=True)
+)
 free = len(result.traces) - len(with_me)
-print(f"{free} of {len(result.traces)} videos hold no ME; they carry {in_free} of {e.fp} false positives of the strict protocol")
+print(
+    f"{free} of {len(result.traces)} videos hold no ME; they carry {in_free} of {e.fp} false positives of the strict protocol"
+)
 
 # Trap: k_p over all subjects knows the held-out one.
-print("k_p over all subjects:", half_length(annotations), "| per fold, without the held-out subject:", sorted(set(result.k_p.values())))
+print(
+    "k_p over all subjects:",
+    half_length(annotations),
+    "| per fold, without the held-out subject:",
+    sorted(set(result.k_p.values())),
+)
 
 # %%
 # Trap: a matcher that lets one ME be matched twice counts two predictions of the same ME as two successes.
@@ -282,11 +363,25 @@ assert (one_to_one, greedy) == (1, 2)
 # Trap: recognition is scored on TPs only. A spotter that finds one easy ME is "perfect" at recognition.
 easy = annotations.iloc[:1].assign(score=1.0)
 lazy = evaluate(easy, annotations)
-print(f"a system that finds one ME of {len(annotations)}: recognition F1 {lazy.recognition_f1:.2f}, spotting F1 {lazy.spotting_f1:.2f}, STRS {lazy.strs:.2f}")
+print(
+    f"a system that finds one ME of {len(annotations)}: recognition F1 {lazy.recognition_f1:.2f}, spotting F1 {lazy.spotting_f1:.2f}, STRS {lazy.strs:.2f}"
+)
 assert lazy.recognition_f1 == 1.0
 
 # Trap: a dummy interval [0, 0] for a video without peaks (first release of ME-TST) is a false positive.
-dummy = pd.DataFrame([{"subject": subject, "video": video, "onset": 0, "apex": 0, "offset": 0, "emotion": "others", "score": 0.0}])
+dummy = pd.DataFrame(
+    [
+        {
+            "subject": subject,
+            "video": video,
+            "onset": 0,
+            "apex": 0,
+            "offset": 0,
+            "emotion": "others",
+            "score": 0.0,
+        }
+    ]
+)
 assert evaluate(pd.concat([predictions, dummy]), truth).fp == one.fp + 1
 
 # %% [markdown]
@@ -311,7 +406,7 @@ assert list(pair) == [0, -1]  # one TP, one FP, no FN; by score the other would 
 run.record(
     "04_evaluation",
     data=describe(data),
-    evaluation=run.methods_by_protocol(table),
+    evaluation=by_protocol(table),
     paired=paired.to_dict("records"),
     protocol_note="strict: nothing of the held-out subject in k_p or thresholds, ME-free videos kept; official: as published",
 )

@@ -130,7 +130,7 @@ def random_tables(seed, n_subjects=4):
     return predicted(found), table(truth)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([EMOTIONS, EMOTIONS[:3], ("surprise",)]))
 def test_recognition_agrees_with_scikit_learn_over_the_matched_pairs(seed, classes):
     found, truth = random_tables(seed)
@@ -248,6 +248,7 @@ def test_seed_spread():
         (lambda f, t: bootstrap(f, t, SUBJECTS, level=95), "level is 95"),
         (lambda f, t: bootstrap(f, t, SUBJECTS, n=0), "n is 0"),
         (lambda f, t: seed_spread({}), "empty"),
+        (lambda f, t: match_intervals([1, 2], [(1, 2)]), "pred has shape"),
     ],
 )
 def test_bad_input_is_named(call, named):

@@ -246,7 +246,9 @@ class TestAgainstTheDefinition:
         on_crop[17:27, 1] = highest + np.array([5, 3, 0, 2, 4, 4, 2, 0, 3, 5]) // (1 + (highest < 6))
         compare(scene(1, n=3), Fake(ON_FRAME, on_crop))
 
-    @pytest.mark.parametrize("to", [(-60, 0), (60, 0), (0, -60), (0, 60), (-250, 0), (250, 0), (0, 250)])
+    @pytest.mark.parametrize(
+        "to", [(-110, 0), (-60, 0), (60, 0), (0, -60), (0, 60), (-250, 0), (250, 0), (0, 250)]
+    )
     def test_boxes_cut_by_the_crop(self, to):
         compare(scene(2, n=3), Fake(ON_FRAME, FACE + to))
 
@@ -276,8 +278,11 @@ class TestAgainstTheDefinition:
 
     def test_no_face_on_the_crop(self):
         compare(scene(7), Fake(ON_FRAME, None))
-        clipped = ON_FRAME - (90, 60)
-        compare(scene(7), Fake(clipped, None))
+
+    @pytest.mark.parametrize("corner", [(-18, 78), (112, -18), (240, 78)])
+    def test_no_face_on_a_crop_that_the_frame_cuts(self, corner):
+        """The crop is not square before it is resized; an odd distance (27) of the eye corners is halved down."""
+        compare(scene(7, n=3), Fake(FACE * (122 / 320) + corner, None))
 
     def test_no_face_at_first(self):
         frames = scene(8, n=5)

@@ -16,7 +16,9 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 PINS = dict(
-    line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")
+    line.split("==")
+    for line in (ROOT / "constraints.txt").read_text().splitlines()
+    if line and not line.startswith("#")
 )
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -28,7 +30,10 @@ def _canonical(name):
 
 def test_every_dependency_is_bounded_and_its_pin_fits():
     pins = {_canonical(name): version for name, version in PINS.items()}
-    for text in [*PROJECT["dependencies"], *(d for name in ("notebooks", "dev", "distributed") for d in EXTRAS[name])]:
+    for text in [
+        *PROJECT["dependencies"],
+        *(d for name in ("notebooks", "dev", "distributed") for d in EXTRAS[name]),
+    ]:
         requirement = Requirement(text)
         assert str(requirement.specifier), f"{text} has no bound"
         version = pins.get(_canonical(requirement.name))
@@ -44,7 +49,9 @@ def test_make_and_conda_install_the_same_extras_on_the_same_pins():
     assert pip == ["-c constraints.txt", f"-e .[{extras}]"]
     conda = [d for d in CONDA["dependencies"] if isinstance(d, str)]
     python = next(d for d in conda if d.startswith("python="))
-    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(python.removeprefix("python="))
+    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(
+        python.removeprefix("python=")
+    )
 
 
 def test_ci_runs_the_two_commands():
@@ -79,16 +86,14 @@ def test_notebook_is_a_function_without_outputs_paired_with_text(path):
     assert text.is_file(), "no text form; run `make notebooks`"
     import jupytext
 
-    assert [c.source for c in jupytext.read(text).cells] == ["".join(c["source"]) for c in cells], "run `make notebooks`"
+    assert [c.source for c in jupytext.read(text).cells] == ["".join(c["source"]) for c in cells], (
+        "run `make notebooks`"
+    )
 
 
 def test_no_module_is_imported_by_one_before_it_in_the_line():
     """Data flows one way: a module of the core imports only from those before it."""
-    line = (
-        "errors files tables video sheets datasets megc landmarks rois motion extraction action_units synthetic "
-        "windows scan_cpu scan_triton ssm models checkpoints decoding metrics baselines training experiments "
-        "relations pipeline plots widgets run report reproduce cli"
-    ).split()
+    line = ["errors", "files", "tables", "video", "sheets", "datasets", "megc", "landmarks", "rois", "motion", "extraction", "action_units", "portraits", "mjpeg", "synthetic", "releases", "realism", "windows", "scan_cpu", "scan_triton", "ssm", "models", "sequence_models", "streaming", "checkpoints", "decoding", "metrics", "workers", "training", "baselines", "experiments", "relations", "quality", "plots", "relation_plots", "widgets", "bundled", "pipeline", "live", "analysis_report", "report", "run", "reproduce", "analyse_cli", "cli"]
     modules = {p.stem for p in (ROOT / "metst_core").glob("*.py")} - {"__init__"}
     assert modules <= set(line), f"say where {modules - set(line)} live in the line"
     for name in modules:

@@ -19,12 +19,17 @@ from metst_core.tables import (
 )
 
 ids = st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=6)
-rows = st.lists(st.tuples(ids, ids, st.lists(st.integers(0, 9999), min_size=3, max_size=3), st.sampled_from(EMOTIONS)), max_size=8)
+rows = st.lists(
+    st.tuples(ids, ids, st.lists(st.integers(0, 9999), min_size=3, max_size=3), st.sampled_from(EMOTIONS)),
+    max_size=8,
+)
 
 
 @given(rows)
 def test_annotations_survive_a_round_trip(tmp_path_factory, drawn):
-    table = pd.DataFrame([(s, v, *sorted(frames), e) for s, v, frames, e in drawn], columns=list(ANNOTATION_COLUMNS))
+    table = pd.DataFrame(
+        [(s, v, *sorted(frames), e) for s, v, frames, e in drawn], columns=list(ANNOTATION_COLUMNS)
+    )
     path = tmp_path_factory.mktemp("tables") / "annotations.csv"
     written = check_annotations(table)
     write_table(written, path)
@@ -39,6 +44,8 @@ def test_annotations_survive_a_round_trip(tmp_path_factory, drawn):
         ({"emotion": "anger"}, "'anger'"),
         ({"apex": "x"}, "apex is 'x'"),
         ({"apex": 4.5}, "apex is 4.5"),
+        ({"apex": float("inf")}, "apex is inf"),
+        ({"offset": None}, "offset is (None|nan)"),
     ],
 )
 def test_a_bad_row_is_named(change, named):
@@ -58,7 +65,15 @@ def test_missing_column_and_missing_file_are_named(tmp_path):
 
 
 def test_predictions_may_be_neutral_and_leave_the_video():
-    row = {"subject": "1", "video": "a", "onset": -3, "apex": 2, "offset": 7, "emotion": "neutral", "score": 0.5}
+    row = {
+        "subject": "1",
+        "video": "a",
+        "onset": -3,
+        "apex": 2,
+        "offset": 7,
+        "emotion": "neutral",
+        "score": 0.5,
+    }
     assert len(check_predictions(pd.DataFrame([row]))) == 1
     assert empty_predictions()["score"].dtype == float
 

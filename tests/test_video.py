@@ -23,6 +23,7 @@ from metst_core.video import (
     read_frames,
     read_image,
     resample_map,
+    resampled_numbers,
     select_frames,
     timestamps,
     write_images,
@@ -191,6 +192,11 @@ def test_resampling_shows_the_nearest_frame(variable, frames):
     assert frame_map.tolist() == nearest
     shown = np.stack(list(select_frames(read_frames(variable), frame_map)))
     np.testing.assert_array_equal(shown, frames[nearest])
+    showing = nearest_in_map(frame_map, np.arange(12))
+    for number in set(nearest):  # a frame that is shown leads to where it is shown first
+        assert showing[number] == nearest.index(number)
+    for number in set(range(12)) - set(nearest):
+        assert abs(frame_map[showing[number]] - number) == np.abs(frame_map - number).min()
 
 
 @given(
@@ -208,7 +214,7 @@ def test_resample_map_properties(steps, fps, start):
     distance = np.abs(seconds[None, :] - wanted[:, None])
     shown = distance[np.arange(len(wanted)), frame_map]
     np.testing.assert_allclose(shown, distance.min(axis=1), atol=1e-5)
-    assert abs(wanted[-1] - seconds[-1]) <= 0.5 / fps + 1e-6  # the ends agree to half a frame
+    assert -1e-5 <= seconds[-1] - wanted[-1] <= 1 / fps + 1e-5  # no frame is shown after the last one
 
 
 @given(st.integers(1, 60), st.integers(1, 240))
@@ -216,15 +222,18 @@ def test_resampling_to_the_same_rate_changes_nothing(n_frames, fps):
     assert resample_map(np.arange(n_frames) / fps, fps).tolist() == list(range(n_frames))
 
 
-@given(st.integers(2, 80), st.floats(10, 60), st.floats(10, 60))
-def test_frame_numbers_go_there_and_back_within_one_step(n_frames, source_fps, fps):
-    frame_map = resample_map(np.arange(n_frames) / source_fps, fps)
-    numbers = np.arange(n_frames)
-    there = nearest_in_map(frame_map, numbers)
+@given(st.lists(st.floats(0.005, 0.1), min_size=1, max_size=60), st.floats(5, 120))
+def test_frame_numbers_go_there_and_back_in_order_and_near_in_time(steps, fps):
+    seconds = np.concatenate([[0.0], np.cumsum(steps)])
+    numbers = np.arange(len(seconds) + 3)  # the last three lie beyond the end
+    there = resampled_numbers(seconds, fps, numbers)
+    frame_map = resample_map(seconds, fps)
     assert (np.diff(there) >= 0).all()  # so onset <= apex <= offset survives
-    back = frame_map[there]
-    assert np.abs(back - numbers).max() <= max(1, math.ceil(source_fps / fps))
-    np.testing.assert_array_equal(frame_map[nearest_in_map(frame_map, frame_map)], frame_map)
+    assert there[0] == 0
+    assert (there[-3:] - (len(frame_map) - 1)).tolist() == [1, 2, 3]
+    back = frame_map[there[:-3]]
+    # at most half a frame to the nearest moment (one at the end), and the shown frame is as near to that
+    assert np.abs(seconds[back] - seconds).max() <= 2 / fps + 1e-4
 
 
 @pytest.mark.parametrize(
@@ -241,6 +250,47 @@ def test_select_frames_says_what_it_cannot_give(frames):
         list(select_frames(frames, [3, 12]))
     with pytest.raises(InputError, match="decrease"):
         list(select_frames(frames, [3, 2]))
+
+
+@pytest.mark.parametrize("said", [6, 12, 20])
+def test_frames_are_counted_and_not_believed(tmp_path, frames, said):
+    """The length in an AVI's stream header (strh, dwLength) is changed; 12 frames are there all the same."""
+    path = tmp_path / "lies.avi"
+    write_video(path, frames, 25)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"strh") + 40
+    assert struct.unpack_from("<I", data, start) == (12,)
+    struct.pack_into("<I", data, start, said)
+    path.write_bytes(data)
+    assert cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT) == said
+    assert probe(path).n_frames == len(list(read_frames(path))) == 12
+
+
+def test_a_clip_trimmed_without_encoding_is_what_it_plays(tmp_path, frames):
+    """Phones trim by an edit list (ISO 14496-12, box elst): the header still counts the frames cut away."""
+    path = tmp_path / "trimmed.mp4"
+    write_video(path, np.concatenate([frames] * 10), 30)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"elst") + 12
+    assert struct.unpack_from(">I", data, start) == (4000,)  # milliseconds
+    struct.pack_into(">I", data, start, 1000)
+    path.write_bytes(data)
+    assert cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT) == 120
+    assert probe(path).n_frames == len(list(read_frames(path))) == 30
+
+
+def test_images_are_turned_as_their_metadata_says(tmp_path, frames):
+    """Exif orientation 6: the picture is to be turned a quarter clockwise to stand upright."""
+    plain = cv2.imencode(".jpg", frames[0][..., ::-1])[1].tobytes()
+    tag = struct.pack("<HHII", 0x0112, 3, 1, 6)
+    exif = b"Exif\0\0" + b"II*\0\x08\0\0\0" + struct.pack("<H", 1) + tag + bytes(4)
+    (tmp_path / "plain.jpg").write_bytes(plain)
+    (tmp_path / "turned.jpg").write_bytes(
+        plain[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + plain[2:]
+    )
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "turned.jpg"), np.rot90(read_image(tmp_path / "plain.jpg"), 3)
+    )
 
 
 # --- broken files ------------------------------------------------------------------------------------------

@@ -1,0 +1,98 @@
+"""Speed of the synthetic set's renderer: milliseconds per 320 x 320 frame on one core, and against the floor.
+
+The floor is what no renderer of this kind can do without: one `cv2.remap` of the frame and one JPEG coding.
+The parts are timed in turn, round after round, in processor time, and the medians compared, so that other
+work on the machine falls on all of them alike.
+
+    python benchmarks/bench_synthetic.py [--rounds 15] [--tier default] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from metst_core.files import run_record
+from metst_core.portraits import look_up
+from metst_core.synthetic import TIERS, Renderer, difficulty_of, identity, plan_video
+
+FRAMES_PER_ROUND = 20
+
+
+def seconds_per_call(call: Callable[[], object], calls: int) -> float:
+    started = time.process_time()
+    for _ in range(calls):
+        call()
+    return (time.process_time() - started) / calls
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--tier", choices=TIERS, default="default")
+    parser.add_argument("--json", type=Path, help="write the result to this file")
+    options = parser.parse_args()
+
+    cv2.setNumThreads(1)
+    knobs = difficulty_of(options.tier)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(knobs.jpeg_quality)]
+    identity(0, 0)  # starts MediaPipe
+    started = time.perf_counter()
+    person = identity(0, 2)
+    renderer = Renderer(person)
+    build = time.perf_counter() - started
+
+    plan = plan_video(0, 0, 0, 60.0, 30.0, knobs)
+    frames = renderer.frames(plan, knobs)
+    instants = itertools.cycle(range(plan.n_frames))
+    at = renderer.positions(plan.intensity[0], plan.head[0])
+    shown = next(frames)
+
+    def bare() -> None:
+        t = next(instants)
+        renderer.frame(plan.intensity[t], plan.head[t])
+
+    parts: dict[str, Callable[[], object]] = {
+        "remap": lambda: look_up(person.canvas, at),
+        "jpeg": lambda: cv2.imencode(".jpg", shown, quality),
+        "warped frame": bare,
+        "finished frame": lambda: cv2.imencode(".jpg", next(frames), quality),
+    }
+    rounds = min(options.rounds, plan.n_frames // FRAMES_PER_ROUND - 1)
+    times: dict[str, list[float]] = {name: [] for name in parts}
+    for _ in range(rounds):
+        for name, call in parts.items():
+            times[name].append(seconds_per_call(call, FRAMES_PER_ROUND))
+    medians = {name: 1e3 * float(np.median(values)) for name, values in times.items()}
+    best = {name: 1e3 * min(values) for name, values in times.items()}
+    floor = medians["remap"] + medians["jpeg"]
+    result = {
+        "tier": options.tier,
+        "milliseconds": medians,
+        "milliseconds_best": best,
+        "floor_milliseconds": floor,
+        "ratio_to_floor": medians["finished frame"] / floor,
+        "seconds_per_identity": build,
+    }
+    print(f"{'part':16s} {'median':>8s} {'best':>8s}  ms per frame")
+    for name in parts:
+        print(f"{name:16s} {medians[name]:8.2f} {best[name]:8.2f}")
+    print(
+        f"floor (remap + jpeg) {floor:.2f} ms; a finished frame takes {result['ratio_to_floor']:.2f} times that"
+    )
+    print(f"one identity and its fields: {build:.2f} s")
+    if options.json:
+        options.json.write_text(json.dumps({**result, **run_record()}, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,372 @@
+"""The explorer in a real browser: alone on a page, in JupyterLab and in Voila (headless Chromium, through Playwright).
+
+Skipped with its reason where Chromium or Playwright is missing; `make test-browser` installs what it needs.
+Screenshots are kept in pytest's temporary folder, or in the folder that METST_SCREENSHOTS names.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+CHROMIUM = os.environ.get("METST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+ROOT = Path(__file__).parent.parent
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run",
+)  # fmt: skip
+LOAD = float(os.environ.get("METST_BROWSER_PATIENCE", "1"))
+"""Factor on every waiting time, for a slow or busy machine."""
+
+
+@contextlib.contextmanager
+def browser_page(url, width=1180, height=1250):
+    """A page showing `url`, and the list of its errors: (page, errors)."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(20_000 * LOAD)
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error.stack or error)))
+        page.on(
+            "console",
+            lambda m: errors.append(f"{m.text} ({m.location.get('url')})") if m.type == "error" else None,
+        )
+        page.goto(url)
+        yield page, errors
+        browser.close()
+
+
+def _reason():
+    if CHROMIUM is None:
+        return "no chromium on this machine (Debian: apt-get install chromium)"
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        return "playwright is not installed (pip install 'metst[browser]')"
+    return ""
+
+
+pytestmark = pytest.mark.skipif(bool(_reason()), reason=_reason() or "can run")
+if not _reason():
+    from made_up_explorer import FOLLOWER, LAG, LEADER, made_up_explorer, write_run
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory):
+    named = os.environ.get("METST_SCREENSHOTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def pixels(locator):
+    """What a part of the page shows now, as an array."""
+    import cv2
+
+    return cv2.imdecode(np.frombuffer(locator.screenshot(), np.uint8), cv2.IMREAD_COLOR).astype(int)
+
+
+def changed(before, after):
+    """Share of pixels that differ visibly; 1 where the size itself changed."""
+    if before.shape != after.shape:
+        return 1.0
+    return float((np.abs(before - after).max(axis=2) > 16).mean())
+
+
+def move_slider(page, frame):
+    slider = page.locator(".roi-explorer .frame-slider")
+    slider.focus()
+    slider.fill(str(frame))
+    page.wait_for_function(
+        "f => document.querySelector('.roi-explorer').dataset.shown === String(f)", arg=frame
+    )
+
+
+# --- alone on a page --------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    explorer = made_up_explorer(120, n_permutations=19, component="x", condition="all", threshold=0.6)
+    path = explorer.save_page(tmp_path_factory.mktemp("page") / "explorer.html")
+    with browser_page(path.as_uri()) as (page, errors):
+        page.wait_for_selector(".roi-explorer[data-shown]")
+        yield page, errors
+        assert not errors
+
+
+def shown(page, name):
+    return page.locator(".roi-explorer").get_attribute(f"data-{name}")
+
+
+def escape(page):
+    page.locator(".roi-explorer .play").focus()
+    page.keyboard.press("Escape")
+    assert shown(page, "selected") == ""
+
+
+def test_the_slider_moves_picture_cursor_and_boxes_together(alone, shots):
+    page, _ = alone
+    face, strips = page.locator(".roi-explorer .face"), page.locator(".roi-explorer .strips")
+    move_slider(page, 0)
+    before = pixels(face), pixels(strips)
+    move_slider(page, 110)
+    after = pixels(face), pixels(strips)
+    page.screenshot(path=shots / "alone.png")
+    assert shown(page, "frame") == "110"
+    assert changed(before[0], after[0]) > 0.001
+    assert 0.0005 < changed(before[1], after[1]) < 0.1, "the cursor moved, and only the cursor"
+
+
+def test_a_node_is_highlighted_in_every_view_and_let_go_again(alone):
+    page, _ = alone
+    escape(page)
+    views = {v: page.locator(f".roi-explorer .{v}") for v in ("face", "matrix", "strips")}
+    before = {name: pixels(view) for name, view in views.items()}
+    page.locator('.roi-explorer g[data-roi="left_eyelid"]').click()
+    assert shown(page, "selected") == "left_eyelid"
+    for name, view in views.items():
+        assert changed(before[name], pixels(view)) > 0.002, f"the {name} does not show the selection"
+    assert page.locator(".roi-explorer .told").inner_text().startswith("left eyelid: strongest with")
+    page.locator('.roi-explorer g[data-roi="left_eyelid"]').click()
+    assert shown(page, "selected") == ""
+
+
+def test_a_cell_an_edge_and_two_nodes_select_the_same_pair(alone):
+    page, _ = alone
+    names = page.locator(".roi-explorer .nodes > g").evaluate_all("nodes => nodes.map(n => n.dataset.roi)")
+    i, j = names.index(LEADER), names.index(FOLLOWER)
+    page.locator('input[id$="-lag"]').fill(str(LAG))
+    edge = page.locator(f'.roi-explorer [data-edge="{LEADER},{FOLLOWER}"] .touch')
+    assert edge.count() == 1, "the planted relation has no edge at its lag"
+    ways = {
+        "cell": lambda: page.locator(f'[data-cell="{i},{j}"]').click(),
+        "edge": lambda: edge.dispatch_event("click"),
+        "nodes": lambda: [
+            page.locator(f'.roi-explorer g[data-roi="{LEADER}"]').click(),
+            page.locator(f'.roi-explorer g[data-roi="{FOLLOWER}"]').click(modifiers=["Shift"]),
+        ],
+    }
+    for way, act in ways.items():
+        escape(page)
+        act()
+        assert shown(page, "selected") == f"{LEADER},{FOLLOWER}", way
+        told = page.locator(".roi-explorer .told").inner_text()
+        assert f"left brow {LAG} frame(s)" in told
+        assert "beyond the 5% level" in told
+    assert page.locator(".roi-explorer .curve polyline").count() == 1
+    page.locator('input[id$="-lag"]').fill("0")
+    escape(page)
+
+
+def test_threshold_condition_component_and_layer_redraw(alone):
+    page, _ = alone
+    face, matrix = page.locator(".roi-explorer .face"), page.locator(".roi-explorer .matrix")
+    page.locator('input[id$="-threshold"]').fill("0")
+    assert int(shown(page, "edges")) == 153
+    page.locator('input[id$="-threshold"]').fill("1")
+    assert int(shown(page, "edges")) == 0
+    page.locator(".roi-explorer button", has_text="5% level").click()
+    few = int(shown(page, "edges"))
+    assert 0 < few < 153
+    for select, option in (
+        ("condition", "surprise"),
+        ("component", "magnitude"),
+        ("layer", "motion, others held fixed"),
+    ):
+        before = pixels(matrix)
+        page.locator(f'select[id$="-{select}"]').select_option(option)
+        assert changed(before, pixels(matrix)) > 0.01, select
+    assert page.locator('input[id$="-lag"]').is_disabled(), "a partial correlation has no lag"
+    assert changed(pixels(face), pixels(face)) == 0
+    for select, option in (("layer", "motion"), ("condition", "all"), ("component", "x")):
+        page.locator(f'select[id$="-{select}"]').select_option(option)
+
+
+def test_everything_can_be_done_from_the_keyboard(alone):
+    page, _ = alone
+    escape(page)
+    reached = set()
+    page.locator('select[id$="-layer"]').focus()
+    for _ in range(60):
+        reached.add(
+            page.evaluate(
+                "document.activeElement.dataset.roi ?? document.activeElement.dataset.cell ?? document.activeElement.id.split('-').pop() ?? ''"
+            )
+        )
+        page.keyboard.press("Tab")
+    assert {"layer", "condition", "component", "threshold", "left_brow", "right_eyelid", "frame"} <= reached
+    assert sum("," in name for name in reached) == 1, "one stop in the matrix, the arrow keys do the rest"
+    page.locator('.roi-explorer g[data-roi="mouth"]').focus()
+    page.keyboard.press("Enter")
+    assert shown(page, "selected") == "mouth"
+    page.locator('[data-cell][tabindex="0"]').focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert len(shown(page, "selected").split(",")) == 2
+    frame = int(shown(page, "frame"))
+    page.locator(".roi-explorer .frame-slider").focus()
+    page.keyboard.press("ArrowLeft")
+    assert int(shown(page, "frame")) == frame - 1
+    escape(page)
+
+
+def test_play_runs_at_the_videos_speed_and_stops_at_its_end(alone):
+    page, _ = alone
+    move_slider(page, 60)
+    page.locator(".roi-explorer .play").click()
+    page.wait_for_function(
+        "document.querySelector('.roi-explorer').dataset.frame === '119'", timeout=15_000 * LOAD
+    )
+    assert "play" in page.locator(".roi-explorer .play").inner_text()
+
+
+def test_a_change_is_drawn_within_a_tenth_of_a_second(alone):
+    """The goal of 100 ms is for an idle laptop (benchmarks/bench_widgets.py); here, the computing share alone."""
+    page, _ = alone
+    took = page.evaluate("""() => {
+      const root = document.querySelector(".roi-explorer"), took = [];
+      const slider = root.querySelector(".frame-slider"), lag = root.querySelector("input[id$='-lag']");
+      for (let i = 0; i < 20; i++) {
+        const began = performance.now();
+        slider.value = i * 5; slider.dispatchEvent(new Event("input"));
+        lag.value = (i % 9) - 4; lag.dispatchEvent(new Event("input"));
+        root.querySelectorAll(".node")[i % 18].dispatchEvent(new MouseEvent("click"));
+        took.push(performance.now() - began);
+      }
+      lag.value = 0; lag.dispatchEvent(new Event("input"));
+      return took;
+    }""")
+    assert np.median(took) / 3 < 100
+
+
+# --- in JupyterLab and Voila ------------------------------------------------------------------------
+@contextlib.contextmanager
+def server(module, arguments, folder, ready):
+    """A Jupyter server on localhost until the block ends; `ready` is the path that answers when it is up."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    log = (folder / f"{module}.log").open("w+")
+    environment = os.environ | {
+        "HOME": str(home), "JUPYTER_CONFIG_DIR": str(home), "JUPYTER_DATA_DIR": str(home / "data"), "IPYTHONDIR": str(home),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1",
+    }  # fmt: skip
+    command = [sys.executable, "-m", module, f"--port={port}", *arguments]
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 60 * LOAD
+        while True:
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"http://127.0.0.1:{port}{ready}", timeout=2),
+            ):
+                break
+            if process.poll() is not None or time.monotonic() > deadline:
+                log.seek(0)
+                pytest.fail(f"{module} does not answer:\n{log.read()[-3000:]}")
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        log.close()
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A folder with notebook 05 in it, its parameters set to a small run that was made up in a second."""
+    import nbformat
+
+    folder = tmp_path_factory.mktemp("jupyter")
+    write_run(folder / "faces", folder / "run")
+    notebook = nbformat.read(ROOT / "notebooks" / "05_roi_relationships.ipynb", as_version=4)
+    cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+    cell.source = (
+        f"profile, dataset, data_root = 'smoke', 'folder', {str(folder / 'faces')!r}\n"
+        f"seed, out_dir = 100, {str(folder / 'run')!r}\n"
+        "from metst_core import run as _run\n"
+        "_run.PROFILES['smoke'].train.update(epochs=1, width=4, d_state=2, blocks_per_stage=1)"
+    )
+    nbformat.write(notebook, folder / "05.ipynb")
+    return folder
+
+
+OURS = ("explorer", "anywidget", "roi-", "TypeError", "ReferenceError")
+
+
+def use_the_explorer(page, errors, shots, name):
+    """Move the slider, click a node: the picture that is shown changes; nothing of ours is wrong in the console."""
+    root = page.locator(".roi-explorer")
+    root.wait_for(timeout=120_000 * LOAD)
+    root.scroll_into_view_if_needed()
+    page.wait_for_function(
+        "() => Number(document.querySelector('.roi-explorer').dataset.pictures) === 120",
+        timeout=30_000 * LOAD,
+    )
+    move_slider(page, 5)
+    face = page.locator(".roi-explorer .face")
+    first = pixels(face)
+    move_slider(page, 115)
+    second = pixels(face)
+    page.locator('.roi-explorer g[data-roi="mouth"]').click()
+    assert shown(page, "selected") == "mouth"
+    third = pixels(face)
+    root.screenshot(path=shots / f"{name}.png")
+    assert changed(first, second) > 0.001, "the slider did not change the picture"
+    assert changed(second, third) > 0.002, "the click did not change the picture"
+    assert not [error for error in errors if any(word in error for word in OURS)]
+
+
+def test_notebook_05_in_jupyterlab(prepared, shots):
+    token = secrets.token_hex(8)
+    arguments = [f"--IdentityProvider.token={token}", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
+                 "--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+                 "--expose-app-in-browser"]  # fmt: skip
+    with (
+        server("jupyterlab", arguments, prepared, f"/api?token={token}") as address,
+        browser_page(f"{address}/lab/tree/05.ipynb?token={token}&reset") as (page, errors),
+    ):
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000 * LOAD)
+        page.wait_for_function(
+            "() => window.jupyterapp?.serviceManager.sessions && "
+            "[...window.jupyterapp.serviceManager.sessions.running()].length > 0", timeout=60_000 * LOAD,
+        )  # fmt: skip
+        page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+        use_the_explorer(page, errors, shots, "jupyterlab")
+        page.screenshot(path=shots / "jupyterlab_page.png")
+        assert (
+            page.locator(
+                ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr'] >> text=Traceback"
+            ).count()
+            == 0
+        )
+
+
+def test_notebook_05_in_voila(prepared, shots):
+    arguments = ["05.ipynb", "--no-browser", "--Voila.ip=127.0.0.1", "--show_tracebacks=True"]
+    # Voila runs the notebook before it answers with the page, so the server is up when its port is.
+    with (
+        server("voila", arguments, prepared, "/voila/static/none") as address,
+        browser_page("about:blank") as (page, errors),
+    ):
+        page.goto(address, timeout=150_000 * LOAD)
+        use_the_explorer(page, errors, shots, "voila")

@@ -1,0 +1,493 @@
+"""Checkpoints: our own, the released layouts against an independent forward pass, and hostile files."""
+
+import io
+import os
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch.nn import functional as F
+
+from metst_core import checkpoints
+from metst_core.checkpoints import load, load_released, load_released_cache, save
+from metst_core.errors import InputError, MetstError, MissingError
+from metst_core.models import METST, METSTPlus
+
+
+# --- the released networks, written out from their key layout, without any module of the package ------------
+def linear(out, into, name):
+    return {f"{name}.weight": (out, into), f"{name}.bias": (out,)}
+
+
+def conv_and_norm(out, into, name, first, second):
+    norm = {f"{name}.{second}.{part}": (out,) for part in ("weight", "bias", "running_mean", "running_var")}
+    conv = {f"{name}.{first}.weight": (out, into, 3), f"{name}.{first}.bias": (out,)}
+    return conv | norm | {f"{name}.{second}.num_batches_tracked": ()}
+
+
+def block(width, states, name, norm2):
+    inner, rank, mamba = 2 * width, -(-width // 16), f"{name}.attn.mamba"
+    norms = ["norm1", "attn.norm"] + ["norm2"] * norm2
+    return {
+        f"{mamba}.A_log": (inner, states),
+        f"{mamba}.D": (inner,),
+        f"{mamba}.in_proj.weight": (2 * inner, width),
+        f"{mamba}.conv1d.weight": (inner, 1, 4),
+        f"{mamba}.conv1d.bias": (inner,),
+        f"{mamba}.x_proj.weight": (rank + 2 * states, inner),
+        f"{mamba}.dt_proj.weight": (inner, rank),
+        f"{mamba}.dt_proj.bias": (inner,),
+        f"{mamba}.out_proj.weight": (width, inner),
+    } | {f"{name}.{norm}.{part}": (width,) for norm in norms for part in ("weight", "bias")}
+
+
+def slow_fast(width, states, depth, prefix, norm2):
+    shapes = conv_and_norm(2 * width, width, f"{prefix}Stem_slow", 0, 1)
+    for stage in (1, 2, 3):
+        for i in range(depth):
+            shapes |= block(2 * width, states, f"{prefix}block{stage}.{i}", norm2)
+            shapes |= block(width, states, f"{prefix}block{stage}_fast.{i}", norm2)
+    for stage in (1, 2):
+        shapes |= conv_and_norm(2 * width, width, f"{prefix}fuse_{stage}.conv", 0, 1)
+    return shapes
+
+
+RELEASES = {  # pathways (spotting, recognition), whether slow-fast, what the heads' names end with
+    "first": (("blocks_spot", "blocks_recog"), False, ".0"),
+    "metst": (("spot_pathway.block", "recog_pathway.block"), False, ""),
+    "metst_plus": (("spot_pathway.", "recog_pathway."), True, ""),
+    "boosting": (("", ""), True, ".0"),
+}
+
+
+def released_state(release, width=16, states=4, depth=2, channels=6, classes=5, norm2=True, seed=0):
+    """A random state dict with the key layout of a release."""
+    pathways, is_slow_fast, inner = RELEASES[release]
+    shapes = conv_and_norm(width, channels, "Stem", 0, 1) | conv_and_norm(width, width, "Stem", 3, 4)
+    for pathway in pathways:
+        if is_slow_fast:
+            shapes |= slow_fast(width, states, depth, pathway, norm2)
+        else:
+            for i in range(depth):
+                shapes |= block(width, states, f"{pathway}.{i}", norm2)
+    features = 3 * width if is_slow_fast else width
+    shapes |= linear(1, features, f"fc_spot{inner}") | linear(classes, features, f"fc_recog{inner}")
+    draw = torch.Generator().manual_seed(seed)
+    state = {}
+    for name, shape in shapes.items():
+        value = torch.randn(shape, generator=draw)
+        if name.endswith("num_batches_tracked"):
+            value = torch.tensor(7)
+        elif name.endswith("running_var"):
+            value = value.abs() + 0.5
+        elif len(shape) >= 2 and "A_log" not in name:
+            value /= (value[0].numel()) ** 0.5
+        state[name] = value
+    return state
+
+
+def published_forward(state, release, x):
+    """The released forward pass in float64, one formula at a time: x (B, C, T) -> score (B, T), logits (B, T,
+    n)."""
+    p = {k: v.double() for k, v in state.items()}
+    pathways, is_slow_fast, inner = RELEASES[release]
+
+    def conv_norm_relu(x, conv, norm, stride=1):
+        x = F.conv1d(x, p[f"{conv}.weight"], p[f"{conv}.bias"], stride=stride, padding=1)
+        mean, var = (p[f"{norm}.running_{part}"][:, None] for part in ("mean", "var"))
+        return F.relu(
+            (x - mean) / torch.sqrt(var + 1e-5) * p[f"{norm}.weight"][:, None] + p[f"{norm}.bias"][:, None]
+        )
+
+    def layer_norm(x, name):
+        x = (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, keepdim=True, unbiased=False) + 1e-5)
+        return x * p[f"{name}.weight"] + p[f"{name}.bias"]
+
+    def mamba(x, name):
+        inner, states = p[f"{name}.A_log"].shape
+        rank = p[f"{name}.dt_proj.weight"].shape[1]
+        u, z = (x @ p[f"{name}.in_proj.weight"].T).split(inner, dim=-1)
+        padded = torch.cat([u.new_zeros(u.shape[0], 3, inner), u], dim=1)
+        taps = p[f"{name}.conv1d.weight"][:, 0]
+        u = F.silu(
+            sum(padded[:, k : k + u.shape[1]] * taps[:, k] for k in range(4)) + p[f"{name}.conv1d.bias"]
+        )
+        dt, B, C = (u @ p[f"{name}.x_proj.weight"].T).split([rank, states, states], dim=-1)
+        dt = F.softplus(dt @ p[f"{name}.dt_proj.weight"].T + p[f"{name}.dt_proj.bias"])
+        A, h, out = -torch.exp(p[f"{name}.A_log"]), 0.0, []
+        for t in range(x.shape[1]):
+            h = torch.exp(dt[:, t, :, None] * A) * h + (dt * u)[:, t, :, None] * B[:, t, None]
+            out.append((h * C[:, t, None]).sum(-1))
+        y = torch.stack(out, dim=1) + u * p[f"{name}.D"]
+        return (y * F.silu(z)) @ p[f"{name}.out_proj.weight"].T
+
+    def blocks(x, name):
+        i = 0
+        while f"{name}.{i}.norm1.weight" in p:
+            inside = mamba(layer_norm(x, f"{name}.{i}.attn.norm"), f"{name}.{i}.attn.mamba")
+            x, i = x + layer_norm(inside, f"{name}.{i}.norm1"), i + 1
+        return x
+
+    def pathway(x, prefix):
+        if not is_slow_fast:
+            return blocks(x.transpose(1, 2), prefix)
+        slow = conv_norm_relu(x, f"{prefix}Stem_slow.0", f"{prefix}Stem_slow.1", stride=2)
+        fast = x
+        for stage in (1, 2, 3):
+            slow = blocks(slow.transpose(1, 2), f"{prefix}block{stage}").transpose(1, 2)
+            fast = blocks(fast.transpose(1, 2), f"{prefix}block{stage}_fast").transpose(1, 2)
+            if stage < 3:
+                conv = f"{prefix}fuse_{stage}.conv"
+                slow = slow + conv_norm_relu(fast, f"{conv}.0", f"{conv}.1", stride=2)
+        slow = F.interpolate(slow, scale_factor=2, mode="nearest")[:, :, : x.shape[2]]
+        return torch.cat([slow, fast], dim=1).transpose(1, 2)
+
+    x = conv_norm_relu(conv_norm_relu(x.double(), "Stem.0", "Stem.1"), "Stem.3", "Stem.4")
+    spotting = pathway(x, pathways[0])
+    # As released, ME-TST runs both heads on the spotting pathway.
+    recognition = pathway(x, pathways[1]) if is_slow_fast else spotting
+    score = spotting @ p[f"fc_spot{inner}.weight"].T + p[f"fc_spot{inner}.bias"]
+    logits = recognition @ p[f"fc_recog{inner}.weight"].T + p[f"fc_recog{inner}.bias"]
+    return torch.sigmoid(score)[..., 0], logits
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"width": 16, "states": 4, "depth": 2},
+        {"width": 24, "states": 9, "depth": 1, "channels": 10, "classes": 3, "norm2": False},
+    ],
+)
+def test_released_checkpoint_computes_the_published_forward_pass(release, sizes):
+    state = released_state(release, **sizes)
+    model = load_released({f"module.{key}": value for key, value in state.items()})
+    assert not model.training
+    for frames in (2, 7, 10):
+        x = torch.randn(2, sizes.get("channels", 6), frames, generator=torch.Generator().manual_seed(frames))
+        expected = published_forward(state, release, x)
+        with torch.no_grad():
+            found = model(x)
+            exact = model.double()(x.double())
+            model.float()
+        for a, b, c in zip(found, exact, expected, strict=True):
+            torch.testing.assert_close(b, c, rtol=1e-9, atol=1e-10)
+            torch.testing.assert_close(a.double(), c, rtol=2e-4, atol=2e-5)
+
+
+def test_sizes_and_variant_are_read_from_the_shapes():
+    found = {release: load_released(released_state(release, width=32, depth=3)) for release in RELEASES}
+    common = {"n_classes": 5, "in_channels": 6, "width": 32, "d_state": 4}
+    plain = common | {"depth": 3, "pathways": "separate", "both_heads_on_spotting": True}
+    plus = common | {"blocks_per_stage": 3}
+    assert found["first"].config == found["metst"].config == plain
+    assert found["metst_plus"].config == plus | {"pathways": "separate"}
+    assert found["boosting"].config == plus | {"pathways": "shared"}
+    assert {type(found["first"]), type(found["metst"])} == {METST}
+    assert {type(found["metst_plus"]), type(found["boosting"])} == {METSTPlus}
+
+
+def test_recognition_weights_of_the_released_metst_are_kept_and_usable(tmp_path):
+    state = released_state("metst")
+    model = load_released(state)
+    key = "recog_pathway.block.1.attn.mamba.in_proj.weight"
+    assert torch.equal(model.recognition.blocks[1].mamba.in_proj.weight, state[key])
+    x = torch.randn(1, 6, 8)
+    released = model(x)
+    model.both_heads_on_spotting = False
+    again = load(save(model, tmp_path / "model.safetensors"))
+    for used in (model, again):
+        assert torch.equal(used(x)[0], released[0])
+        assert not torch.equal(used(x)[1], released[1])
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_released_file_is_read(tmp_path, prefix):
+    state = released_state("metst_plus")
+    torch.save({prefix + key: value for key, value in state.items()}, tmp_path / "released.pkl")
+    x = torch.randn(1, 6, 5)
+    found, expected = load_released(tmp_path / "released.pkl")(x), load_released(state)(x)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+STATES = {release: released_state(release) for release in RELEASES}
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), release=st.sampled_from(list(RELEASES)), prefix=st.sampled_from(["", "module."]))
+def test_each_missing_extra_or_misshapen_key_is_named(data, release, prefix):
+    state = dict(STATES[release])
+    key = data.draw(st.sampled_from([k for k in state if "norm2" not in k]))
+    damage = data.draw(st.sampled_from(["missing", "extra", "longer", "transposed"]))
+    if damage == "missing":
+        del state[key]
+    elif damage == "extra":
+        key += "_of_someone_else"
+        state[key] = torch.zeros(2)
+    elif damage == "longer":
+        state[key] = torch.cat([state[key].flatten(), torch.zeros(3)])
+    else:
+        state[key] = state[key][..., None]
+    with pytest.raises(InputError, match=re.escape(prefix + key)):
+        load_released({prefix + k: v for k, v in state.items()})
+
+
+def test_whole_blocks_that_are_missing_are_named():
+    state = {k: v for k, v in STATES["first"].items() if not k.startswith("blocks_recog.1.")}
+    with pytest.raises(InputError, match=re.escape("missing blocks_recog.1.attn.mamba.A_log")):
+        load_released(state)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({}, "its first keys are none"),
+        ({"encoder.weight": torch.zeros(1)}, "encoder.weight"),
+        ({"Stem.0.weight": [1.0]}, "not a named tensor"),
+        ({"epoch": 3, "model": {}}, "pass the state dict itself"),
+    ],
+)
+def test_what_is_no_released_state_dict_is_refused(state, message):
+    with pytest.raises(InputError, match=message):
+        load_released(state)
+
+
+def test_loading_does_not_touch_the_random_numbers(tmp_path):
+    path = save(METST(width=16, depth=1, d_state=2), tmp_path / "model.safetensors")
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    load(path)
+    load_released(STATES["metst"])
+    assert torch.equal(torch.rand(3), expected)
+
+
+# --- our own files ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "model",
+    [
+        METST(width=16, depth=2, d_state=3, n_classes=2, both_heads_on_spotting=True),
+        METSTPlus(width=16, blocks_per_stage=1, d_state=3, pathways="shared").double(),
+    ],
+)
+def test_a_saved_model_comes_back(tmp_path, model):
+    again = load(save(model, tmp_path / "new" / "model.safetensors"))
+    assert type(again) is type(model)
+    assert again.config == model.config
+    assert not again.training
+    for (name, old), (other, new) in zip(model.state_dict().items(), again.state_dict().items(), strict=True):
+        assert name == other
+        assert old.dtype == new.dtype
+        assert torch.equal(old, new)
+
+
+def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
+    path = save(METST(width=16, depth=1, d_state=2), tmp_path / "model.safetensors")
+    before = path.read_bytes()
+
+    def interrupted(state, file, metadata):
+        Path(file).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints, "save_file", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save(METST(width=16, depth=1, d_state=2), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_our_networks_are_saved(tmp_path):
+    with pytest.raises(InputError, match="METST and METSTPlus"):
+        save(torch.nn.Linear(1, 1), tmp_path / "model.safetensors")
+
+
+def test_files_that_save_did_not_write_are_refused(tmp_path):
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(MissingError, match="model.safetensors"):
+        load(path)
+    path.write_bytes(b"not a model")
+    with pytest.raises(InputError, match="not a readable safetensors file"):
+        load(path)
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(InputError, match="load_released"):
+        load(path)
+    for text in ('{"class": "Evil", "config": {}}', '{"class": "METST", "config": {"wdth": 3}}', "[", "3"):
+        save_file({"a": torch.zeros(1)}, path, metadata={checkpoints._METADATA: text})
+        with pytest.raises(InputError, match="cannot build"):
+            load(path)
+    config = '{"class": "METST", "config": {"width": 16, "depth": 1, "d_state": 2}}'
+    save_file({"a": torch.zeros(1)}, path, metadata={checkpoints._METADATA: config})
+    with pytest.raises(InputError, match="extra a"):
+        load(path)
+
+
+# --- hostile files ----------------------------------------------------------------------------------------
+class Command:
+    """What a hostile pickle holds: loading it with `pickle.load` would create a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_released_checkpoints_execute_nothing(tmp_path):
+    trap = tmp_path / "executed"
+    for content in (Command(trap), {"Stem.0.weight": Command(trap)}):
+        torch.save(content, tmp_path / "evil.pkl")
+        with pytest.raises(InputError, match="not a PyTorch state dict of plain tensors"):
+            load_released(tmp_path / "evil.pkl")
+    (tmp_path / "noise.pkl").write_bytes(os.urandom(200))
+    with pytest.raises(InputError):
+        load_released(tmp_path / "noise.pkl")
+    torch.save([1.0], tmp_path / "list.pkl")
+    with pytest.raises(InputError, match="holds a list"):
+        load_released(tmp_path / "list.pkl")
+    with pytest.raises(MissingError):
+        load_released(tmp_path / "absent.pkl")
+    assert not trap.exists()
+
+
+def cache(rng, counts=(3, 1, 4), channels=10, k=8, dtype=np.float64):
+    return [[rng.normal(size=(channels, k)).astype(dtype) for _ in range(n)] for n in counts]
+
+
+def written(path, content, protocol=4):
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    return path
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("dtype", ["<f4", ">f8", "<i2"])
+def test_feature_cache_is_read_exactly(tmp_path, protocol, dtype):
+    videos = cache(np.random.default_rng(0), dtype=dtype)
+    found = load_released_cache(written(tmp_path / "cache.pkl", videos, protocol))
+    assert [a.shape for a in found] == [(3, 10, 8), (1, 10, 8), (4, 10, 8)]
+    for expected, array in zip(videos, found, strict=True):
+        np.testing.assert_array_equal(array, np.stack(expected))
+        assert array.dtype == np.dtype(dtype).newbyteorder("=")
+
+
+def test_feature_cache_in_other_containers(tmp_path):
+    """Tuples, whole-video arrays, Fortran order, arrays of objects, plain numbers and NumPy scalars."""
+    a, b, c, d, e = cache(np.random.default_rng(0), counts=(2,) * 5)
+    as_objects = np.empty(2, dtype=object)
+    as_objects[:] = d
+    videos = (tuple(a), np.stack(b), [np.asfortranarray(w) for w in c], as_objects, [w.tolist() for w in e])
+    for expected, found in zip(
+        (a, b, c, d, e), load_released_cache(written(tmp_path / "c", videos)), strict=True
+    ):
+        np.testing.assert_array_equal(found, np.stack(expected))
+    scalars = [[[[np.float32(1.5), np.int64(2)]]]]
+    np.testing.assert_array_equal(load_released_cache(written(tmp_path / "c", scalars))[0], [[[1.5, 2.0]]])
+
+
+@pytest.mark.parametrize("module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
+def test_feature_cache_of_either_numpy_generation(tmp_path, module):
+    videos = cache(np.random.default_rng(0))
+    data = re.sub(rb"numpy\.(_core|core)\.multiarray", module, pickle.dumps(videos, protocol=2))
+    assert module in data
+    (tmp_path / "cache.pkl").write_bytes(data)
+    np.testing.assert_array_equal(load_released_cache(tmp_path / "cache.pkl")[0], np.stack(videos[0]))
+
+
+def test_feature_cache_from_python_2(tmp_path):
+    """Python 2 wrote the bytes of an array as a `str`, opcode U (short) or T (long)."""
+    array = np.array([[200.0, -1.5]])
+    buffer = io.BytesIO()
+    pickler = pickle._Pickler(buffer, protocol=2)
+
+    def as_python_2_string(self, value):
+        self.write(b"T" + len(value).to_bytes(4, "little") + value)
+
+    pickler.dispatch = {**pickler.dispatch, bytes: as_python_2_string}
+    pickler.dump([[array]])
+    assert b"_codecs" not in buffer.getvalue()
+    (tmp_path / "cache.pkl").write_bytes(buffer.getvalue())
+    np.testing.assert_array_equal(load_released_cache(tmp_path / "cache.pkl")[0], array[None])
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_feature_cache_executes_nothing(tmp_path, protocol):
+    trap = tmp_path / "executed"
+    window = np.zeros((2, 3))
+    objects = np.empty(1, dtype=object)
+    objects[0] = Command(trap)
+    for content in (Command(trap), [[window, Command(trap)]], [[objects]], {"a": Command(trap)}):
+        with pytest.raises(MetstError, match=r"mkdir, which is not allowed"):
+            load_released_cache(written(tmp_path / "evil.pkl", content, protocol))
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["builtins eval", "os system", "numpy load", "numpy.core.multiarray fromfile", "numpy ndarray.tofile"],
+)
+def test_feature_cache_looks_up_no_other_name(tmp_path, name):
+    """The opcodes of `name("0")` by hand: GLOBAL, argument, TUPLE1, REDUCE, STOP."""
+    module, attribute = name.encode().split()
+    (tmp_path / "evil.pkl").write_bytes(
+        b"\x80\x02c" + module + b"\n" + attribute + b"\nX\x01\x00\x00\x000\x85R."
+    )
+    with pytest.raises(InputError, match="which is not allowed"):
+        load_released_cache(tmp_path / "evil.pkl")
+
+
+def test_a_hostile_cache_cannot_change_how_the_next_is_read(tmp_path):
+    """BUILD may set attributes on what GLOBAL returned, here on the stand-in for numpy.ndarray itself."""
+    evil = b"\x80\x02cnumpy\nndarray\nN}X\x0c\x00\x00\x00__setstate__K\x01s\x86b."
+    (tmp_path / "evil.pkl").write_bytes(evil)
+    with pytest.raises(InputError):
+        load_released_cache(tmp_path / "evil.pkl")
+    assert not isinstance(np.ndarray.__setstate__, int)
+    videos = cache(np.random.default_rng(0))
+    assert len(load_released_cache(written(tmp_path / "cache.pkl", videos))) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "at least one"),
+        (3.0, "list over videos"),
+        ({"a": 1}, "holds a dict"),
+        ([["text"]], "holds a str"),
+        ([[None]], "holds a NoneType"),
+        ([[np.array(["text"])]], "array of type 'U4'"),
+        ([[np.zeros((2, 3))], [np.zeros((2, 3)), np.zeros((2, 4))]], "video 1: its windows differ"),
+        ([[np.zeros((2, 3))], []], r"video 1: expected a list of \(channels, frames\)"),
+        ([np.zeros((2, 3))], "video 0: expected"),
+        ([[np.zeros((1, 2), dtype=complex)]], "array of type 'c16'"),
+    ],
+)
+def test_other_contents_are_refused_by_name(tmp_path, content, message):
+    with pytest.raises(InputError, match=message):
+        load_released_cache(written(tmp_path / "cache.pkl", content))
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_a_damaged_cache_is_an_error_or_still_arrays(tmp_path_factory, data):
+    original = pickle.dumps(cache(np.random.default_rng(0), counts=(1,), channels=2, k=2), protocol=4)
+    position = data.draw(st.integers(0, len(original) - 1))
+    damaged = bytearray(original)
+    damaged[position] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "damaged.pkl"
+    path.write_bytes(bytes(damaged[: data.draw(st.integers(1, len(original)))]))
+    try:
+        videos = load_released_cache(path)
+    except MetstError as error:
+        assert str(path) in str(error)
+    else:
+        assert all(isinstance(video, np.ndarray) and video.ndim == 3 for video in videos)
+
+
+def test_a_missing_cache_is_named(tmp_path):
+    with pytest.raises(MissingError, match=r"absent\.pkl"):
+        load_released_cache(tmp_path / "absent.pkl")

@@ -1,0 +1,62 @@
+"""The command line: exit codes, messages, and what it leaves on disk."""
+
+import numpy as np
+import pytest
+
+from metst_core.cli import main
+from metst_core.datasets import write_tables
+from metst_core.tables import empty_annotations
+from metst_core.video import write_images
+
+
+@pytest.mark.parametrize("command", [[], ["check"], ["synth"], ["analyse"], ["reproduce"]])
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--help"])
+    assert stop.value.code == 0
+    assert "usage: metst" in capsys.readouterr().out
+
+
+def test_a_users_mistake_is_one_line_and_exit_code_1(tmp_path, capsys):
+    assert main(["check", "--dataset", "casme3", "--root", str(tmp_path / "nowhere")]) == 1
+    assert main(["reproduce", "--profile", "huge"]) == 1
+    assert main(["reproduce", "--dataset", "casme3"]) == 1
+    assert main(["synth", str(tmp_path / "s"), "--tier", "impossible"]) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 4
+    for line, named in zip(lines, ("nowhere", "huge", "--data-root", "impossible"), strict=True):
+        assert line.startswith("metst: ")
+        assert named in line
+
+
+def test_an_unknown_command_is_exit_code_2(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["nonsense"])
+    assert stop.value.code == 2
+    assert "nonsense" in capsys.readouterr().err
+
+
+def test_check_of_a_folder_counts_and_draws(tmp_path, capsys):
+    frames = np.zeros((4, 20, 24, 3), np.uint8)
+    for subject in ("a", "b"):
+        write_images(tmp_path / subject / "v1", frames)
+    table = empty_annotations()
+    table.loc[0] = ["a", "v1", 0, 1, 3, "surprise"]
+    table.to_csv(tmp_path / "annotations.csv", index=False)
+    picture = tmp_path / "check.png"
+    assert main(["check", "--dataset", "folder", "--root", str(tmp_path), "--picture", str(picture)]) == 0
+    assert picture.stat().st_size > 1000
+    assert "surprise" in capsys.readouterr().out
+
+
+def test_check_of_an_incomplete_folder_is_exit_code_1(tmp_path, capsys):
+    frames = np.zeros((4, 20, 24, 3), np.uint8)
+    write_images(tmp_path / "a" / "v1", frames)
+    from metst_core.datasets import load_dataset
+
+    data = load_dataset("folder", tmp_path)
+    write_tables(tmp_path, empty_annotations(), data.videos)
+    for image in (tmp_path / "a" / "v1").iterdir():
+        image.write_bytes(b"not an image")
+    assert main(["check", "--dataset", "folder", "--root", str(tmp_path)]) == 1
+    assert "v1" in capsys.readouterr().out

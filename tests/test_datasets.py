@@ -1,0 +1,513 @@
+"""Data sets in their real layouts, as tiny stand-ins: what is read, what is counted, and what is reported."""
+
+import pickle
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_sheets import CASME3_HEADER, facs_row, long_row, row, sammlv_sheets, workbook
+from test_video import VARIABLE_MS, _retime
+
+from metst_core.datasets import (
+    Dataset,
+    check_dataset,
+    check_machine,
+    fit_annotations,
+    load_dataset,
+    load_labels,
+    write_dataset,
+    write_tables,
+)
+from metst_core.errors import InputError, MetstError, MissingError
+from metst_core.megc import read_submission, write_submission
+from metst_core.sheets import Report, Rules
+from metst_core.tables import ANNOTATION_COLUMNS, PREDICTION_COLUMNS, check_annotations
+from metst_core.video import write_video
+
+
+def shade(number):
+    """An image that tells its number: all grey levels are twice it."""
+    return np.full((16, 24, 3), 2 * number, np.uint8)
+
+
+def number_of(frame):
+    return round(float(frame[..., 0].mean()) / 2)
+
+
+def images(folder, names_and_numbers):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, number in names_and_numbers:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, 100]
+        (folder / name).write_bytes(cv2.imencode(".jpg", shade(number)[..., ::-1], quality)[1].tobytes())
+
+
+def annotations(*rows):
+    return pd.DataFrame(rows, columns=list(ANNOTATION_COLUMNS))
+
+
+def rows_of(table):
+    return [tuple(r) for r in table.itertuples(index=False)]
+
+
+def report_of(dataset):
+    return {(r.row, r.action) for r in dataset.report.itertuples()}
+
+
+# --- CAS(ME)^3 ---------------------------------------------------------------------------------------------
+@pytest.fixture
+def casme3(tmp_path):
+    """Two subjects, three videos: one with gaps in the numbering, one without any micro-expression."""
+    base = tmp_path / "data"
+    images(base / "spNO.2" / "a" / "color", [(f"{n}.jpg", n) for n in (0, 1, 2, 5, 6, 9, 10, 11)])
+    images(base / "spNO.10" / "a" / "color", [(f"{n}.jpg", n) for n in range(12)])
+    images(base / "spNO.10" / "b" / "color", [(f"{n}.jpg", n) for n in range(4)])
+    rows = [
+        CASME3_HEADER,
+        row(2, 4, 6, "happy", "spNO.2", "a"),
+        row(3, 5, 0, "Sad ", "spno.10", "a"),
+        row(0, 5, 7, "fear", "spNO.10", "a"),
+        row(2, 4, 6, "happy", "spNO.2", "a"),
+        row(5, 6, 90, "surprise", "spNO.2", "a"),
+        row(40, 44, 48, "others", "spNO.2", "a"),
+        row(1, 2, 3, "others", "spNO.3", "a"),
+    ]
+    workbook(tmp_path / "cas(me)3 labels.xlsx", rows)
+    return tmp_path
+
+
+def test_casme3_follows_the_published_rules(casme3):
+    dataset = load_dataset("casme3", casme3)
+    assert rows_of(dataset.annotations) == [
+        ("spNO.2", "a", 1, 3, 5, "positive"),
+        ("spNO.10", "a", 2, 4, 4, "negative"),  # offset 0: the apex
+        ("spNO.2", "a", 4, 5, 11, "surprise"),  # cut at the end
+    ]
+    assert (dataset.fps, dataset.frame_step, dataset.window) == (30, 1, 50)
+    assert list(dataset.videos["video"]) == ["a", "a", "b"]
+    assert dataset.subjects == ["spNO.2", "spNO.10"]
+    assert list(dataset.videos["n_frames"]) == [12, 12, 4]
+    where = {(r.row, r.problem.split()[0]) for r in dataset.report.itertuples()}
+    assert where == {
+        (0, "4"), (3, "offset"), (3, "ids"), (4, "onset"), (5, "the"), (6, "offset"), (6, "overlaps"),
+        (7, "onset"), (8, "no"),
+    }  # fmt: skip
+
+
+def test_casme3_gaps_are_filled_with_the_next_image_there_is(casme3):
+    dataset = load_dataset("casme3", casme3)
+    seen = [number_of(f) for f in dataset.frames("spNO.2", "a")]
+    assert seen == [0, 1, 2, 5, 5, 5, 6, 9, 9, 9, 10, 11]
+    assert [number_of(f) for f in dataset.frames("spNO.10", "a")] == list(range(12))
+
+
+def test_a_sheet_without_a_usable_row_is_an_unlabelled_set(casme3):
+    workbook(casme3 / "cas(me)3 labels.xlsx", [CASME3_HEADER, row("?", 4, 6)])
+    dataset = load_dataset("casme3", casme3)
+    assert dataset.annotations.empty
+    assert len(dataset.videos) == 3
+    assert 2 in set(dataset.report["row"])
+    assert "not everything" not in str(check_dataset("casme3", casme3))
+
+
+def test_casme3_deviations_have_names(casme3):
+    complete = load_dataset("casme3", casme3, rules="complete")
+    assert rows_of(complete.annotations) == [("spNO.2", "a", 1, 3, 5, "positive")]
+    first = load_dataset("casme3", casme3, onset_zero="first", past_end="keep", duplicates="keep")
+    assert list(zip(first.annotations["onset"], first.annotations["offset"], strict=True)) == [
+        (1, 5), (2, 4), (0, 6), (1, 5), (4, 89),
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="past_end"):
+        load_dataset("casme3", casme3, past_end="wrap")
+    with pytest.raises(InputError, match="onset_zeros"):
+        load_dataset("casme3", casme3, onset_zeros="drop")
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(numbers=st.sets(st.integers(0, 60), min_size=1, max_size=25))
+def test_any_numbering_yields_one_frame_per_number(tmp_path, numbers):
+    from metst_core.datasets import NumberedImagesReader
+
+    folder = tmp_path / "_".join(map(str, sorted(numbers)))[:80]
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        (folder / f"{number}.jpg").touch()
+    shown = [int(p.stem) for p in NumberedImagesReader().files(folder)]
+    kept = {int(p.stem) for p in folder.iterdir()}
+    assert shown == [min(k for k in kept if k >= n) for n in range(max(kept) + 1)]
+
+
+# --- SAMM-LV -----------------------------------------------------------------------------------------------
+@pytest.fixture
+def sammlv(tmp_path):
+    base = tmp_path / "SAMM_longvideos"
+    images(base / "006_1", [(f"006_1_{n}.jpg", n) for n in range(1, 102)])
+    images(base / "007_2", [(f"007_2_{n:05d}.jpg", n) for n in range(1, 16)])
+    sammlv_sheets(
+        tmp_path,
+        [
+            long_row("006_1_1", 1, 7, 8),
+            long_row("006_1_2", 50, 57, 99),
+            long_row("006_1_3", 10, 20, 90, "Macro"),
+            long_row("006_1_4", 71, 72, 73),
+        ],
+        [facs_row("006_1_1", "Contempt"), facs_row("006_1_2", "Other"), facs_row("006_1_4", "Surprise")],
+    )
+    return tmp_path
+
+
+def test_sammlv_counts_in_every_seventh_frame(sammlv):
+    dataset = load_dataset("sammlv", sammlv)
+    assert (dataset.fps, dataset.frame_step, dataset.window) == (200, 7, 30)
+    assert dataset.frame_rate == pytest.approx(200 / 7)
+    assert rows_of(dataset.annotations) == [
+        ("006", "006_1", 0, 0, 1, "negative"),
+        ("006", "006_1", 7, 8, 14, "others"),
+        ("006", "006_1", 10, 10, 10, "surprise"),  # overlaps with the one before
+    ]
+    assert rows_of(dataset.videos)[1][:4] == ("007", "007_2", 200 / 7, 3)
+    frames = [number_of(f) for f in dataset.frames("006", "006_1")]
+    assert frames == list(range(1, 102, 7))  # natural order, image 1 first
+    assert len(frames) == dataset.videos["n_frames"][0]
+    assert report_of(dataset) == {(13, "left out, as published"), (14, "kept")}
+
+
+@given(st.lists(st.integers(1, 10**6), min_size=3, max_size=3).map(sorted), st.integers(1, 12))
+def test_the_integer_division_keeps_the_order_and_holds_the_frame(values, step):
+    onset, apex, offset = ((v - 1) // step for v in values)
+    assert 0 <= onset <= apex <= offset
+    for value, frame in zip(values, (onset, apex, offset), strict=True):
+        assert frame * step + 1 <= value <= frame * step + step
+
+
+# --- labels alone ------------------------------------------------------------------------------------------
+def test_labels_need_no_video(casme3):
+    full, alone = load_dataset("casme3", casme3), load_labels("casme3", casme3)
+    for folder in sorted((casme3 / "data").rglob("*"), reverse=True):
+        folder.rmdir() if folder.is_dir() else folder.unlink()
+    assert rows_of(load_labels("casme3", casme3).annotations) == rows_of(alone.annotations)
+    assert ("spNO.2", "a", 1, 3, 5, "positive") in rows_of(alone.annotations)
+    assert ("spno.10", "a", 2, 4, 4, "negative") in rows_of(alone.annotations)  # no folder to correct the id
+    assert len(alone.annotations) == len(full.annotations) + 2  # lengths and folders are unknown here
+    assert list(alone.videos["subject"]) == ["spNO.2", "spNO.3", "spno.10"]
+    assert (alone.fps, alone.window) == (full.fps, full.window)
+    with pytest.raises(MissingError, match="only the labels"):
+        alone.frames("spNO.2", "a")
+    with pytest.raises(MissingError, match="no videos"):
+        load_dataset("casme3", casme3)
+    with pytest.raises(InputError, match="synthetic"):
+        load_labels("synthetic", casme3)
+
+
+def test_sammlv_labels_alone(sammlv):
+    alone = load_labels("sammlv", sammlv)
+    assert rows_of(alone.annotations) == rows_of(load_dataset("sammlv", sammlv).annotations)
+    assert (alone.frame_step, alone.window, list(alone.videos["video"])) == (7, 30, ["006_1"])
+
+
+# --- one's own videos --------------------------------------------------------------------------------------
+@pytest.fixture
+def own(tmp_path):
+    """A subject with a video file, one with a folder of images, and a video of its own in the root."""
+    root = tmp_path / "own"
+    video = np.stack([np.kron(shade(n)[:2, :3], np.ones((8, 8, 1), np.uint8)) for n in range(20)])
+    write_video(root / "007" / "smile.mkv", video, 25)
+    images(root / "Zoë" / "talk", [(f"frame{n}.jpg", n) for n in range(1, 11)])
+    write_video(root / "alone.avi", video[:6], 25)
+    (root / "notes.txt").write_text("not a video")
+    return root
+
+
+def test_unlabelled_videos_are_a_dataset(own):
+    dataset = load_dataset("folder", own)
+    assert rows_of(dataset.videos)[0][:4] == ("007", "smile", 25, 20)
+    assert {(r.subject, r.video, r.n_frames) for r in dataset.videos.itertuples()} == {
+        ("007", "smile", 20), ("Zoë", "talk", 10), ("alone", "alone", 6),
+    }  # fmt: skip
+    assert dataset.annotations.empty
+    assert [number_of(f) for f in dataset.frames("Zoë", "talk")] == list(range(1, 11))
+    with pytest.raises(MissingError, match="grin"):
+        dataset.frames("007", "grin")
+    assert "30 per second assumed" in dataset.report["action"].str.cat()
+
+
+def test_folder_annotations_are_fitted_to_the_videos_and_reported(own):
+    table = annotations(
+        ("007", "smile", 3, 5, 9, "positive"),
+        ("007", "smile", 8, 9, 30, "surprise"),
+        ("007", "gone", 3, 5, 9, "positive"),
+        ("Zoë", "talk", 10, 11, 12, "others"),
+    )
+    table.to_csv(own / "annotations.csv", index=False)
+    dataset = load_dataset("folder", own)
+    assert rows_of(dataset.annotations) == [
+        ("007", "smile", 3, 5, 9, "positive"),
+        ("007", "smile", 8, 9, 19, "surprise"),
+    ]
+    told = {(r.row, r.action) for r in dataset.report.itertuples() if r.file == "annotations.csv"}
+    assert told == {(3, "cut at the end"), (3, "kept"), (4, "left out"), (5, "left out")}
+
+
+def test_a_bad_annotation_file_is_named_by_row(own):
+    annotations(("007", "smile", 9, 5, 3, "positive")).to_csv(own / "annotations.csv", index=False)
+    with pytest.raises(InputError, match=r"annotations\.csv.*row 0"):
+        load_dataset("folder", own)
+
+
+def test_a_broken_video_is_listed_and_the_others_go_on(own):
+    (own / "007" / "half.mp4").write_bytes(b"\0\0\0\x18ftypmp42 and no more")
+    dataset = load_dataset("folder", own)
+    assert len(dataset.videos) == 3
+    assert tuple(dataset.report.loc[0, ["file", "action"]]) == ("007/half.mp4", "left out")
+    report = check_dataset("folder", own)
+    assert not report.ok
+    assert "half.mp4" in str(report)
+
+
+def test_two_files_of_one_video_are_refused(own):
+    write_video(own / "007" / "smile.avi", [shade(1)], 25)
+    with pytest.raises(InputError, match=r"smile\.avi|smile\.mkv"):
+        load_dataset("folder", own)
+
+
+def test_resampling_maps_annotations_and_numbers(own):
+    annotations(("007", "smile", 4, 8, 16, "positive")).to_csv(own / "annotations.csv", index=False)
+    half = load_dataset("folder", own, fps=12.5, image_fps=25)
+    assert rows_of(half.annotations) == [("007", "smile", 2, 4, 8, "positive")]
+    assert [number_of(f) for f in half.frames("007", "smile")] == list(range(0, 20, 2))
+    assert half.source_numbers("007", "smile", [0, 4, 8]).tolist() == [0, 8, 16]
+    assert set(half.videos["fps"]) == {12.5}
+    assert dict(zip(half.videos["video"], half.videos["n_frames"], strict=True)) == {
+        "smile": 10, "talk": 5, "alone": 3,
+    }  # fmt: skip
+    assert half.reading_hash() != load_dataset("folder", own).reading_hash()
+
+
+def test_variable_frame_rate_becomes_constant_with_the_numbers_mapped_back(tmp_path):
+    video = np.stack([np.kron(shade(n)[:2, :3], np.ones((8, 8, 1), np.uint8)) for n in range(12)])
+    write_video(tmp_path / "constant.mkv", video, 25)
+    (tmp_path / "set" / "1").mkdir(parents=True)
+    _retime(tmp_path / "constant.mkv", tmp_path / "set" / "1" / "v.mkv", VARIABLE_MS)
+    annotations(("1", "v", 2, 3, 7, "others")).to_csv(tmp_path / "set" / "annotations.csv", index=False)
+    dataset = load_dataset("folder", tmp_path / "set", fps=50)
+    shown = [number_of(f) for f in dataset.frames("1", "v")]
+    assert shown == dataset.source_numbers("1", "v", range(len(shown))).tolist()
+    ((_, _, onset, apex, offset, _),) = rows_of(dataset.annotations)
+    assert [shown[onset], shown[apex], shown[offset]] == [2, 3, 7]  # 80, 240 and 460 ms
+    assert (onset, apex, offset) == (4, 12, 23)  # at 50 frames per second
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".png"])
+def test_every_set_can_be_written_in_the_folder_layout(sammlv, tmp_path, suffix):
+    source = load_dataset("sammlv", sammlv)
+    copy = write_dataset(source, tmp_path / "copy", suffix)
+    assert rows_of(copy.annotations) == rows_of(source.annotations)
+    assert copy.fps == pytest.approx(source.frame_rate)
+    assert copy.window == source.window
+    for video in source.videos.itertuples():
+        pair = zip(
+            source.frames(video.subject, video.video), copy.frames(video.subject, video.video), strict=True
+        )
+        assert all((a == b).all() for a, b in pair)
+    moved = (tmp_path / "copy").rename(tmp_path / "moved")  # paths in it are relative
+    assert next(load_dataset("folder", moved).frames("006", "006_1")).shape == (16, 24, 3)
+    assert load_dataset("synthetic", moved).name == "synthetic"
+
+
+def test_a_stopped_copy_goes_on(own, tmp_path, monkeypatch):
+    write_dataset(load_dataset("folder", own), tmp_path / "copy")
+    written = []
+    monkeypatch.setattr("metst_core.datasets.write_video", lambda path, *_: written.append(path))
+    write_dataset(load_dataset("folder", own), tmp_path / "copy")
+    assert not written
+
+
+def test_a_listed_video_that_is_gone_is_reported(own):
+    videos = load_dataset("folder", own).videos
+    write_tables(own, annotations(("007", "smile", 3, 5, 9, "positive")), videos)
+    (own / "alone.avi").unlink()
+    report = check_dataset("folder", own)
+    assert not report.ok
+    assert "alone.avi" in str(report.missing["file"].str.cat())
+    for path in videos["path"]:
+        if Path(path).is_file():
+            Path(path).unlink()
+    videos = videos[videos["subject"] == "007"]
+    write_tables(own, annotations(), videos)
+    with pytest.raises(MissingError, match=r"smile\.mkv"):
+        load_dataset("folder", own)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("fps", "fast"), ("fps", "0"), ("n_frames", "-1"), ("fps", "inf"), ("path", None)]
+)
+def test_a_bad_video_table_is_named(own, column, value):
+    videos = load_dataset("folder", own).videos.astype(str)
+    videos = videos.drop(columns=column) if value is None else videos.assign(**{column: value})
+    videos.to_csv(own / "videos.csv", index=False)
+    with pytest.raises(MetstError, match=r"videos\.csv"):
+        load_dataset("folder", own)
+
+
+def test_a_dataset_pickles_for_worker_processes(own):
+    dataset = pickle.loads(pickle.dumps(load_dataset("folder", own, fps=12.5, image_fps=25)))
+    assert sum(1 for _ in dataset.frames("007", "smile")) == 10
+
+
+# --- what is asked for and not there -----------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["synthetic", "casme3", "sammlv", "folder"])
+def test_a_missing_root_is_said_with_what_to_do(name, tmp_path):
+    for load in (load_dataset, check_dataset):
+        with pytest.raises(MissingError, match="metst synth" if name == "synthetic" else "give the folder"):
+            load(name, None)
+        with pytest.raises(MissingError, match="gone"):
+            load(name, tmp_path / "gone")
+        with pytest.raises(MissingError, match=tmp_path.name):
+            load(name, tmp_path)
+
+
+def test_unknown_names_and_options_are_refused(tmp_path):
+    with pytest.raises(InputError, match="casme3"):
+        load_dataset("casme2", tmp_path)
+    with pytest.raises(InputError, match=r"frame_rate.*fps"):
+        load_dataset("folder", tmp_path, frame_rate=30)
+    for window in (0, 49, "50"):
+        with pytest.raises(MetstError):
+            load_dataset("folder", tmp_path, window=window)
+
+
+# --- intervals and videos ----------------------------------------------------------------------------------
+INTERVALS = st.lists(
+    st.tuples(st.sampled_from("ab"), st.lists(st.integers(0, 60), min_size=3, max_size=3).map(sorted)),
+    max_size=8,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(INTERVALS, st.sampled_from(["cut", "keep", "drop"]), st.sampled_from(["drop", "keep"]))
+def test_every_interval_is_kept_or_reported_and_fits(intervals, past_end, duplicates):
+    videos = pd.DataFrame(
+        [("a", "v", 30.0, 40, "x")], columns=["subject", "video", "fps", "n_frames", "path"]
+    )
+    table = check_annotations(annotations(*((s, "v", *i, "others") for s, i in intervals)))
+    report = Report()
+    fitted = fit_annotations(table, videos, Rules(past_end=past_end, duplicates=duplicates), report)
+    left_out = {line[1] for line in report.lines if line[3] == "left out"}
+    assert len(fitted) + len(left_out) == len(table)
+    if past_end != "keep":
+        assert (fitted["offset"] < 40).all()
+    if duplicates == "drop":
+        assert len({tuple(i) for s, i in intervals if s == "a" and i[0] < 40}) >= len(fitted)
+    touched = {line[1] for line in report.lines}
+    for number, (subject, interval) in enumerate(intervals, start=2):
+        if number not in touched:
+            assert (subject, "v", *interval, "others") in rows_of(fitted)
+
+
+# --- checks ------------------------------------------------------------------------------------------------
+def test_check_counts_what_was_found(casme3):
+    report = check_dataset("casme3", casme3)
+    found = dict(zip(report.summary["what"], report.summary["found"], strict=True))
+    assert (found["subjects"], found["videos"], found["micro-expressions"]) == ("2", "3", "3")
+    assert found["videos without a micro-expression"] == "1"
+    assert found["micro-expression length in frames"] == "3 to 8, mean 5.3"
+    per_emotion = report.emotions.set_index("emotion")["micro_expressions"]
+    assert per_emotion.to_dict() == {"negative": 1, "positive": 1, "surprise": 1, "others": 0}
+    assert report.emotions["longest_ms"].max() == round(8 / 30 * 1000)
+    assert list(report.subjects["subject"]) == ["spNO.2", "spNO.10"]
+    assert not report.ok  # the sheet names a subject that has no folder
+    assert "spNO.3" in report.missing["problem"].str.cat()
+    assert "overlaps" in str(report)
+
+
+def test_check_finds_empty_and_broken_images(sammlv):
+    assert check_dataset("sammlv", sammlv).ok
+    assert "and 1 rows left out as published" in str(check_dataset("sammlv", sammlv))
+    folder = sammlv / "SAMM_longvideos" / "006_1"
+    (folder / "006_1_50.jpg").write_bytes(b"")
+    last = folder / "006_1_101.jpg"
+    last.write_bytes(last.read_bytes()[:100])
+    (sammlv / "SAMM_longvideos" / "007_2" / "007_2_00003.jpg").unlink()
+    report = check_dataset("sammlv", sammlv)
+    assert not report.ok
+    assert "006_1_101.jpg" in str(report)
+    last.unlink()
+    assert "006_1_50.jpg is empty" in str(check_dataset("sammlv", sammlv))
+    assert "1 image(s) missing in the numbering" in report.rows["problem"].tolist()
+
+
+def test_check_machine_says_what_is_there():
+    table = check_machine().set_index("item")
+    assert list(table.columns) == ["found", "ok", "remedy"]
+    for item in ("Python", "torch", "opencv-contrib-python", "libGL", "CUDA", "MediaPipe face models"):
+        assert item in table.index
+    assert any(item.startswith("scan") for item in table.index)
+    assert (table.loc[~table["ok"], "remedy"] != "").all()
+
+
+def test_check_machine_names_the_package_when_opencv_lacks_libgl(monkeypatch):
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.setitem(__import__("sys").modules, "cv2", None)  # makes `import cv2` fail
+    table = check_machine().set_index("item")
+    assert not table.loc["libGL", "ok"]
+    assert "libgl1" in table.loc["libGL", "remedy"]
+    assert not table.loc["OpenCV", "ok"]
+
+
+# --- MEGC --------------------------------------------------------------------------------------------------
+def predictions(*rows):
+    return pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS))
+
+
+def test_a_submission_is_in_original_frame_numbers(sammlv, tmp_path):
+    dataset = load_dataset("sammlv", sammlv)
+    table = predictions(
+        ("006", "006_1", 2, 4, 6, "negative", 0.9), ("006", "006_1", -3, 1, 99, "positive", 0.8)
+    )
+    written = write_submission(table, dataset, tmp_path / "pred.csv")
+    assert (tmp_path / "pred.csv").read_text() == (
+        "subject,video,onset,offset,emotion\n006,006_1,15,43,negative\n006,006_1,1,99,positive\n"
+    )
+    assert rows_of(written)[0] == ("006", "006_1", 15, 43, "negative")  # frame 2 is image 7 * 2 + 1
+    back = read_submission(tmp_path / "pred.csv", dataset)
+    assert [tuple(r)[2:6] for r in rows_of(back)] == [(2, 4, 6, "negative"), (0, 7, 14, "positive")]
+    assert back["score"].isna().all()
+
+
+def test_an_unlabelled_test_set_goes_from_videos_to_a_submission(own, tmp_path):
+    dataset = load_dataset("folder", own, fps=12.5, image_fps=25)
+    table = predictions(("007", "smile", 2, 3, 5, "surprise", 0.7))
+    write_submission(table, dataset, tmp_path / "s.csv", first_frame=0)
+    assert (tmp_path / "s.csv").read_text().splitlines()[1] == "007,smile,4,10,surprise"
+    back = read_submission(tmp_path / "s.csv", dataset, first_frame=0)
+    assert rows_of(back)[0][2:5] == (2, 3, 5)
+
+
+def test_a_submission_that_cannot_be_is_named(own, tmp_path):
+    dataset = load_dataset("folder", own)
+    with pytest.raises(InputError, match="row 0 is neutral"):
+        write_submission(predictions(("007", "smile", 2, 3, 5, "neutral", 0.7)), dataset, tmp_path / "s.csv")
+    with pytest.raises(MissingError, match="grin"):
+        write_submission(predictions(("007", "grin", 2, 3, 5, "others", 0.7)), dataset, tmp_path / "s.csv")
+    assert not (tmp_path / "s.csv").exists()
+    with pytest.raises(MissingError, match=r"s\.csv"):
+        read_submission(tmp_path / "s.csv", dataset)
+    (tmp_path / "s.csv").write_bytes(b"")
+    with pytest.raises(InputError, match=r"s\.csv"):
+        read_submission(tmp_path / "s.csv", dataset)
+    (tmp_path / "s.csv").write_text("subject,video,onset,emotion\n")
+    with pytest.raises(InputError, match="offset"):
+        read_submission(tmp_path / "s.csv", dataset)
+    (tmp_path / "s.csv").write_text("subject,video,onset,offset,emotion\n007,smile,0,5,others\n")
+    with pytest.raises(InputError, match="before the first frame"):
+        read_submission(tmp_path / "s.csv", dataset)
+
+
+def test_a_dataset_made_by_hand_reads_its_videos(own):
+    videos = load_dataset("folder", own).videos
+    dataset = Dataset(name="mine", annotations=annotations(), videos=videos, fps=25.0)
+    assert sum(1 for _ in dataset.frames("alone", "alone")) == 6

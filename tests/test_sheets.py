@@ -1,0 +1,345 @@
+"""Label sheets: what a row means, how a sheet is found, and that no row is lost in silence."""
+
+import datetime
+import math
+
+import openpyxl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from metst_core.errors import InputError, MetstError, MissingError
+from metst_core.sheets import (
+    RULES,
+    Report,
+    Rules,
+    as_frame,
+    as_id,
+    canonical_ids,
+    choose_rules,
+    interval_of,
+    read_casme3_sheet,
+    read_sammlv_sheets,
+)
+
+CASME3_HEADER = ["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion"]
+LONG_HEADER = [
+    "Subject", "Filename", "Inducement Code", "Onset", "Apex", "Offset", "Duration", "Type", "Action Units",
+    "Notes",
+]  # fmt: skip
+FACS_HEADER = [
+    "Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration",
+    "Micro", "Action Units", "Estimated Emotion", "Objective Classes", "Notes",
+]  # fmt: skip
+
+
+def workbook(path, rows, merged=()):
+    """Write rows of cells as a workbook; `merged` are cell ranges."""
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    for cells in merged:
+        book.active.merge_cells(cells)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    book.save(path)
+
+
+def casme3(root, rows, **options):
+    """(intervals as tuples, report lines) of a CAS(ME)^3 sheet with these data rows."""
+    workbook(root / "labels.xlsx", [CASME3_HEADER, *rows])
+    return read(root, **options)
+
+
+def read(root, rules=None, reader=read_casme3_sheet):
+    report = Report()
+    table = reader(root, rules or Rules(), report)
+    columns = ["subject", "video", "onset", "apex", "offset", "emotion"]
+    return [tuple(r) for r in table[columns].itertuples(index=False)], report.lines
+
+
+def row(onset, apex, offset, emotion="happy", subject="spNO.1", video="a"):
+    return [subject, video, onset, apex, offset, "AU4", "I", emotion]
+
+
+def test_a_plain_row_becomes_a_0_based_interval(tmp_path):
+    assert casme3(tmp_path, [row(11, 14, 18)]) == ([("spNO.1", "a", 10, 13, 17, "positive")], [])
+
+
+@pytest.mark.parametrize(
+    ("cells", "interval"),
+    [
+        ((11, 14, 0), (10, 13, 13)),  # offset 0: the apex (published rule)
+        ((11, 14, "/"), (10, 13, 13)),
+        ((0, 14, 18), None),  # onset 0: dropped (published rule)
+        (("/", 14, 18), None),
+        ((11, "/", 18), (10, 13, 17)),  # no apex: the middle
+        ((11, -1, 18), (10, 13, 17)),
+        ((11, 99, 18), (10, 13, 17)),
+        ((11, "/", 0), None),
+        ((18, 14, 11), None),
+        (("11 ", " 14", "18.0"), (10, 13, 17)),  # numbers as text
+        ((11.0, 14.0, 18.0), (10, 13, 17)),
+        ((11.5, 14, 18), None),
+        ((datetime.datetime(2020, 1, 1), 14, 18), None),
+        (("about 11", 14, 18), None),
+        ((True, 14, 18), None),
+        (("9" * 30, 14, 18), None),
+        ((11, 11, 11), (10, 10, 10)),
+    ],
+)
+def test_rules_of_a_row(tmp_path, cells, interval):
+    intervals, lines = casme3(tmp_path, [row(*cells)])
+    assert [i[2:5] for i in intervals] == ([interval] if interval else [])
+    plain = cells in [("11 ", " 14", "18.0"), (11.0, 14.0, 18.0), (11, 11, 11)]
+    assert bool(lines) != plain
+    for file, number, problem, action in lines:
+        assert (file, number) == ("labels.xlsx", 2)
+        assert problem and action
+
+
+@pytest.mark.parametrize(
+    ("option", "cells", "interval"),
+    [
+        ({"onset_zero": "first"}, (0, 14, 18), (0, 13, 17)),
+        ({"offset_zero": "drop"}, (11, 14, 0), None),
+        ({"missing_apex": "onset"}, (11, "/", 18), (10, 10, 17)),
+        ({"missing_apex": "drop"}, (11, "/", 18), None),
+    ],
+)
+def test_every_deviation_is_an_option(option, cells, interval):
+    rules = choose_rules("official", option)
+    if interval:
+        assert interval_of(*cells, rules)[0] == interval
+    else:
+        with pytest.raises(InputError):
+            interval_of(*cells, rules)
+
+
+def test_unknown_rules_are_refused_by_name():
+    assert choose_rules("official", {}) == RULES["official"]
+    with pytest.raises(InputError, match="lenient"):
+        choose_rules("lenient", {})
+    with pytest.raises(InputError, match=r"onset_zero.*keep"):
+        Rules(onset_zero="keep")
+
+
+@pytest.mark.parametrize(
+    ("said", "emotion"),
+    [
+        ("happy", "positive"), ("Anger", "negative"), (" disgust ", "negative"), ("FEAR", "negative"),
+        ("sad", "negative"), ("surprise", "surprise"), ("others", "others"), ("contempt", "negative"),
+        ("sadness", "negative"), ("happiness", "positive"), ("Other", "others"), ("joyful", None),
+        (None, None),
+    ],
+)  # fmt: skip
+def test_emotions_are_grouped_as_published(tmp_path, said, emotion):
+    intervals, lines = casme3(tmp_path, [row(11, 14, 18, said)])
+    assert [i[5] for i in intervals] == ([emotion] if emotion else [])
+    assert bool(lines) == (emotion is None)
+    kept, _ = read(tmp_path, Rules(unknown_emotion="others"))
+    assert [i[5] for i in kept] == [emotion or "others"]
+
+
+@pytest.mark.parametrize("cell", [12, 12.0, "12", " 12 ", "+12", "12.", "12.00", "012"])
+def test_a_frame_number_in_any_dress(cell):
+    assert as_frame(cell) == 12
+
+
+@given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=30), st.dates()))
+def test_a_cell_is_a_frame_number_or_missing_or_refused(cell):
+    try:
+        value = as_frame(cell)
+    except InputError:
+        return
+    assert value is None or (isinstance(value, int) and 0 <= value <= 10**9)
+    if isinstance(cell, int | float) and not isinstance(cell, bool):
+        assert value == cell if value is not None else (math.isnan(cell) or cell == -1)
+
+
+def test_ids_lose_white_space_but_not_zeros():
+    assert [as_id(c) for c in (" spNO. 1\xa0", "006", 6, 6.0, None)] == ["spNO.1", "006", "6", "6", ""]
+
+
+def test_ids_are_spelled_as_the_folders_are():
+    known = ["spNO.1", "spNO.11", "006", "011", "1_11", "11_2"]
+    said = {"SpNo.1": "spNO.1", "spno1": "spNO.1", "006": "006", "6": "006", "1_11": "1_11", "11_1": "11_1"}
+    assert canonical_ids(list(said), known) == said
+    assert canonical_ids(["1"], ["spNO.1", "spNO.2"]) == {"1": "spNO.1"}  # the only one with this number
+    assert canonical_ids(["1"], ["a1", "b1"]) == {"1": "1"}
+    assert canonical_ids(["sp 1", "SP1", "sp01"], []) == {"sp 1": "sp 1", "SP1": "sp 1", "sp01": "sp 1"}
+
+
+# --- finding the sheet -------------------------------------------------------------------------------------
+def test_titles_merged_headers_blank_rows_and_merged_ids(tmp_path):
+    rows = [
+        ["CAS(ME)3 part A", *[None] * 7],
+        [None] * 8,
+        [" SUBJECT ", "file name", "Frames", None, None, "AU", "Objective\nclass", "Emotion "],
+        [None, None, "Onset ", "apex", "OFFSET", None, None, None],
+        row(11, 14, 18),
+        [None] * 8,
+        row(21, 24, 28, "sad", subject=None, video=None),
+        row(31, 34, 38, "fear", subject=None, video="b"),
+    ]
+    workbook(tmp_path / "x.xlsx", rows, ["A1:H1", "C3:E3", "A3:A4", "B3:B4", "A5:A8", "B5:B7"])
+    intervals, lines = read(tmp_path)
+    assert [(i[1], i[2]) for i in intervals] == [("a", 10), ("a", 20), ("b", 30)]
+    assert {i[0] for i in intervals} == {"spNO.1"}
+    assert [line[1] for line in lines] == [7, 8]
+
+
+def test_the_sheet_is_found_by_its_columns_in_any_workbook(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.append(["read me"])
+    sheet = book.create_sheet("labels")
+    for cells in (CASME3_HEADER, row(11, 14, 18)):
+        sheet.append(cells)
+    (tmp_path / "annotation").mkdir()
+    book.save(tmp_path / "annotation" / "Whatever V2.xlsx")
+    workbook(tmp_path / "participants.xlsx", [["Subject", "Age"], ["spNO.1", 22]])
+    (tmp_path / "~$Whatever V2.xlsx").write_bytes(b"lock file of an open workbook")
+    assert len(read(tmp_path)[0]) == 1
+    (tmp_path / "broken.xlsx").write_bytes(b"PK\x03\x04 half a workbook")
+    intervals, lines = read(tmp_path)
+    assert len(intervals) == 1
+    assert [(line[0], line[1]) for line in lines] == [("broken.xlsx", 0)]
+
+
+def test_a_missing_or_ambiguous_sheet_is_said_by_file(tmp_path):
+    with pytest.raises(MissingError, match="subject, filename"):
+        read(tmp_path)
+    for name in ("me.xlsx", "mae.xlsx"):
+        workbook(tmp_path / name, [CASME3_HEADER, row(11, 14, 18)])
+    with pytest.raises(InputError, match=r"mae\.xlsx, me\.xlsx.*labels"):
+        read(tmp_path)
+    assert len(read_casme3_sheet(tmp_path, Rules(), Report(), "me.xlsx")) == 1
+    with pytest.raises(MissingError, match=r"none\.xlsx"):
+        read_casme3_sheet(tmp_path, Rules(), Report(), "none.xlsx")
+
+
+def test_csv_sheets_are_read_too(tmp_path):
+    (tmp_path / "labels.csv").write_text(
+        "\ufeff" + ",".join(CASME3_HEADER) + '\nspNO.1,a,11,14,18,"AU4,AU7",I,happy\n', encoding="utf-8"
+    )
+    assert read(tmp_path)[0] == [("spNO.1", "a", 10, 13, 17, "positive")]
+
+
+# --- SAMM-LV: two sheets, joined ---------------------------------------------------------------------------
+def long_row(sample, onset, apex, offset, kind="Micro - 1/2"):
+    return [int(sample.split("_")[0]), sample, "A", onset, apex, offset, 1, kind, "AU4", None]
+
+
+def facs_row(sample, emotion, kind="Micro - 1/2"):
+    return [int(sample.split("_")[0]), sample, "A", 1, 2, 3, 1, kind, "AU4", emotion, "I", None]
+
+
+def sammlv_sheets(root, long_rows, facs_rows, header=True):
+    leading = [["SAMM Long Videos", *[None] * 9], *[[None] * 10 for _ in range(8)]]
+    workbook(root / "long.xlsx", [*leading, LONG_HEADER if header else [None] * 10, *long_rows])
+    workbook(root / "codes.xlsx", [["SAMM codes", *[None] * 11], [None] * 12, FACS_HEADER, *facs_rows])
+
+
+@pytest.mark.parametrize("header", [True, False], ids=["header", "ten leading rows only"])
+def test_sammlv_joins_the_long_release_and_the_facs_codes(tmp_path, header):
+    sammlv_sheets(
+        tmp_path,
+        [
+            long_row("006_1_2", 15, 22, 36),
+            long_row("006_1_3", 100, 110, 200, "Macro"),
+            long_row("007_2_1", 8, 15, 0),
+            long_row("008_1_1", 8, 15, 22),
+            long_row("009_1_1", 8, 15, 22, "unsure"),
+        ],
+        [
+            facs_row("007_2_1", "Other"),
+            facs_row("006_1_2", "Contempt"),
+            facs_row("006_1_2", "Anger"),
+            facs_row("020_1_1", "Fear"),
+        ],
+        header,
+    )
+    intervals, lines = read(tmp_path, reader=read_sammlv_sheets)
+    assert intervals == [
+        ("006", "006_1", 14, 21, 35, "negative"),
+        ("007", "007_2", 7, 14, 14, "others"),
+    ]
+    assert {(line[0], line[1]) for line in lines} == {
+        ("codes.xlsx", 6), ("codes.xlsx", 7),  # a second code for one sample, a code without a sample
+        ("long.xlsx", 12), ("long.xlsx", 13), ("long.xlsx", 14), ("long.xlsx", 15),
+    }  # fmt: skip
+
+
+def test_sammlv_needs_both_sheets(tmp_path):
+    sammlv_sheets(tmp_path, [long_row("006_1_2", 15, 22, 36)], [facs_row("006_1_2", "Anger")])
+    (tmp_path / "codes.xlsx").unlink()
+    with pytest.raises(MissingError, match="FACS"):
+        read(tmp_path, reader=read_sammlv_sheets)
+
+
+# --- fuzz: whatever is in the cells ------------------------------------------------------------------------
+CELLS = st.one_of(
+    st.none(),
+    st.integers(-5, 400),
+    st.floats(-5, 400),
+    st.sampled_from([
+        "/", "-1", " 12", "spNO.1", "SPNO.1 ", "a", "006_1_2", "6_1_2", "Micro - 1/2", "Macro", "happy",
+        "Anger", "Subject", "onset", "emotion", "\xa0", "1e3", "nan", "١٢", "=1+1", "2020-01-01",
+    ]),
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=8),
+    st.booleans(),
+    st.datetimes(datetime.datetime(1950, 1, 1), datetime.datetime(2100, 1, 1)),
+)  # fmt: skip
+
+
+def sheet_rows(width):
+    return st.lists(st.lists(CELLS, min_size=width, max_size=width), max_size=5)
+
+
+def is_blank(cells):
+    return all(c is None or not str(c).split() for c in cells)
+
+
+FUZZ = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@FUZZ
+@given(rows=sheet_rows(8))
+def test_no_row_is_lost_without_a_line_in_the_report(tmp_path, rows):
+    workbook(tmp_path / "labels.xlsx", [CASME3_HEADER, *rows])
+    report = Report()
+    table = read_casme3_sheet(tmp_path, Rules(), report)
+    accounted = set(table["row"]) | {line[1] for line in report.lines}
+    cells = openpyxl.load_workbook(tmp_path / "labels.xlsx", data_only=True).active.iter_rows(
+        values_only=True
+    )
+    expected = {i for i, r in enumerate(cells, start=1) if i > 1 and not is_blank(r)}
+    assert accounted == expected
+    assert (table["onset"] <= table["apex"]).all() and (table["apex"] <= table["offset"]).all()
+    assert (table["onset"] >= 0).all()
+
+
+@settings(FUZZ, max_examples=25)
+@given(long_rows=sheet_rows(10), facs_rows=sheet_rows(12))
+def test_no_row_of_two_joined_sheets_is_lost(tmp_path, long_rows, facs_rows):
+    plain = long_row("006_1_2", 15, 22, 36)
+    sammlv_sheets(tmp_path, [plain, *long_rows], [facs_row("006_1_2", "Anger"), *facs_rows])
+    report = Report()
+    table = read_sammlv_sheets(tmp_path, Rules(), report)
+    accounted = set(table["row"]) | {line[1] for line in report.lines if line[0] == "long.xlsx"}
+    cells = openpyxl.load_workbook(tmp_path / "long.xlsx", data_only=True).active.iter_rows(values_only=True)
+    assert accounted == {i for i, r in enumerate(cells, start=1) if i > 10 and not is_blank(r)}
+    assert ("006", "006_1", 14) in set(zip(table["subject"], table["video"], table["onset"], strict=True))
+
+
+@FUZZ
+@given(rows=st.lists(st.lists(CELLS, max_size=9), max_size=6), data=st.binary(max_size=60))
+def test_any_workbook_is_read_or_refused_as_a_metst_error(tmp_path, rows, data):
+    workbook(tmp_path / "labels.xlsx", rows)
+    (tmp_path / "other.xlsx").write_bytes(data)
+    (tmp_path / "third.csv").write_bytes(data)
+    with pytest.raises(MetstError):  # no header in it, so it can only be refused
+        read_casme3_sheet(tmp_path, Rules(), Report())
