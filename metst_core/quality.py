@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from metst_core.errors import MetstError
-from metst_core.landmarks import Landmarker
+from metst_core.landmarks import Landmarker, _without_startup_log
 from metst_core.rois import round_points
 
 LOOK_EVERY = 10
@@ -86,19 +86,16 @@ class MediaPipeFaceFinder:
         self._find: Any = None
 
     def __call__(self, image: np.ndarray) -> list[Face]:
+        image = np.ascontiguousarray(image)
         if self._find is None:
-            try:
-                from mediapipe import solutions
-            except ImportError as error:
-                raise MetstError(
-                    f"MediaPipe's face detector cannot be imported ({error}); install mediapipe 0.10.21, or "
-                    "pass "
-                    "your own landmarker"
-                ) from error
-            self._find = solutions.face_detection.FaceDetection(0, self._min_confidence).process
+            with _without_startup_log():
+                self._find = _face_detection(self._min_confidence)
+                found_faces = self._find(image)
+        else:
+            found_faces = self._find(image)
         height, width = image.shape[:2]
         faces = []
-        for found in self._find(np.ascontiguousarray(image)).detections or []:
+        for found in found_faces.detections or []:
             place = found.location_data
             box = place.relative_bounding_box
             left, top = box.xmin * width, box.ymin * height
@@ -106,6 +103,17 @@ class MediaPipeFaceFinder:
             bounds = (left, top, left + box.width * width, top + box.height * height)
             faces.append(Face(bounds, (points[0], points[1]), points[2]))
         return sorted(faces, key=lambda face: -face.eye_distance)
+
+
+def _face_detection(min_confidence: float) -> Any:
+    try:
+        from mediapipe import solutions
+    except ImportError as error:
+        raise MetstError(
+            f"MediaPipe's face detector cannot be imported ({error}); install mediapipe 0.10.21, or pass "
+            "your own landmarker"
+        ) from error
+    return solutions.face_detection.FaceDetection(0, min_confidence).process
 
 
 class LandmarkFaceFinder:

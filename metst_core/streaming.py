@@ -1,8 +1,10 @@
 """A network frame by frame, as motion arrives, in constant memory; the result equals the batch result.
 
 The Mamba blocks look only back.  The stem's two convolutions look one frame ahead each, and a slow frame of
-ME-TST+ covers two frames and looks one ahead of them.  So the answer for frame t is known once frame t +
-`delay` is in: 2 frames for `METST`, 3 for `METSTPlus` (whose odd frames need only 2).
+ME-TST+ is ready with the second of the two frames that it covers.  So the answer for frame t is known once
+frame t + `delay` is in: 2 frames for `METST`, 3 for `METSTPlus` (whose odd frames need only 2).
+
+On a CPU the work per frame is small: `torch.set_num_threads(1)` is faster than several threads.
 """
 
 from __future__ import annotations

@@ -431,7 +431,7 @@ def _train_fold(material: _Material, subject: str, config: TrainConfig) -> Fold:
         model = config.build().to(config.device)
         history = fit(model, material.windows[rows[drawn]], scores, classes, config, seed)
         traces = {
-            key: predict_video(model, material.windows[material.rows(key)], material.n_frames[key])
+            key: predict_video(model, material.windows[material.rows(key)].copy(), material.n_frames[key])
             for key in held_out
         }
     absent = [name for i, name in enumerate(EMOTIONS) if not (classes == i).any()]

@@ -315,9 +315,14 @@ OURS = ("explorer", "anywidget", "roi-", "TypeError", "ReferenceError")
 
 def use_the_explorer(page, errors, shots, name):
     """Move the slider, click a node: the picture that is shown changes; nothing of ours is wrong in the console."""
-    root = page.locator(".roi-explorer")
-    root.wait_for(timeout=120_000 * LOAD)
-    root.scroll_into_view_if_needed()
+    root, failed = page.locator(".roi-explorer"), page.locator("[data-mime-type='application/vnd.jupyter.error']")
+    try:
+        root.or_(failed).first.wait_for(state="attached", timeout=60_000 * LOAD)
+        assert not failed.count(), failed.first.inner_text()
+        root.scroll_into_view_if_needed()
+    except Exception:
+        page.screenshot(path=shots / f"{name}_failed.png")
+        raise
     page.wait_for_function(
         "() => Number(document.querySelector('.roi-explorer').dataset.pictures) === 120",
         timeout=30_000 * LOAD,
