@@ -1,8 +1,6 @@
-"""How long ROI extraction takes, against the optical flow it cannot do without, on two processes, and
-naively.
+"""How long ROI extraction takes: against the optical flow in it, on two processes, and written naively.
 
-    python benchmarks/bench_extraction.py [--frames 150] [--repeats 5] [--out
-    benchmarks/results/extraction.json]
+    python benchmarks/bench_extraction.py [--frames 150] [--repeats 5] [--out FILE.json]
 
 Measured on a moving portrait (scikit-image's `astronaut`, 520 x 520, 30 fps) with one OpenCV thread:
 
@@ -12,8 +10,7 @@ Measured on a moving portrait (scikit-image's `astronaut`, 520 x 520, 30 fps) wi
   anew and searches the face, computes the flow of a box for every ROI that reads it, and finds the
   main-direction mean in a Python loop over pixels.  Both give the same motion, which is checked.
 
-Each figure is the median of the repeats; the two sides of a ratio alternate, so that a busy machine harms
-both.
+Each figure is the median of the repeats; the two sides of a ratio alternate, so that a busy machine harms both.
 """
 
 from __future__ import annotations

@@ -52,14 +52,14 @@ class Recipe:
     seconds: float = 20.0
     tier: str = "default"
     seed: int = 2025
-    n_groups: int = 6
+    n_groups: int = 4
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
             model="metst_plus",
             width=32,
             d_state=16,
-            blocks_per_stage=2,
-            epochs=40,
+            blocks_per_stage=1,
+            epochs=30,
             batch_size=32,
             learning_rate=2e-3,
         )
@@ -74,6 +74,12 @@ def build(recipe: Recipe, work_dir: str | Path, n_jobs: int = 1) -> TrainedModel
         seed=recipe.seed, tier=recipe.tier, n_jobs=n_jobs,
     )  # fmt: skip
     motion = extract_dataset(dataset, recipe.train.features, cache_dir=work / "motion", n_jobs=n_jobs)
+    return build_from(motion, recipe, work, n_jobs)
+
+
+def build_from(motion: MotionSet, recipe: Recipe, work_dir: str | Path, n_jobs: int = 1) -> TrainedModel:
+    """The recipe from its second step on, on any motion set; the trained folds are kept in `work_dir`."""
+    work = Path(work_dir)
     groups = {subject: f"group{i % recipe.n_groups}" for i, subject in enumerate(motion.subjects)}
     held_out = leave_one_subject_out(_grouped(motion, groups), recipe.train, work / "held_out", n_jobs)
     draft = TrainedModel(

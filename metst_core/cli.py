@@ -1,4 +1,4 @@
-"""The command line: `metst check | synth | analyse | reproduce`."""
+"""The command line: `metst check | synth | analyse | reproduce | compare | ablate`."""
 
 from __future__ import annotations
 
@@ -60,6 +60,18 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--name", help="the run's name: results go to runs/NAME (default: the profile)")
     reproduce.add_argument("--notebooks", help="the folder of the notebooks (default: notebooks/)")
     reproduce.set_defaults(command=_reproduce)
+
+    compare = commands.add_parser("compare", help="show how the results of two runs differ")
+    compare.add_argument("a", help="folder of a finished run")
+    compare.add_argument("b", help="folder of another")
+    compare.add_argument("--picture", metavar="FILE", help="also draw both, as a PNG file")
+    compare.set_defaults(command=_compare)
+
+    ablate = commands.add_parser("ablate", help="leave out or exchange one part of the method at a time")
+    ablate.add_argument("--run", default="runs/default", help="folder of a run whose notebook 01 is done")
+    ablate.add_argument("--profile", default="default", help="smoke, default or full: sizes and schedule")
+    ablate.add_argument("--seed", type=int, default=100)
+    ablate.set_defaults(command=_ablate)
     return parser
 
 
@@ -103,6 +115,49 @@ def _reproduce(options: argparse.Namespace) -> int:
         out_dir=Path("runs") / (options.name or options.profile), notebooks_dir=options.notebooks,
     )  # fmt: skip
     print(f"{out / 'report.html'}: open it in a browser")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    import pandas as pd
+
+    from metst_core.files import atomic_path
+    from metst_core.plots import comparison
+    from metst_core.report import HEADLINE, compare_runs
+
+    table = compare_runs(options.a, options.b)
+    print(table.round(3).to_string(index=False))
+    if options.picture:
+        sides = [
+            table.assign(method=table["method"] + f" ({side})").rename(
+                columns={f"{name}_{side}": name for name in ("value", "low", "high")}
+            )
+            for side in "ab"
+        ]
+        drawn = pd.concat(sides).query("protocol == 'strict'").sort_values("method", kind="stable")
+        with atomic_path(options.picture) as temporary:
+            comparison(drawn, HEADLINE, f"a: {options.a}, b: {options.b}").savefig(temporary)
+        print(f"{options.picture}: both runs, strict protocol")
+    return 0
+
+
+def _ablate(options: argparse.Namespace) -> int:
+    from metst_core.experiments import Intervals, run_ablation
+    from metst_core.files import atomic_path
+    from metst_core.plots import ablation
+    from metst_core.run import Run
+    from metst_core.tables import write_table
+
+    run = Run(options.profile, "synthetic", None, options.seed, options.run)
+    result = run_ablation(
+        run.motion(), run.config("metst_plus"), run.out / "ablation", n_jobs=run.profile.n_jobs,
+        intervals=Intervals(run.profile.bootstrap, options.seed),
+    )  # fmt: skip
+    write_table(result.table, run.out / "ablation" / "ablation.csv")
+    with atomic_path(run.out / "ablation" / "ablation.png") as temporary:
+        ablation(result.table).savefig(temporary)
+    print(result.table.round(3).to_string(index=False))
+    print("no difference in STRS on these data:", ", ".join(result.without_effect()) or "none")
     return 0
 
 

@@ -46,8 +46,7 @@ class MotionSet:
         the share of frames whose motion is zero because the window had shown no face yet.
     features: "metst" (C = 10) or "metst_plus" (C = 36).
     fps: frames per second, after the frame step.
-    skipped: `subject, video, reason` of the videos that could not be used; they are in none of the other
-    tables.
+    skipped: `subject, video, reason` of the videos that could not be used; no other table has them.
     """
 
     windows: dict[tuple[str, str], np.ndarray]
@@ -139,9 +138,9 @@ def extract_dataset(
     """ROI motion of every video of a data set, with `dataset.window` frames per window.
 
     landmarker_factory: called once per video, in the process that works on it, so that no video depends on
-    another. cache_dir: keeps one file per video, named by a hash of all that its motion depends on: the
-    video's bytes, how
-        it is read, the window, the landmarker's `identity` (a string attribute, required here) and the
+        another.
+    cache_dir: keeps one file per video, named by a hash of all that its motion depends on: the video's bytes,
+        how it is read, the window, the landmarker's `identity` (a string attribute, required here) and the
         versions of this code and OpenCV.  An interrupted run goes on where it stopped; an unreadable file is
         computed anew.
     n_jobs: processes, joblib's counting (-1: all cores); each runs OpenCV on one thread.  The result is the

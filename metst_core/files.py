@@ -14,7 +14,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_RECORDED_PACKAGES = ("metst", "numpy", "scipy", "pandas", "torch", "numba", "mediapipe", "opencv-contrib-python")
+_RECORDED_PACKAGES = (
+    "metst",
+    "numpy",
+    "scipy",
+    "pandas",
+    "torch",
+    "numba",
+    "mediapipe",
+    "opencv-contrib-python",
+)
 
 
 @contextlib.contextmanager
@@ -47,7 +56,9 @@ def content_hash(path: str | Path) -> str:
     """SHA-256 of a file's bytes, or of a folder's file names and bytes (sorted; hidden files left out)."""
     path = Path(path)
     digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file() and p.name[0] != ".")
+    files = (
+        [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file() and p.name[0] != ".")
+    )
     for file in files:
         if file is not path:
             digest.update(str(file.relative_to(path)).encode() + b"\0")

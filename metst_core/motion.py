@@ -1,5 +1,4 @@
-"""From frames to ROI motion: the official features of ME-TST (arXiv 2409.09707) and ME-TST+ (arXiv
-2508.08082).
+"""From frames to ROI motion: the official features of ME-TST and ME-TST+ (arXiv 2409.09707, 2508.08082).
 
 A window's first frame with a face is its *reference*.  Its landmarks place a face crop of 320 x 320 pixels
 and, on it, one box per part of the face.  For every later frame the optical flow (Farnebäck, 2003) from the
@@ -55,7 +54,7 @@ def window_motion(
     landmarker: see `metst_core.landmarks`.  It is called on whole frames until it finds a face, and then once
         on the 320 x 320 crop.
     features: "metst" (R = 5) or "metst_plus" (R = 18); channels are x, y of each ROI in the order of
-    `rois.ROIS`.
+        `rois.ROIS`.
 
     Frames before the first one with a face have zero motion, as has that reference frame itself; without any
     face everything is zero.  A face whose crop would be empty (inner eye corners less than two pixels apart
@@ -81,10 +80,10 @@ def extract_motion(
     """ROI motion of a video in half-overlapping windows: `(n_windows, 2R, window)` float32.
 
     Each window is `window_motion` of its own frames.  The video is streamed: only the crops of the two
-    windows in flight are held.  `window` is even.  The official windowing (`tail="drop"`) makes `T // (k/2) -
-    1` windows and loses the last `T mod (k/2)` frames; with `tail="keep"` no frame is lost: one more window
-    is started where needed, and the columns past the video's end repeat the last real one.  When T is a
-    multiple of k/2 and at least k the two agree.
+    windows in flight are held.  `window` is even.  The official windowing (`tail="drop"`) makes
+    `T // (k/2) - 1` windows and loses the last `T mod (k/2)` frames; with `tail="keep"` no frame is lost: one
+    more window is started where needed, and the columns past the video's end repeat the last real one.  When
+    T is a multiple of k/2 and at least k the two agree.
 
     Raises `InputError` for fewer than 2 frames, or fewer than `window` with `tail="drop"`.
     """
@@ -92,9 +91,8 @@ def extract_motion(
 
 
 class MotionWindow(NamedTuple):
-    """One window of a video: its first frame, its motion `(2R, k)` float32, and for which of its real frames
-    there was a reference to measure motion against, `(n <= k,)` bool (n < k in a window that the video's end
-    cuts)."""
+    """One window of a video: its first frame, its motion `(2R, k)` float32, and for which of its n real frames
+    there was a reference to measure against, `(n,)` bool; n < k in a window that the video's end cuts."""
 
     start: int
     motion: np.ndarray
@@ -278,8 +276,7 @@ class WindowTracker:
 
 
 class _BoxFlow:
-    """One box of the reference crop, and the ROIs that read its flow: `indices` are their places in the
-    channels."""
+    """One box of the reference crop and the ROIs that read its flow; `indices` are their places in the result."""
 
     def __init__(self, reference: Reference, name: str, members: Sequence[tuple[int, Roi]]) -> None:
         bounds = BOXES[name].bounds(reference.points)
@@ -322,8 +319,7 @@ def box_flow(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def main_direction_mean(flow: np.ndarray, q: float) -> np.ndarray:
-    """The mean (2,) float64 of the share `q` of the flow vectors (..., 2) that are longest; (0, 0) if there
-    is none.
+    """Mean (2,) float64 of the share `q` of flow vectors (..., 2) that are longest; (0, 0) where there is none.
 
     Sorted by length, stable, the n vectors from index `int(n * (1 - q))` on are averaged: of equally long
     ones at the cut, those that come later in the array.  Lengths are compared as float64 squares.
@@ -334,8 +330,7 @@ def main_direction_mean(flow: np.ndarray, q: float) -> np.ndarray:
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile with numba, at the first call, and keep the result for later processes where that can be
-    stored."""
+    """Compile with numba at the first call, and store the result for later processes where that is possible."""
     try:
         return numba.njit(cache=True)(function)
     except RuntimeError:  # neither this folder nor the user's cache can be written to

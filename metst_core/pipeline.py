@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 import pandas as pd
+from torch import nn
 from tqdm import tqdm
 
 from metst_core import checkpoints
@@ -691,13 +692,23 @@ def fine_tune(
         raise InputError(
             "the motion set holds no annotation to learn from; annotate at least one micro-expression"
         )
-    network = type(trained.network)(**trained.network.config)
-    network.load_state_dict(trained.network.state_dict())
+    pupil = _copy(trained.network)
     windows, scores, classes = training_windows(motion)
     config = TrainConfig(epochs=epochs, learning_rate=learning_rate, batch_size=16, seed=seed)
+    for module in pupil.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            # A handful of windows cannot replace the statistics of the many: they stay as they are.
+            module.train = lambda mode=True, kept=module: kept  # type: ignore[method-assign, misc]
     with _fold_conditions(seed, config.device):  # seeded, and on one thread: the same result everywhere
-        fit(network, windows, scores, classes, config, seed)
-    return dataclasses.replace(trained, network=network, calibration=None, name=f"{trained.name}, fine-tuned")
+        fit(pupil, windows, scores, classes, config, seed)
+    name = f"{trained.name}, fine-tuned"
+    return dataclasses.replace(trained, network=_copy(pupil), calibration=None, name=name)
+
+
+def _copy(network: Network) -> Network:
+    copy = type(network)(**network.config)
+    copy.load_state_dict(network.state_dict())
+    return copy.eval()
 
 
 def training_windows(motion: MotionSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -261,6 +261,33 @@ def confusion(table: pd.DataFrame, title: str = "") -> Figure:
     return figure
 
 
+def ablation(table: pd.DataFrame, title: str = "") -> Figure:
+    """The ablation table (`experiments.Ablation.table`): STRS of each cell, and its paired difference to the base.
+
+    The base is drawn as a square; differences whose interval leaves out 0 are drawn filled.
+    """
+    figure, axes = _figure(11, 1.2 + 0.32 * len(table), 1, 2, sharey=True)
+    for y, row in enumerate(table.to_dict("records")):
+        for ax, name in ((axes[0], "strs"), (axes[1], "strs_difference")):
+            errors = [[row[name] - row[f"{name}_low"]], [row[f"{name}_high"] - row[name]]]
+            face = "#0072B2" if ax is axes[0] or row["makes_a_difference"] else "white"
+            ax.errorbar(
+                row[name],
+                y,
+                xerr=np.abs(errors),
+                fmt="s" if row["is_base"] else "o",
+                color="#0072B2",
+                markerfacecolor=face,
+                capsize=3,
+            )
+    axes[1].axvline(0, color="#cccccc", zorder=0)
+    axes[0].set(xlabel="STRS, 95% interval over subjects", title=title)
+    axes[1].set(xlabel="STRS minus the base's, paired 95% interval")
+    axes[0].set_yticks(range(len(table)), [f"{r.factor}: {r.level}" for r in table.itertuples()])
+    axes[0].invert_yaxis()
+    return figure
+
+
 def dataset_overview(annotations: pd.DataFrame, videos: pd.DataFrame, title: str = "") -> Figure:
     """A data set at a glance: micro-expressions per subject and emotion, their durations, videos per subject.
 

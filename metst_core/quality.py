@@ -184,16 +184,16 @@ class QualityLog:
             "face_too_small": face.eye_distance < LIMITS["smallest"],
             "face_turned": face.turn > LIMITS["turned"],
             "too_dark": _brightness(frame, face) < LIMITS["darkest"],
-            "too_much_motion": self._speed(face) > LIMITS["fastest"],
+            "too_much_motion": self._speed(faces) > LIMITS["fastest"],
         }
         return _Look(frozenset(name for name, hit in tests.items() if hit), face)
 
-    def _speed(self, face: Face) -> float:
-        """Speed of the head since the last look, in eye distances per second."""
+    def _speed(self, faces: list[Face]) -> float:
+        """Speed of the head since the last look, in eye distances per second; of several, the nearest one's."""
         before = self._looks[-1].face if self._looks else None
         if before is None:
             return 0.0
-        moved = float(np.hypot(*(face.centre - before.centre)))
+        moved = min(float(np.hypot(*(face.centre - before.centre))) for face in faces)
         return moved / max(before.eye_distance, 1.0) * self._fps / LOOK_EVERY
 
 

@@ -85,33 +85,64 @@ def _headline(results: dict[str, Any]) -> str:
             "<p class='note'>These faces are synthetic: one public-domain portrait, warped and animated. "
             "The numbers say how the methods compare on this set; they are no claim about real micro-expressions.</p>"
         )
-    for protocol, methods in results["evaluation"].items():
-        rows = "".join(_row(method, metrics) for method, metrics in methods.items())
-        heads = "".join(f"<th>{name}</th>" for name in ("spotting F1", "recognition F1", "STRS"))
+    table = comparison_table(results)
+    for protocol, rows in table[table["metric"].isin(HEADLINE)].groupby("protocol", sort=False):
+        heads = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in (*HEADLINE, "tp", "fp", "fn"))
+        body = "".join(
+            _row(results, str(protocol), str(m), mine) for m, mine in rows.groupby("method", sort=False)
+        )
         parts.append(
-            f"<h2>Protocol: {html.escape(protocol)}</h2><table><tr><th>method</th>{heads}"
-            f"<th>TP</th><th>FP</th><th>FN</th></tr>{rows}</table>"
+            f"<h2>Protocol: {html.escape(str(protocol))}</h2><table><tr><th>method</th>{heads}</tr>{body}</table>"
         )
     return "\n".join(parts)
 
 
-def _row(method: str, metrics: dict[str, Any]) -> str:
-    cells = []
-    for name in HEADLINE:
-        entry = metrics[name]
-        cells.append(
-            f"<td class='number'>{_number(entry['value'])} [{_number(entry['low'])}, {_number(entry['high'])}]</td>"
-        )
-    counts = "".join(f"<td class='number'>{_count(metrics[name])}</td>" for name in ("tp", "fp", "fn"))
-    return f"<tr><td>{html.escape(method)}</td>{''.join(cells)}{counts}</tr>"
+def comparison_table(results: dict[str, Any]) -> pd.DataFrame:
+    """The methods of a `results.json` as `protocol, method, metric, value, low, high`, chance last."""
+    methods = {
+        name: {p: m["intervals"] for p, m in both.items()} for name, both in results["methods"].items()
+    }
+    rows = [
+        {"protocol": protocol, "method": method, "metric": metric, **entry}
+        for method, both in {**methods, "chance": results["chance"]}.items()
+        for protocol, metrics in both.items()
+        for metric, entry in metrics.items()
+    ]
+    return pd.DataFrame(rows, columns=["protocol", "method", "metric", "value", "low", "high"])
+
+
+def compare_runs(a: str | Path, b: str | Path) -> pd.DataFrame:
+    """The headline metrics of two runs side by side: `protocol, method, metric`, then value, low, high of each, and b - a.
+
+    A method that only one of them has is left out.  The intervals are each run's own: whether a difference is
+    more than chance is a question for paired data (`metrics.paired_difference`).
+    """
+    tables = []
+    for folder in (a, b):
+        file = Path(folder) / "results.json"
+        if not file.is_file():
+            raise MissingError(
+                f"{file}: no such file; name the folder of a finished run, such as runs/default"
+            )
+        table = comparison_table(json.loads(file.read_text(encoding="utf-8")))
+        tables.append(table[table["metric"].isin(HEADLINE)])
+    both = tables[0].merge(tables[1], on=["protocol", "method", "metric"], suffixes=("_a", "_b"))
+    both["difference"] = both["value_b"] - both["value_a"]
+    return both
+
+
+def _row(results: dict[str, Any], protocol: str, method: str, rows: pd.DataFrame) -> str:
+    entries = rows.set_index("metric").loc[list(HEADLINE), ["value", "low", "high"]].to_numpy(float)
+    cells = [
+        f"<td class='number'>{_number(v)} [{_number(low)}, {_number(high)}]</td>" for v, low, high in entries
+    ]
+    counts = results["methods"].get(method, {}).get(protocol, {}).get("evaluation", {})
+    cells += [f"<td class='number'>{counts.get(name, '–')}</td>" for name in ("tp", "fp", "fn")]
+    return f"<tr><td>{html.escape(method)}</td>{''.join(cells)}</tr>"
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
-
-
-def _count(value: float | None) -> str:
-    return "–" if value is None else f"{value:g}"
 
 
 def _figures(out: Path) -> str:

@@ -10,7 +10,7 @@ runs/<name>/results/*.json      what each notebook found; joined into results.js
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from metst_core.baselines import BaselineResult, chance_scores, motion_spotter
+from metst_core.baselines import chance_scores, motion_spotter
 from metst_core.datasets import Dataset, load_dataset
 from metst_core.errors import InputError, MissingError
+from metst_core.experiments import Intervals, Scored, results_dict
 from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.files import atomic_path, run_record, write_json
-from metst_core.metrics import bootstrap
 from metst_core.synthetic import generate, read_truth
 from metst_core.training import PROTOCOLS, LosoResult, TrainConfig, leave_one_subject_out, run_protocols
 
@@ -141,33 +141,29 @@ class Run:
         self.need(f"loso/{model}", "03_synergy_training")
         return self.train(model)
 
-    def compare(self, motion: MotionSet, results: Mapping[str, Mapping[str, LosoResult]]) -> pd.DataFrame:
-        """Every method and baseline under both protocols: `protocol, method, metric, value, low, high, tp, fp, fn`.
+    def compare(
+        self,
+        motion: MotionSet,
+        results: Mapping[str, Mapping[str, LosoResult]],
+        pairs: Sequence[tuple[str, str]] = (),
+    ) -> dict[str, Any]:
+        """Every method and baseline under both protocols, as `experiments.SCHEMA` says, and `chance` by protocol.
 
-        `low, high` is the 95% bootstrap interval over subjects (for chance, over subjects and draws).
+        Intervals are 95% bootstrap intervals over subjects (for chance, over subjects and draws).
         """
-        n, rows = self.profile.bootstrap, []
+        methods: dict[str, dict[str, Scored]] = {name: dict(both) for name, both in results.items()}
+        methods["motion_threshold"], chance = {}, {}
         for protocol in PROTOCOLS:
             main = results["metst_plus"][protocol]
-            threshold = motion_spotter(motion, protocol, main.config.p)
-            methods: dict[str, LosoResult | BaselineResult] = {
-                name: both[protocol] for name, both in results.items()
-            }
-            for name, result in {**methods, "motion_threshold": threshold}.items():
-                scores = bootstrap(result.predictions, result.annotations, result.subjects, n, self.seed)
-                e = result.evaluation
-                rows.append(scores.assign(protocol=protocol, method=name, tp=e.tp, fp=e.fp, fn=e.fn))
-            videos = motion.videos[
-                [
-                    key in main.traces
-                    for key in zip(motion.videos["subject"], motion.videos["video"], strict=True)
-                ]
-            ]
+            methods["motion_threshold"][protocol] = motion_spotter(motion, protocol, main.config.p)
+            keys = zip(motion.videos["subject"], motion.videos["video"], strict=True)
+            videos = motion.videos[[key in main.traces for key in keys]]
             scores = chance_scores(
                 main.predictions, main.annotations, videos, main.k_p, main.subjects, seed=self.seed
             )
-            rows.append(scores.assign(protocol=protocol, method="chance"))
-        return pd.concat(rows, ignore_index=True)
+            chance[protocol] = scores.set_index("metric").to_dict("index")
+        intervals = Intervals(self.profile.bootstrap, self.seed)
+        return {**results_dict(methods, pairs, intervals=intervals), "chance": chance}
 
     def figure(self, figure: Figure, name: str, caption: str) -> Figure:
         """Keep `figure` as `figures/<name>.png` with its caption; returns it, so that the notebook shows it."""
@@ -209,13 +205,3 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 def videos_of(table: pd.DataFrame, subject: str, video: str) -> pd.DataFrame:
     """The rows of one video."""
     return table[(table["subject"] == subject) & (table["video"] == video)]
-
-
-def by_protocol(table: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
-    """`Run.compare`'s table as protocol -> method -> metric -> {value, low, high}, with tp, fp, fn (for `results.json`)."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in table.to_dict("records"):
-        metrics = found.setdefault(row["protocol"], {}).setdefault(row["method"], {})
-        metrics[row["metric"]] = {name: row[name] for name in ("value", "low", "high")}
-        metrics.update({name: row[name] for name in ("tp", "fp", "fn")})
-    return found

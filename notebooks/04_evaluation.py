@@ -35,9 +35,9 @@ from scipy.signal import find_peaks
 
 from metst_core import plots
 from metst_core.decoding import decode, half_length, smooth, spot_intervals, spot_threshold
-from metst_core.metrics import evaluate, interval_iou, match_intervals, match_tables, paired_difference
-from metst_core.report import PUBLISHED
-from metst_core.run import Run, by_protocol, describe, videos_of
+from metst_core.metrics import evaluate, interval_iou, match_intervals, match_tables
+from metst_core.report import PUBLISHED, comparison_table
+from metst_core.run import Run, describe, videos_of
 
 run = Run(profile, dataset, data_root, seed, out_dir)
 motion = run.motion()
@@ -170,7 +170,9 @@ run.figure(
 # Brackets are 95% bootstrap intervals over *subjects*: people, not frames, are what we have few of.
 
 # %%
-table = run.compare(motion, results)
+pairs = [("sliding_window", "metst_plus"), ("metst", "metst_plus"), ("motion_threshold", "metst_plus")]
+found = run.compare(motion, results, pairs)
+table = comparison_table(found)
 shown = table[table["metric"].isin(["spotting_f1", "recognition_f1", "strs"])].copy()
 shown["text"] = [f"{v:.3f} [{lo:.3f}, {hi:.3f}]" for v, lo, hi in shown[["value", "low", "high"]].to_numpy()]
 shown.pivot(index=["protocol", "method"], columns="metric", values="text")[
@@ -193,12 +195,10 @@ run.figure(
 # Intervals of two methods may overlap and the methods still differ, since both are tested on the same people. The paired difference asks directly: drawing the same subjects for both, how often is one better?
 
 # %%
-pairs = [("sliding_window", "metst_plus"), ("metst", "metst_plus")]
-paired = pd.concat([
-    paired_difference(results[a]["strict"].predictions, results[b]["strict"].predictions, annotations, result.subjects, n=run.profile.bootstrap, seed=seed).assign(comparison=f"{b} − {a}")
-    for a, b in pairs if a in results
-])  # fmt: skip
-paired[paired["metric"].isin(["spotting_f1", "strs"])].set_index(["comparison", "metric"]).round(3)
+paired = pd.DataFrame(found["comparisons"])
+paired[(paired["protocol"] == "strict") & paired["metric"].isin(["spotting_f1", "strs"])].drop(
+    columns="protocol"
+).set_index(["a", "b", "metric"]).round(3)
 
 # %% [markdown]
 # ## 4.5 The knobs
@@ -406,7 +406,6 @@ assert list(pair) == [0, -1]  # one TP, one FP, no FN; by score the other would 
 run.record(
     "04_evaluation",
     data=describe(data),
-    evaluation=by_protocol(table),
-    paired=paired.to_dict("records"),
+    **found,
     protocol_note="strict: nothing of the held-out subject in k_p or thresholds, ME-free videos kept; official: as published",
 )

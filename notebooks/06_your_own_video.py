@@ -81,7 +81,10 @@ truth = None
 if video is None:
     data = run.dataset()
     first = data.videos.iloc[0]
-    video, truth = data.path(first.subject, first.video), videos_of(data.annotations, first.subject, first.video)
+    video, truth = (
+        data.path(first.subject, first.video),
+        videos_of(data.annotations, first.subject, first.video),
+    )
 print("analysing", Path(video).name)
 
 # %% [markdown]
@@ -93,7 +96,10 @@ print("analysing", Path(video).name)
 
 # %%
 model = load_model("bundled")
-constants = {name: getattr(model, name) for name in ("features", "window", "fps", "k_p", "threshold", "synergy", "strategy")}
+constants = {
+    name: getattr(model, name)
+    for name in ("features", "window", "fps", "k_p", "threshold", "synergy", "strategy")
+}
 display(pd.Series(constants, name=model.name).to_frame())
 display(pd.DataFrame(model.card["held_out"]).T.round(3))
 
@@ -107,8 +113,16 @@ axes[0].set(xlabel="smoothed score at the apex", ylabel="confidence", title="wha
 axes[0].legend(frameon=False)
 axes[1].plot([0, 1], [0, 1], color="#bbbbbb", linewidth=1)
 axes[1].scatter(bins["said"], bins["seen"], s=10 + bins["n"], color="#0072B2", alpha=0.7)
-axes[1].set(xlabel="confidence that was said", ylabel="share that was true", title="did it hold? (persons not seen; size: how many)")
-run.figure(figure, "06a_confidence", "Left: from score to confidence. Right: how well the confidence held for synthetic persons that neither network nor calibration had seen.")
+axes[1].set(
+    xlabel="confidence that was said",
+    ylabel="share that was true",
+    title="did it hold? (persons not seen; size: how many)",
+)
+run.figure(
+    figure,
+    "06a_confidence",
+    "Left: from score to confidence. Right: how well the confidence held for synthetic persons that neither network nor calibration had seen.",
+)
 
 # %% [markdown]
 # ## 6.3 Watch it grow
@@ -130,7 +144,11 @@ print(result.summary())
 
 # %%
 figure = result.plot(truth)
-run.figure(figure, "06b_result", "One's own video: score, threshold, the intervals found (above, with their confidence) and, where known, the true ones (below).")
+run.figure(
+    figure,
+    "06b_result",
+    "One's own video: score, threshold, the intervals found (above, with their confidence) and, where known, the true ones (below).",
+)
 
 # %% [markdown]
 # The same as a table, in frames and seconds of *your* file. If your camera does not make 30 frames per second, the frames were brought to the model's rate and the
@@ -140,7 +158,11 @@ run.figure(figure, "06b_result", "One's own video: score, threshold, the interva
 display(result.table)
 print("time spent:", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items()),
       f"for {result.duration:.1f} s of video")  # fmt: skip
-for write, name in ((result.to_csv, "result.csv"), (result.to_json, "result.json"), (result.to_html, "result.html")):
+for write, name in (
+    (result.to_csv, "result.csv"),
+    (result.to_json, "result.json"),
+    (result.to_html, "result.html"),
+):
     print("wrote", write(own / name))
 
 # %% [markdown]
@@ -172,7 +194,9 @@ wrong = {
     "dark": [(0.12 * f).astype(np.uint8) for f in source],
     "far away": [cv2.resize(f, small, interpolation=cv2.INTER_AREA) for f in source],
     "two faces": [np.hstack([f, f[:, ::-1]]) for f in source],
-    "a shaking head": [np.roll(f, round(0.06 * f.shape[1] * np.sin(i / 2)), axis=1) for i, f in enumerate(source)],
+    "a shaking head": [
+        np.roll(f, round(0.06 * f.shape[1] * np.sin(i / 2)), axis=1) for i, f in enumerate(source)
+    ],
     "the face leaves": [f if i < 18 else np.full_like(f, 128) for i, f in enumerate(source)],
     "10 frames per second": source[::3],
 }
@@ -190,7 +214,9 @@ for ax, (name, frames) in zip(axes, wrong.items(), strict=True):
     flags = list(dict.fromkeys(outcomes[name].quality["flag"]))
     ax.imshow(frames[0])
     ax.set(xticks=[], yticks=[], title=name, xlabel="\n".join(flags) or "no flag")
-run.figure(figure, "06c_what_can_go_wrong", "Clips that break one assumption each, and the quality flags they raise.")
+run.figure(
+    figure, "06c_what_can_go_wrong", "Clips that break one assumption each, and the quality flags they raise."
+)
 assert "too_dark" in set(outcomes["dark"].quality["flag"])
 assert "several_faces" in set(outcomes["two faces"].quality["flag"])
 
@@ -222,7 +248,9 @@ assert len(calm.table) <= len(relative)
 # %%
 if dataset == "synthetic" and data_root is None:
     data = run.dataset()
-    counts = data.annotations.groupby("subject")["video"].nunique().sort_values(ascending=False, kind="stable")
+    counts = (
+        data.annotations.groupby("subject")["video"].nunique().sort_values(ascending=False, kind="stable")
+    )
     person = counts.index[0]
     mine = dataclasses.replace(
         data,
@@ -241,7 +269,9 @@ if dataset == "synthetic" and data_root is None:
         annotations=videos_of(motion.annotations, *learn).reset_index(drop=True),
         videos=videos_of(motion.videos, *learn).reset_index(drop=True),
     )
-    tuned = fine_tune(model, known, epochs=15, learning_rate=5e-4, seed=seed) if len(known.annotations) else model
+    tuned = (
+        fine_tune(model, known, epochs=15, learning_rate=5e-4, seed=seed) if len(known.annotations) else model
+    )
     n_frames = motion.n_frames(*check)
     traces = {
         name: predict_video(each.network, motion.windows[check], n_frames)[0]
@@ -255,11 +285,24 @@ if dataset == "synthetic" and data_root is None:
     for ax, (name, score) in zip(axes, traces.items(), strict=True):
         ax.plot(np.arange(n_frames) / data.fps, score, color="#0072B2")
         for me in here.itertuples():
-            ax.axvspan(me.onset / data.fps, me.offset / data.fps, color=plots.EMOTION_COLOURS[me.emotion], alpha=0.25, linewidth=0)
+            ax.axvspan(
+                me.onset / data.fps,
+                me.offset / data.fps,
+                color=plots.EMOTION_COLOURS[me.emotion],
+                alpha=0.25,
+                linewidth=0,
+            )
         gap = score[inside].mean() - score[~inside].mean() if inside.any() else np.nan
-        ax.set(ylabel="score (0 to 1)", title=f"{name} fine-tuning: mean score inside − outside the true intervals {gap:+.2f}")
+        ax.set(
+            ylabel="score (0 to 1)",
+            title=f"{name} fine-tuning: mean score inside − outside the true intervals {gap:+.2f}",
+        )
     axes[-1].set_xlabel("time (s); shaded: the true micro-expressions of a video that was not used")
-    run.figure(figure, "06d_fine_tuning", "The score of another video of the same person before and after fine-tuning on the annotations of one video.")
+    run.figure(
+        figure,
+        "06d_fine_tuning",
+        "The score of another video of the same person before and after fine-tuning on the annotations of one video.",
+    )
     pipeline.save_model(tuned, own / "mine.safetensors")  # metst analyse --weights mine.safetensors
 
 # %% [markdown]
@@ -289,7 +332,9 @@ live = LiveScore(model, MediaPipeLandmarker())
 for number, frame in enumerate(source):
     live.push(frame, number / 30)
 live.finish()
-print(f"a score is decided at most {model.delay_seconds:.2f} s after its frame (half a window and the smoothing)")
+print(
+    f"a score is decided at most {model.delay_seconds:.2f} s after its frame (half a window and the smoothing)"
+)
 assert len(live.score) >= len(source) - 1
 
 figure, ax = plt.subplots(figsize=(9, 2.2), layout="constrained")
@@ -299,8 +344,17 @@ for part in range(0, len(live.score), model.window // 2):
     ax.plot(frames / model.fps, live.score[frames], color="#0072B2")
     ax.annotate(f"known at {known:.1f} s", (frames[0] / model.fps, 0.9), fontsize=8)
     ax.axvline(frames[0] / model.fps, color="#cccccc", linewidth=0.8)
-ax.set(xlabel="time of the frame (s)", ylabel="score (0 to 1)", ylim=(0, 1), title="scores come in parts of half a window")
-run.figure(figure, "06e_live", "Live scores arrive in parts of half a window; each part is known only when its window is full.")
+ax.set(
+    xlabel="time of the frame (s)",
+    ylabel="score (0 to 1)",
+    ylim=(0, 1),
+    title="scores come in parts of half a window",
+)
+run.figure(
+    figure,
+    "06e_live",
+    "Live scores arrive in parts of half a window; each part is known only when its window is full.",
+)
 
 # %% [markdown]
 # ## Exercises

@@ -304,7 +304,7 @@ def prepared(tmp_path_factory):
         f"profile, dataset, data_root = 'smoke', 'folder', {str(folder / 'faces')!r}\n"
         f"seed, out_dir = 100, {str(folder / 'run')!r}\n"
         "from metst_core import run as _run\n"
-        "_run.PROFILES['smoke'].train.update(epochs=1, width=4, d_state=2, blocks_per_stage=1)"
+        "_run.PROFILES['smoke'].train.update(epochs=1, width=8, d_state=2, blocks_per_stage=1)"
     )
     nbformat.write(notebook, folder / "05.ipynb")
     return folder
@@ -315,7 +315,10 @@ OURS = ("explorer", "anywidget", "roi-", "TypeError", "ReferenceError")
 
 def use_the_explorer(page, errors, shots, name):
     """Move the slider, click a node: the picture that is shown changes; nothing of ours is wrong in the console."""
-    root, failed = page.locator(".roi-explorer"), page.locator("[data-mime-type='application/vnd.jupyter.error']")
+    root, failed = (
+        page.locator(".roi-explorer"),
+        page.locator("[data-mime-type='application/vnd.jupyter.error']"),
+    )
     try:
         root.or_(failed).first.wait_for(state="attached", timeout=60_000 * LOAD)
         assert not failed.count(), failed.first.inner_text()
@@ -358,12 +361,6 @@ def test_notebook_05_in_jupyterlab(prepared, shots):
         page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
         use_the_explorer(page, errors, shots, "jupyterlab")
         page.screenshot(path=shots / "jupyterlab_page.png")
-        assert (
-            page.locator(
-                ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr'] >> text=Traceback"
-            ).count()
-            == 0
-        )
 
 
 def test_notebook_05_in_voila(prepared, shots):

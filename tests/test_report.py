@@ -7,24 +7,22 @@ import pytest
 from metst_core.errors import InputError, MissingError
 from metst_core.files import write_json
 from metst_core.plots import confusion
-from metst_core.report import PUBLISHED, collect_results, write_report
-from metst_core.run import PROFILES, Run, by_protocol
+from metst_core.report import HEADLINE, PUBLISHED, collect_results, compare_runs, write_report
+from metst_core.run import PROFILES, Run
 from metst_core.tables import CLASSES, EMOTIONS
 
 METRIC = {"value": 0.5, "low": 0.25, "high": 0.75}
 
 
-def _results(out):
-    method = dict.fromkeys(("spotting_f1", "recognition_f1", "strs"), METRIC) | {
-        "tp": 3,
-        "fp": None,
-        "fn": 2,
-    }
+def _results(out, value=0.5):
+    """A run's results as two notebooks leave them: one method and chance under one protocol."""
+    metrics = {name: METRIC | {"value": value} for name in HEADLINE}
+    method = {"strict": {"intervals": metrics, "evaluation": {"tp": 3, "fp": 1, "fn": 2}}}
     data = {"dataset": "synthetic", "subjects": 2, "videos": 3, "micro_expressions": 4, "minutes": 1.5}
     write_json(
         {"record": {"seed": 1}, "profile": "smoke", "seed": 1, "data": data}, out / "results" / "01.json"
     )
-    write_json({"evaluation": {"strict": {"<b>": method}}}, out / "results" / "04.json")
+    write_json({"methods": {"<b>": method}, "chance": {"strict": metrics}}, out / "results" / "04.json")
 
 
 def test_report_shows_the_numbers_and_escapes_names(tmp_path):
@@ -74,8 +72,18 @@ def test_strs_of_the_published_rows_is_the_product():
         assert (abs(product - rows["STRS"]) < 2e-4).all()
 
 
-def test_by_protocol_nests_the_comparison():
-    import pandas as pd
+def test_two_runs_are_compared_by_method(tmp_path, capsys):
+    from metst_core.cli import main
 
-    row = {"protocol": "strict", "method": "m", "metric": "strs", **METRIC, "tp": 1, "fp": 2, "fn": 3}
-    assert by_protocol(pd.DataFrame([row])) == {"strict": {"m": {"strs": METRIC, "tp": 1, "fp": 2, "fn": 3}}}
+    for name, value in (("a", 0.5), ("b", 0.75)):
+        _results(tmp_path / name, value)
+        collect_results(tmp_path / name)
+    table = compare_runs(tmp_path / "a", tmp_path / "b")
+    assert set(table["method"]) == {"<b>", "chance"}
+    assert (table["difference"] == 0.25).all()
+    assert (
+        main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--picture", str(tmp_path / "c.png")]) == 0
+    )
+    assert (tmp_path / "c.png").stat().st_size > 1000
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "none")]) == 1
+    assert "none" in capsys.readouterr().err
