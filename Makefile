@@ -5,10 +5,11 @@ PROFILE ?= default
 RUN     ?= $(PROFILE)
 PY      := .venv/bin/python
 STAMP   := .venv/.installed
-EXTRAS  := notebooks,dev,distributed
+FIGURES := 01b_rois 01d_traces 02a_score 02b_state 04d_comparison
+EXTRAS  := notebooks,dev,distributed,browser
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test lint figures bench notebooks clean
+.PHONY: help setup reproduce test test-browser lint figures bench notebooks clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -27,14 +28,19 @@ reproduce: $(STAMP)
 test: $(STAMP) lint
 	$(PY) -m pytest -n 2 --dist loadfile
 
+# The widgets in JupyterLab and Voila, in a real browser (part of `make test` where Chromium is installed).
+test-browser: $(STAMP)
+	command -v chromium chromium-browser google-chrome >/dev/null || { apt-get update -q && apt-get install -y -q chromium; }
+	$(PY) -m pytest tests/test_browser.py
+
 lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-# The figures that the README shows, redrawn from the latest run of PROFILE.
-figures: $(STAMP)
-	$(PY) -m metst_core.cli figures --run runs/$(RUN) --to figures
+# The figures that the README shows: those of the latest run of PROFILE (`make reproduce` redraws them).
+figures:
+	cp $(foreach f,$(FIGURES),"runs/$(RUN)/figures/$(f).png") figures/
 
 # The .ipynb files from their text form (notebooks/*.py), outputs stripped.
 notebooks: $(STAMP)

@@ -359,6 +359,11 @@ def markdown(record: dict[str, Any]) -> str:
         "are spent outside the scan",
         f"* with the reference scan {step['reference_ms']:.0f} ms, {step['times_faster']:.1f} times as long",
     ]
+    rounds = {n: min(r[n]["rounds"] for r in record["sizes"].values() if n in r) for n in record["names"]}
+    lines += ["", "Timed rounds: " + ", ".join(f"{name} {count}" for name, count in rounds.items()) + "."]
+    left_out = [key for size in SIZES if (key := ", ".join(map(str, size))) not in record["sizes"]]
+    if left_out:
+        lines += ["", "Sizes not measured in this run: " + "; ".join(left_out) + "."]
     if record["missing"]:
         lines += ["", "Not measured: " + "; ".join(f"{k} ({v})" for k, v in record["missing"].items()) + "."]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""The recipe of the bundled weights: `python -m metst_core.bundled --out metst_core/assets`.
+"""The recipe of the bundled weights: `python -m metst_core.bundled --out metst_core/assets --card data/model_card.md`.
 
 1. SynthME videos of many synthetic persons, and their ROI motion.
 2. Groups of persons are held out in turn; what the networks say about persons they have not seen sets the
@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ import numpy as np
 import pandas as pd
 
 from metst_core.decoding import half_length
+from metst_core.errors import InputError
 from metst_core.extraction import MotionSet, extract_dataset
-from metst_core.files import run_record, write_json
+from metst_core.files import atomic_path, run_record
 from metst_core.metrics import evaluate, match_intervals
 from metst_core.models import Network
 from metst_core.pipeline import Calibration, TrainedModel, decode_trace, save_model, training_windows
@@ -266,11 +267,48 @@ def _measures(predictions: pd.DataFrame, annotations: pd.DataFrame) -> dict[str,
     return {name: getattr(result, name) for name in names}
 
 
+_BEGIN, _END = "<!-- numbers: written by metst_core.bundled -->", "<!-- end of numbers -->"
+
+
+def write_card(card: Mapping[str, Any], evidence: Mapping[str, Any], path: str | Path) -> Path:
+    """Put the numbers of freshly trained weights between the two marks of the model card, a Markdown file."""
+    path = Path(path)
+    text = path.read_text(encoding="utf-8")
+    if _BEGIN not in text or _END not in text:
+        raise InputError(f"{path}: the marks {_BEGIN!r} and {_END!r} are missing; restore the card")
+    rows = [
+        f"| {name} | {m['spotting_f1']:.3f} | {m['spotting_precision']:.3f} | {m['spotting_recall']:.3f} "
+        f"| {m['recognition_f1']:.3f} | {m['strs']:.3f} | {m['tp']} / {m['fp']} / {m['fn']} |"
+        for name, m in card["held_out"].items()
+    ]
+    recipe = card["recipe"]
+    lines = [
+        f"Trained on {card['subjects']} synthetic persons, {card['videos']} videos, {card['minutes']:.1f} minutes, "
+        f"{card['micro_expressions']} micro-expressions (tier {recipe['tier']}, seed {recipe['seed']}). Measured on "
+        f"persons that the network had not seen, in {recipe['n_groups']} groups:",
+        "",
+        "| rule | spotting F1 | precision | recall | recognition F1 | STRS | TP / FP / FN |",
+        "|---|---|---|---|---|---|---|",
+        *rows,
+        "",
+        f"Confidence: fitted on {evidence['n_intervals']} candidate intervals, {evidence['n_true']} of them true; expected "
+        f"calibration error for groups that the fit had not seen {evidence['expected_calibration_error']:.3f}, Brier "
+        f"score {evidence['brier']:.3f}.",
+    ]
+    before, after = text.split(_BEGIN)[0], text.split(_END)[1]
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join([f"{before}{_BEGIN}", *lines, f"{_END}{after}"]), encoding="utf-8")
+    return path
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the recipe and write `bundled.safetensors`, `bundled.json` into the folder `--out`."""
     parser = argparse.ArgumentParser(prog="python -m metst_core.bundled", description=__doc__.split("\n")[0])
     parser.add_argument("--out", required=True, help="folder to write (metst_core/assets in a clone)")
     parser.add_argument("--work", default="runs/bundled", help="folder for what lies between the steps")
+    parser.add_argument(
+        "--card", help="model card whose numbers to bring up to date (data/model_card.md in a clone)"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="videos and folds worked on at once")
     parser.add_argument("--device", default="cpu", help="torch device to train on: cpu or cuda")
     for name in ("n_subjects", "n_videos", "n_groups", "seed"):
@@ -279,10 +317,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=Recipe().train.epochs)
     given = vars(parser.parse_args(arguments))
     train = replace(Recipe().train, epochs=given.pop("epochs"), device=given.pop("device"))
-    out, work, jobs = (given.pop(name) for name in ("out", "work", "jobs"))
+    out, work, jobs, card = (given.pop(name) for name in ("out", "work", "jobs", "card"))
     trained = build(Recipe(train=train, **given), work, jobs)
     path = save_model(trained, Path(out) / "bundled.safetensors")
-    write_json(trained.card, Path(work) / "card.json")
+    if card is not None and trained.calibration is not None:
+        write_card(trained.card, trained.calibration.evidence, card)
     best = next(iter(trained.card["held_out"].values()))
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB; held-out spotting F1 {best['spotting_f1']:.3f}")
 

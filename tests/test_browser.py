@@ -306,6 +306,7 @@ def prepared(tmp_path_factory):
         "from metst_core import run as _run\n"
         "_run.PROFILES['smoke'].train.update(epochs=1, width=8, d_state=2, blocks_per_stage=1)"
     )
+    notebook.metadata.pop("jupytext", None)
     nbformat.write(notebook, folder / "05.ipynb")
     return folder
 
@@ -354,10 +355,7 @@ def test_notebook_05_in_jupyterlab(prepared, shots):
         browser_page(f"{address}/lab/tree/05.ipynb?token={token}&reset") as (page, errors),
     ):
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000 * LOAD)
-        page.wait_for_function(
-            "() => window.jupyterapp?.serviceManager.sessions && "
-            "[...window.jupyterapp.serviceManager.sessions.running()].length > 0", timeout=60_000 * LOAD,
-        )  # fmt: skip
+        page.get_by_text("| Idle").first.wait_for(timeout=60_000 * LOAD)  # the notebook has its kernel
         page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
         use_the_explorer(page, errors, shots, "jupyterlab")
         page.screenshot(path=shots / "jupyterlab_page.png")

@@ -572,6 +572,17 @@ class TestRecipe:
             assert (again.network.state_dict()[key] == value).all()
         assert first.card["subjects"] == 4
         assert (first.window, first.fps) == (16, 30.0)
+        page = tmp_path / "card.md"
+        page.write_text(f"before\n{bundled._BEGIN}\nold numbers\n{bundled._END}\nafter\n")
+        for _ in range(2):  # writing again replaces, it does not add
+            text = bundled.write_card(first.card, first.calibration.evidence, page).read_text()
+        assert text.startswith("before\n")
+        assert text.endswith("\nafter\n")
+        assert "old numbers" not in text
+        assert text.count("| own threshold") == 1
+        page.write_text("no marks")
+        with pytest.raises(InputError, match="card.md"):
+            bundled.write_card(first.card, first.calibration.evidence, page)
 
 
 class TestLive:

@@ -32,7 +32,7 @@ def test_every_dependency_is_bounded_and_its_pin_fits():
     pins = {_canonical(name): version for name, version in PINS.items()}
     for text in [
         *PROJECT["dependencies"],
-        *(d for name in ("notebooks", "dev", "distributed") for d in EXTRAS[name]),
+        *(d for name in ("notebooks", "dev", "distributed", "browser") for d in EXTRAS[name]),
     ]:
         requirement = Requirement(text)
         assert str(requirement.specifier), f"{text} has no bound"

@@ -161,7 +161,7 @@ function render({ model, el }) {
     const made = node("g", {
       class: "node", tabindex: 0, role: "button", "data-roi": name, "aria-label": `${words(name)}, ${scene.granularity[r]} ROI`,
       onclick: pick(r), onkeydown: press(pick(r)),
-    }, node("circle", { class: "halo", r: 11 }), shape, tag);
+    }, node("circle", { class: "halo", r: 11, opacity: 0 }), shape, tag);
     return made;
   });
   nodeLayer.append(...nodes);
