@@ -310,7 +310,7 @@ def _interval_table(result: AnalysisResult, shown: set[int]) -> str:
             f"<td class='n'>{row.offset_seconds:.2f} s</td><td class='n'>{row.onset} to {row.offset}</td>"
             f"<td><i class='dot' style='background:{EMOTION_COLOURS[row.emotion]}'></i>{row.emotion}</td>"
             f"<td class='n'>{row.score:.2f}</td><td>{bar}{f'{row.confidence:.0%}' if known else 'unknown'}</td>"
-            f"<td>{html.escape(row.flags.replace('_', ' ').replace(' ', ', ') if row.flags else '')}</td></tr>"
+            f"<td>{html.escape(row.flags.replace(' ', ', ').replace('_', ' ') if row.flags else '')}</td></tr>"
         )
     head = "".join(f"<th{' class=n' * (name in numeric)}>{name}</th>" for name in heads)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"

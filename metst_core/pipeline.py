@@ -27,8 +27,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
+import numba
 import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 from tqdm import tqdm
 
@@ -52,7 +54,7 @@ from metst_core.quality import (
 )
 from metst_core.rois import FEATURES, roi_names
 from metst_core.tables import PREDICTION_COLUMNS, write_table
-from metst_core.training import TrainConfig, _fold_conditions, fit
+from metst_core.training import TrainConfig, _fold_conditions, draw_windows, fit
 from metst_core.video import (
     list_images,
     nearest_in_map,
@@ -471,7 +473,8 @@ class Analysis:
         score, probabilities, has_face, is_busy = (
             np.concatenate(part) for part in zip(*self._parts, strict=True)
         )
-        score = np.where(has_face, score, 0.0)
+        flagged = self._log.flagged(has_face, is_busy)
+        score = np.where(flagged["face_lost"], 0.0, score)
         smoothed = smooth(score, trained.k_p)
         to_model = nearest_in_map(self._map, np.arange(len(self.times)))
         done = to_model < n_done
@@ -481,7 +484,7 @@ class Analysis:
             out[done] = values[to_model[done]]
             return out
 
-        marks = {flag: original(mark) == 1 for flag, mark in self._log.flagged(has_face, is_busy).items()}
+        marks = {flag: original(mark) == 1 for flag, mark in flagged.items()}
         marks |= timing_marks(self.times, self.fps)
         marks["not_analysed"] = ~done
         return AnalysisResult(
@@ -548,7 +551,7 @@ class Analysis:
         pending, self._pending = self._pending, []
         if not pending:
             return
-        with self._timing("model"):
+        with self._timing("model"), _one_thread():
             score, probabilities = predict_video(
                 self.trained.network, np.stack([window.motion for window in pending])
             )
@@ -574,6 +577,19 @@ class Analysis:
             yield
         finally:
             self._work[what] += time.perf_counter() - start
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """The network on one thread: a few windows are too small to share, and threads that wait cost more."""
+    threads, kernel_threads = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        numba.set_num_threads(kernel_threads)
 
 
 def decode_trace(
@@ -680,8 +696,8 @@ def fine_tune(
 ) -> TrainedModel:
     """A copy of a model, trained further on the annotated videos of `motion`; the constants stay as they are.
 
-    Every window is used, those without a micro-expression included.  The calibration is dropped: it belonged
-    to the old weights.  A handful of annotations teaches the network this face and camera, nothing general.
+    The windows with a micro-expression are used and as many without; with all of them the score would soon be
+    zero everywhere.  The calibration is dropped: it belonged to the old weights.  A handful of annotations teaches the network this face and camera, nothing general.
     """
     if motion.features != trained.features or motion.window != trained.window:
         raise InputError(
@@ -694,13 +710,14 @@ def fine_tune(
         )
     pupil = _copy(trained.network)
     windows, scores, classes = training_windows(motion)
+    drawn = draw_windows(scores, 1.0, np.random.default_rng([seed, 0]))
     config = TrainConfig(epochs=epochs, learning_rate=learning_rate, batch_size=16, seed=seed)
     for module in pupil.modules():
         if isinstance(module, nn.BatchNorm1d):
             # A handful of windows cannot replace the statistics of the many: they stay as they are.
             module.train = lambda mode=True, kept=module: kept  # type: ignore[method-assign, misc]
     with _fold_conditions(seed, config.device):  # seeded, and on one thread: the same result everywhere
-        fit(pupil, windows, scores, classes, config, seed)
+        fit(pupil, windows[drawn], scores[drawn], classes[drawn], config, seed)
     name = f"{trained.name}, fine-tuned"
     return dataclasses.replace(trained, network=_copy(pupil), calibration=None, name=name)
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from metst_core.errors import MetstError
-from metst_core.landmarks import Landmarker, _without_startup_log
+from metst_core.landmarks import MIN_CONFIDENCE, Landmarker, _without_startup_log
 from metst_core.rois import round_points
 
 LOOK_EVERY = 10
@@ -81,7 +81,7 @@ FaceFinder = Callable[[np.ndarray], list[Face]]
 class MediaPipeFaceFinder:
     """MediaPipe's short-range face detector (bundled with the package; 2 to 3 ms per frame)."""
 
-    def __init__(self, min_confidence: float = 0.6) -> None:
+    def __init__(self, min_confidence: float = MIN_CONFIDENCE) -> None:
         self._min_confidence = min_confidence
         self._find: Any = None
 

@@ -252,10 +252,10 @@ def partial_correlation(
     """
     stack = _Stack.of(traces, condition, component, 0)
     # One shrinkage for the data and all permutations: chosen anew, it would all but remove what chance makes.
-    shrinkage = _shrinkage(stack.lagged(stack.series)[0], stack.n_frames)
+    shrinkage = _shrinkage(stack.lagged(stack.observed())[0], stack.n_frames)
 
-    def statistic(series: np.ndarray) -> np.ndarray:
-        return _partial(stack.lagged(series)[0], shrinkage)[None]
+    def statistic(samples: np.ndarray) -> np.ndarray:
+        return _partial(stack.lagged(samples)[0], shrinkage)[None]
 
     return _tested(
         "partial correlation", stack, statistic, traces, condition, component, n_permutations, seed
@@ -313,21 +313,23 @@ def difference(
 
 @dataclass(frozen=True)
 class _Stack:
-    """All videos end to end with gaps of `max_lag` frames, and which pairs of frames count at each lag.
+    """All videos end to end, and which pairs of frames count at each lag.
 
-    series `(R, N)` standardised per video, 0 in the gaps; left[l], right[l]: indices of the pairs at lag l
-    >= 0; spans: where each video lies.
+    series `(R, N)` standardised per video; begin, length: where each video starts and how long it is.
+    frames `(n,)`: the frames that any pair needs, with all frames between the two; video `(n,)`: theirs.
+    pairs[l] `(n - l,)`: 1 where frames[p] counts together with frames[p + l], which is l frames later.
     """
 
     series: np.ndarray
-    left: list[np.ndarray]
-    right: list[np.ndarray]
-    spans: list[tuple[int, int]]
-    max_lag: int
+    begin: np.ndarray
+    length: np.ndarray
+    frames: np.ndarray
+    video: np.ndarray
+    pairs: list[np.ndarray]
 
     @property
     def n_frames(self) -> int:
-        return len(self.left[0])
+        return int(self.pairs[0].sum())
 
     @classmethod
     def of(cls, traces: Traces, condition: str, component: str, max_lag: int) -> _Stack:
@@ -335,36 +337,52 @@ class _Stack:
         _check_choice("condition", condition, CONDITIONS)
         if max_lag < 0:
             raise InputError(f"max_lag is {max_lag}; give a number of frames, 0 or more")
-        parts, spans, begin = [], [], 0
-        left: list[list[np.ndarray]] = [[] for _ in range(max_lag + 1)]
-        for key, value in traces.values.items():
-            series = value[COMPONENTS.index(component)]
-            parts += [_standardised(series), np.zeros((len(traces.names), max_lag))]
-            spans.append((begin, begin + series.shape[1]))
+        part = COMPONENTS.index(component)
+        series = np.concatenate([_standardised(value[part]) for value in traces.values.values()], axis=1)
+        length = np.array([value.shape[-1] for value in traces.values.values()])
+        begin = np.cumsum(length) - length
+        counts, needed = np.zeros((max_lag + 1, series.shape[1]), bool), np.zeros(series.shape[1], bool)
+        for start, key in zip(begin, traces.values, strict=True):
             for lag in range(max_lag + 1):
-                left[lag].append(begin + np.flatnonzero(_pair_mask(traces, key, condition, lag)))
-            begin += series.shape[1] + max_lag
-        pairs = [np.concatenate(indices) for indices in left]
-        if len(pairs[0]) < _FEWEST_FRAMES:
+                first = start + np.flatnonzero(_pair_mask(traces, key, condition, lag))
+                counts[lag, first] = True
+                for between in range(lag + 1):
+                    needed[first + between] = True
+        if counts[0].sum() < _FEWEST_FRAMES:
             raise InputError(
-                f"condition {condition!r} has {len(pairs[0])} frames in these videos; {_FEWEST_FRAMES} are needed to "
-                f"measure a relation (Traces.conditions() lists what can be had)"
+                f"condition {condition!r} has {counts[0].sum()} frames in these videos; {_FEWEST_FRAMES} are "
+                f"needed to measure a relation (Traces.conditions() lists what can be had)"
             )
-        right = [indices + lag for lag, indices in enumerate(pairs)]
-        return cls(np.concatenate(parts, axis=1).astype(np.float32), pairs, right, spans, max_lag)
+        frames = np.flatnonzero(needed)
+        pairs = [row[frames][: len(frames) - lag].astype(np.float32) for lag, row in enumerate(counts)]
+        video = np.searchsorted(begin, frames, side="right") - 1
+        return cls(series.astype(np.float32), begin, length, frames, video, pairs)
 
-    def lagged(self, series: np.ndarray) -> np.ndarray:
-        """Correlations `(2 max_lag + 1, R, R)` at lags -max_lag..max_lag."""
-        forward = [_pearson(series[:, a], series[:, b]) for a, b in zip(self.left, self.right, strict=True)]
-        return np.stack([m.T for m in forward[:0:-1]] + forward)
+    def observed(self) -> np.ndarray:
+        """The series as they are, `(R, n)`."""
+        return self.series[:, self.frames]
 
     def rotated(self, rng: np.random.Generator) -> np.ndarray:
-        """The series with every ROI's rotated within each video by its own random amount."""
-        source = np.tile(np.arange(self.series.shape[1]), (len(self.series), 1))
-        for begin, end in self.spans:
-            shifts = rng.integers(0, end - begin, (len(self.series), 1))
-            source[:, begin:end] = begin + (np.arange(end - begin) - shifts) % (end - begin)
+        """The series `(R, n)` with every ROI's rotated within each video by its own random amount."""
+        shifts = rng.integers(0, self.length, (len(self.series), len(self.length)))
+        begin, length = self.begin[self.video], self.length[self.video]
+        source = begin + (self.frames - begin - shifts[:, self.video]) % length
         return np.take_along_axis(self.series, source, axis=1)
+
+    def lagged(self, samples: np.ndarray) -> np.ndarray:
+        """Correlations `(2 max_lag + 1, R, R)` of samples `(R, n)` at lags -max_lag..max_lag."""
+        squares, n = samples**2, samples.shape[1]
+        forward = []
+        for lag, weights in enumerate(self.pairs):
+            count = max(float(weights.sum()), 1.0)
+            a, b = samples[:, : n - lag], samples[:, lag:]
+            mean_a, mean_b = a @ weights / count, b @ weights / count
+            spread_a = squares[:, : n - lag] @ weights / count - mean_a**2
+            spread_b = squares[:, lag:] @ weights / count - mean_b**2
+            scale = np.sqrt(np.outer(np.maximum(spread_a, 0), np.maximum(spread_b, 0)))
+            shared = (a * weights) @ b.T / count - np.outer(mean_a, mean_b)
+            forward.append(np.divide(shared, scale, out=np.zeros_like(scale), where=scale > 1e-6))
+        return np.stack([m.T for m in forward[:0:-1]] + forward)
 
 
 def _tested(
@@ -372,7 +390,7 @@ def _tested(
     condition: str, component: str, n_permutations: int, seed: int,
 ) -> Relations:  # fmt: skip
     rng = np.random.default_rng(seed)
-    r = statistic(stack.series)
+    r = statistic(stack.observed())
     upper = np.triu_indices(len(traces.names), 1)
     drawn = [np.abs(statistic(stack.rotated(rng))[:, *upper]).max(axis=0) for _ in range(n_permutations)]
     null = np.array(drawn).reshape(n_permutations, len(upper[0]))

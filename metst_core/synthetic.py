@@ -55,7 +55,7 @@ __all__ = [
     "contact_sheet", "difficulty_of", "generate", "identity", "plan_tables", "plan_video", "read_truth",
 ]  # fmt: skip
 
-VERSION = "1.0"
+VERSION = "1.1"
 """Version of the plans: the same version, seed and knobs give the same annotations."""
 
 HEAD_NAMES = ("shift_x", "shift_y", "roll", "scale", "yaw", "pitch")
@@ -99,30 +99,30 @@ class Difficulty:
     * `dropped`: share of frames lost and shown as a repeat of the one before, 0..1
     """
 
-    me_per_minute: float = 10.0
+    me_per_minute: float = 14.0
     me_free: float = 0.1
     me_seconds: tuple[float, float] = (0.1, 0.5)
-    me_strength: tuple[float, float] = (0.005, 0.015)
-    me_asymmetry: float = 0.4
-    macro_per_minute: float = 4.0
+    me_strength: tuple[float, float] = (0.008, 0.018)
+    me_asymmetry: float = 0.3
+    macro_per_minute: float = 3.0
     macro_seconds: tuple[float, float] = (0.7, 3.0)
     macro_strength: tuple[float, float] = (0.015, 0.05)
-    blink_per_minute: float = 12.0
-    speech_share: float = 0.10
+    blink_per_minute: float = 10.0
+    speech_share: float = 0.06
     speech_strength: float = 0.015
-    gaze_per_minute: float = 8.0
+    gaze_per_minute: float = 6.0
     gaze_strength: float = 0.03
-    overlap: float = 0.2
-    drift: float = 0.015
-    rotation: float = 0.4
-    turn: float = 0.5
-    zoom: float = 0.003
-    drift_seconds: tuple[float, float] = (3.0, 12.0)
-    flicker: float = 0.01
-    noise: float = 2.5
-    motion_blur: float = 0.4
-    jpeg_quality: int = 85
-    dropped: float = 0.003
+    overlap: float = 0.15
+    drift: float = 0.012
+    rotation: float = 0.3
+    turn: float = 0.2
+    zoom: float = 0.002
+    drift_seconds: tuple[float, float] = (4.0, 12.0)
+    flicker: float = 0.006
+    noise: float = 2.0
+    motion_blur: float = 0.3
+    jpeg_quality: int = 90
+    dropped: float = 0.002
 
 
 TIERS: dict[str, dict[str, Any]] = {

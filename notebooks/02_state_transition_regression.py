@@ -276,7 +276,7 @@ print(f"{sum(p.numel() for p in block.parameters())} parameters; the block by ha
 # %% [markdown]
 # **It is causal**: the output at frame $t$ does not change when later frames do. That is what makes streaming possible, one frame in,
 # one frame out, in constant memory. (The whole network looks a little ahead, because its stem convolves over neighbouring frames and, in
-# ME-TST+, because its slow path pools pairs of frames. The delay is stated in `metst_core.models`.)
+# ME-TST+, because its slow path pools pairs of frames. The delay, two frames for ME-TST and three for ME-TST+, is that of `metst_core.streaming`.)
 
 # %%
 changed = x.clone()

@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -217,8 +219,10 @@ for ax, (name, frames) in zip(axes, wrong.items(), strict=True):
 run.figure(
     figure, "06c_what_can_go_wrong", "Clips that break one assumption each, and the quality flags they raise."
 )
-assert "too_dark" in set(outcomes["dark"].quality["flag"])
-assert "several_faces" in set(outcomes["two faces"].quality["flag"])
+if truth is not None:  # a face for certain
+    assert "too_dark" in set(outcomes["dark"].quality["flag"])
+    assert "several_faces" in set(outcomes["two faces"].quality["flag"])
+    assert "face_lost" in set(outcomes["the face leaves"].quality["flag"])
 
 # %%
 pd.Series({flag: meaning(flag) for flag in FLAGS}, name="meaning").to_frame()
@@ -258,7 +262,8 @@ if dataset == "synthetic" and data_root is None:
         annotations=data.annotations[data.annotations["subject"] == person].reset_index(drop=True),
     )
     motion = extract_dataset(mine, cache_dir=run.out.parent / "cache")
-    learn, check = list(motion.windows)
+    annotated = {key: len(videos_of(mine.annotations, *key)) for key in motion.windows}
+    learn, check = sorted(annotated, key=lambda key: -annotated[key])
     print(f"learn from {learn}: {len(videos_of(mine.annotations, *learn))} annotation(s); check on {check}")
 
 # %%
@@ -335,7 +340,8 @@ live.finish()
 print(
     f"{len(live.score)} scores; what is found is known at most {model.delay_seconds:.2f} s late (half a window and the smoothing)"
 )
-assert np.allclose(live.score, outcomes["as it is"].score, atol=1e-5)  # the same windows, the same scores
+if truth is not None:
+    assert np.allclose(live.score, outcomes["as it is"].score, atol=1e-5)  # the same windows, the same scores
 
 figure, ax = plt.subplots(figsize=(10, 2.4), layout="constrained")
 k, first = model.window, 0.0

@@ -348,6 +348,8 @@ def test_a_face_that_leaves_is_lost_from_there_on(face, mediapipe, tmp_path, mon
     [lost] = result.quality[result.quality["flag"] == "face_lost"].itertuples()
     assert abs(lost.first - 25) <= 5  # a look every 10 frames
     assert lost.last == 49
+    assert (result.score[lost.first :] == 0).all()
+    assert result.table.empty or result.table["apex"].max() < lost.first
 
 
 def test_a_face_that_comes_late(face, mediapipe, tmp_path, monkeypatch):

@@ -242,14 +242,17 @@ class TestModels:
         )
         videos = pd.DataFrame([("a", "b", 30.0, 90, "")], columns=list(tables.VIDEO_COLUMNS))
         motion = MotionSet({("a", "b"): windows}, annotations, videos, "metst_plus", 50, 30.0)
-        tuned = pipeline.fine_tune(base, motion, epochs=20, learning_rate=2e-2)
+        tuned = pipeline.fine_tune(base, motion, epochs=25, learning_rate=2e-2)
         assert all((base.network.state_dict()[k] == v).all() for k, v in before.items())
         assert tuned.calibration is None
-        again = pipeline.fine_tune(base, motion, epochs=20, learning_rate=2e-2)
         score, _ = pipeline.predict_video(tuned.network, windows, n_frames=90)
-        assert (score == pipeline.predict_video(again.network, windows, n_frames=90)[0]).all()
         inside = np.r_[43:54]
         assert score[inside].mean() > np.delete(score, inside).mean() + 0.2
+        first, second = (pipeline.fine_tune(base, motion, epochs=1).network.state_dict() for _ in range(2))
+        assert all((first[k] == second[k]).all() for k in before)
+        statistics = [k for k in before if "running" in k]
+        assert statistics
+        assert all((first[k] == before[k]).all() for k in statistics)  # those of a handful would be worse
         with pytest.raises(InputError, match="no annotation"):
             pipeline.fine_tune(base, replace(motion, annotations=annotations.iloc[:0]))
 
@@ -561,7 +564,7 @@ class TestRecipe:
         monkeypatch.setattr(bundled, "generate", lambda *a, **k: None)
         monkeypatch.setattr(bundled, "extract_dataset", lambda *a, **k: motion)
         train = TrainConfig(
-            width=4, d_state=2, blocks_per_stage=1, epochs=6, batch_size=8, learning_rate=1e-2
+            width=4, d_state=2, blocks_per_stage=1, epochs=3, batch_size=8, learning_rate=1e-2
         )
         recipe = bundled.Recipe(n_subjects=4, n_videos=1, n_groups=2, train=train)
         first = bundled.build(recipe, tmp_path)

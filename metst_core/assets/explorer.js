@@ -143,6 +143,10 @@ function render({ model, el }) {
   boxLayer.append(...rectangles);
   const leaders = names.map((name) => (name in ASIDE ? node("line", { class: "leader" }) : null));
   leaderLayer.append(...leaders.filter(Boolean));
+  edgeLayer.addEventListener("click", (event) => {
+    const pair = event.target.closest("[data-edge]");
+    if (pair) select(...pair.dataset.edge.split(",").map((name) => names.indexOf(name)));
+  });
   const arrows = names.map((_, r) => node("path", { fill: "none", stroke: colours[r] }));
   arrowLayer.append(...arrows);
   const press = (action) => (event) => {
@@ -242,7 +246,7 @@ function render({ model, el }) {
   }
 
   // --- the time line -------------------------------------------------------------------------------
-  const still = node("canvas", { class: "still" }), cursor = node("canvas", { class: "cursor" });
+  const still = node("canvas"), cursor = node("div", { class: "cursor" });
   const strips = node("div", { class: "strips", role: "img", "aria-label": "motion, score and attribution over time" }, still, cursor);
   const heights = { motion: 110, score: score ? 84 : 34, map: scene.maps.length ? R * 6 : 0 };
   const tall = heights.motion + heights.score + heights.map + ROWS.gap * 3 + 22;
@@ -263,20 +267,19 @@ function render({ model, el }) {
     return scene.maps.includes(wanted) ? wanted : scene.maps[0];
   };
 
-  function prepare(canvas) {
+  function prepare() {
     const ratio = window.devicePixelRatio || 1;
-    canvas.width = wide * ratio;
-    canvas.height = tall * ratio;
-    const c = canvas.getContext("2d");
-    c.setTransform(ratio, 0, 0, ratio, 0, 0);
-    c.clearRect(0, 0, wide, tall);
+    still.width = wide * ratio;
+    still.height = tall * ratio;
+    const c = still.getContext("2d");
+    c.scale(ratio, ratio);
     c.font = "11px system-ui, sans-serif";
     c.textBaseline = "middle";
     return c;
   }
-  function value(r, t) {
+  function value(r, t, axis) {
     const x = motion[r * T + t], y = motion[(R + r) * T + t];
-    return part() === "x" ? x : part() === "y" ? y : Math.hypot(x, y);
+    return axis === "x" ? x : axis === "y" ? y : Math.hypot(x, y);
   }
   const heat = document.createElement("canvas");
   let heatOf = null;
@@ -295,8 +298,10 @@ function render({ model, el }) {
     }
     c.putImageData(image, 0, 0);
   }
+  let drawnMap = null;
   function drawStill() {
-    const c = prepare(still), chosen = selected(), right = wide - ROWS.right;
+    drawnMap = mapName();
+    const c = prepare(), chosen = selected(), right = wide - ROWS.right;
     let y = 16;
     // true intervals behind everything
     for (const me of scene.annotations) {
@@ -308,6 +313,7 @@ function render({ model, el }) {
     // motion
     const signed = part() !== "magnitude", middle = signed ? y + heights.motion / 2 : y + heights.motion;
     const scale = (signed ? heights.motion / 2 : heights.motion) / motionTop;
+    const axis = part(), upward = axis === "y" ? -scale : scale; // y counts downwards
     c.strokeStyle = "#bbb";
     c.beginPath(); c.moveTo(ROWS.left, middle); c.lineTo(right, middle); c.stroke();
     c.save();
@@ -319,7 +325,7 @@ function render({ model, el }) {
       c.globalAlpha = chosen.length && !bold ? 0.18 : bold ? 1 : 0.75;
       c.lineWidth = bold ? 2.2 : 1;
       c.beginPath();
-      for (let t = 0; t < T; t++) c.lineTo(timeX(t + 0.5), middle - clamp(value(r, t), -9e9, 9e9) * scale * (part() === "y" ? -1 : 1));
+      for (let t = 0; t < T; t++) c.lineTo(timeX(t + 0.5), middle - value(r, t, axis) * upward);
       c.stroke();
     }
     c.restore();
@@ -350,7 +356,8 @@ function render({ model, el }) {
     for (const [rows, at, tallness] of [[scene.annotations, base + 2, 10], [scene.predictions, y, 8]]) {
       for (const me of rows) {
         c.fillStyle = emotions[me.emotion];
-        c.fillRect(timeX(me.onset), at, Math.max(2, timeX(me.offset + 1) - timeX(me.onset)), tallness);
+        const from = timeX(Math.max(0, me.onset)), to = timeX(Math.min(T, me.offset + 1)); // spotted ones may leave the video
+        c.fillRect(from, at, Math.max(2, to - from), tallness);
       }
     }
     c.fillStyle = "#333";
@@ -390,14 +397,7 @@ function render({ model, el }) {
       c.fillText(me.emotion, timeX((me.onset + me.offset + 1) / 2), 8);
     }
   }
-  function drawCursor() {
-    const c = prepare(cursor), x = timeX(get("frame") + 0.5);
-    c.strokeStyle = "#000";
-    c.lineWidth = 1.2;
-    c.beginPath(); c.moveTo(x, 14); c.lineTo(x, tall - 20); c.stroke();
-    c.fillStyle = "#000";
-    c.beginPath(); c.moveTo(x - 5, 12); c.lineTo(x + 5, 12); c.lineTo(x, 19); c.fill();
-  }
+  const drawCursor = () => { cursor.style.transform = `translateX(${timeX(get("frame") + 0.5)}px)`; };
 
   // --- pictures, decoded when they are near ----------------------------------------------------------
   const files = new Array(T).fill(null), decoded = new Map();
@@ -519,19 +519,17 @@ function render({ model, el }) {
       // A gentle arc keeps edges along one brow apart.
       const bend = 0.12, mx = (x1 + x2) / 2 - (y2 - y1) * bend, my = (y1 + y2) / 2 + (x2 - x1) * bend;
       const d = `M${x1},${y1}Q${mx},${my} ${x2},${y2}`, w = 0.8 + 4.2 * clamp(Math.abs(v) / l.top, 0, 1);
-      const group = node("g", { class: hit ? "edge" : "edge dim", "data-edge": `${names[i]},${names[j]}`, onclick: () => select(i, j) },
-        node("path", { d, class: "under", "stroke-width": w + 2 }),
-        node("path", { d, stroke: colour(v), "stroke-width": w, class: "line" }),
-        node("path", { d, class: "touch" }));
+      let head = "";
       if (lag !== 0 && l.lags.length > 1) {
         const forth = (lag > 0) !== turned, px = (x1 + 2 * mx + x2) / 4, py = (y1 + 2 * my + y2) / 4;
         const angle = (Math.atan2(y2 - y1, x2 - x1) * 180) / Math.PI + (forth ? 0 : 180);
-        group.append(node("polygon", { points: "-4,-4 5,0 -4,4", transform: `translate(${px},${py}) rotate(${angle})`, class: "head" }));
+        head = `<polygon points="-4,-4 5,0 -4,4" transform="translate(${px},${py}) rotate(${angle})" class="head"/>`;
       }
-      group.append(node("title", {}, `${words(names[i])} – ${words(names[j])}: ${v.toFixed(2)}`));
-      parts.push(group);
+      parts.push(`<g class="edge${hit ? "" : " dim"}" data-edge="${names[i]},${names[j]}">`
+        + `<path d="${d}" class="under" stroke-width="${w + 2}"/><path d="${d}" stroke="${colour(v)}" stroke-width="${w}"/>`
+        + `<path d="${d}" class="touch"/>${head}<title>${words(names[i])} – ${words(names[j])}: ${v.toFixed(2)}</title></g>`);
     }
-    edgeLayer.replaceChildren(...parts);
+    edgeLayer.innerHTML = parts.join(""); // as text: with many edges three times as fast as node by node
     root.dataset.edges = edges.length;
   }
   function drawCells() {
@@ -663,7 +661,10 @@ function render({ model, el }) {
   const listeners = {
     "change:frame": drawFrame,
     "change:selected": () => { drawEdges(); drawSelection(); drawCurve(); drawStill(); say(); },
-    "change:layer": drawAll,
+    "change:layer": () => {
+      drawRelations();
+      if (drawnMap !== mapName()) { drawStill(); drawFrame(); }
+    },
     "change:condition": drawRelations,
     "change:component": () => { drawRelations(); drawStill(); },
     "change:lag": drawRelations,
