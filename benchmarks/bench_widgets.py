@@ -17,7 +17,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from made_up_explorer import made_up_explorer
-from test_browser import CHROMIUM, browser_page
+from test_browser import CHROMIUM, opened, running_chromium
 
 GOAL_MS, REPEATS = 100, 40
 TIMER = """
@@ -64,7 +64,7 @@ def main() -> int:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         path = explorer.save_page(Path(folder) / "explorer.html")
-        with browser_page(path.as_uri()) as (page, _):
+        with running_chromium() as browser, opened(browser, path.as_uri()) as (page, _):
             page.wait_for_selector(".roi-explorer[data-shown]")
             for kind, values in choices.items():
                 times = np.array([page.evaluate(TIMER, [kind, value]) for value in values])

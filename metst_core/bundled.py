@@ -32,7 +32,7 @@ from metst_core.models import Network
 from metst_core.pipeline import Calibration, TrainedModel, decode_trace, save_model, training_windows
 from metst_core.synthetic import generate
 from metst_core.tables import empty_predictions
-from metst_core.training import Trace, TrainConfig, _fold_conditions, draw_windows, fit, leave_one_subject_out
+from metst_core.training import Trace, TrainConfig, draw_windows, fit, fold_conditions, leave_one_subject_out
 
 _LOWEST_CANDIDATE = 0.05  # peaks of the smoothed score below this are not even used for calibration
 _THRESHOLDS = np.round(np.arange(0.10, 0.91, 0.02), 2)
@@ -48,9 +48,9 @@ class Recipe:
     `n_groups` of subjects are held out in turn; `train` is the configuration of every training.
     """
 
-    n_subjects: int = 24
-    n_videos: int = 2
-    seconds: float = 20.0
+    n_subjects: int = 8
+    n_videos: int = 4
+    seconds: float = 15.0
     tier: str = "default"
     seed: int = 2025
     n_groups: int = 4
@@ -107,7 +107,7 @@ def train_on_all(motion: MotionSet, config: TrainConfig) -> Network:
     """One network, trained on every subject of a motion set."""
     windows, scores, classes = training_windows(motion)
     drawn = draw_windows(scores, config.ratio, np.random.default_rng([config.seed, 0]))
-    with _fold_conditions(config.seed, config.device):
+    with fold_conditions(config.seed, config.device):
         network = config.build().to(config.device)
         fit(network, windows[drawn], scores[drawn], classes[drawn], config, config.seed)
     return network

@@ -75,7 +75,7 @@ class MediaPipeLandmarker:
         image = _as_rgb(image)
         if self._started and self._find is not None:
             return self._find(image)
-        with _without_startup_log():
+        with without_startup_log():
             if self._find is None:
                 self._find = _face_mesh() if self.model_path is None else _face_landmarker(self.model_path)
             points = self._find(image)
@@ -212,7 +212,7 @@ _STARTUP_LOG = re.compile(
 
 
 @contextlib.contextmanager
-def _without_startup_log() -> Iterator[None]:
+def without_startup_log() -> Iterator[None]:
     """Hold back what is written to the process's stderr and let through what is not MediaPipe's known
     start-up noise.
 

@@ -54,7 +54,7 @@ from metst_core.quality import (
 )
 from metst_core.rois import FEATURES, roi_names
 from metst_core.tables import PREDICTION_COLUMNS, write_table
-from metst_core.training import TrainConfig, _fold_conditions, draw_windows, fit
+from metst_core.training import TrainConfig, draw_windows, fit, fold_conditions
 from metst_core.video import (
     list_images,
     nearest_in_map,
@@ -716,7 +716,7 @@ def fine_tune(
         if isinstance(module, nn.BatchNorm1d):
             # A handful of windows cannot replace the statistics of the many: they stay as they are.
             module.train = lambda mode=True, kept=module: kept  # type: ignore[method-assign, misc]
-    with _fold_conditions(seed, config.device):  # seeded, and on one thread: the same result everywhere
+    with fold_conditions(seed, config.device):  # seeded, and on one thread: the same result everywhere
         fit(pupil, windows[drawn], scores[drawn], classes[drawn], config, seed)
     name = f"{trained.name}, fine-tuned"
     return dataclasses.replace(trained, network=_copy(pupil), calibration=None, name=name)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from metst_core.errors import MetstError
-from metst_core.landmarks import MIN_CONFIDENCE, Landmarker, _without_startup_log
+from metst_core.landmarks import MIN_CONFIDENCE, Landmarker, without_startup_log
 from metst_core.rois import round_points
 
 LOOK_EVERY = 10
@@ -88,7 +88,7 @@ class MediaPipeFaceFinder:
     def __call__(self, image: np.ndarray) -> list[Face]:
         image = np.ascontiguousarray(image)
         if self._find is None:
-            with _without_startup_log():
+            with without_startup_log():
                 self._find = _face_detection(self._min_confidence)
                 found_faces = self._find(image)
         else:

@@ -217,7 +217,7 @@ def focus_bars(table: pd.DataFrame, title: str = "") -> Figure:
     axes.set_yticks(at, list(table.index))
     axes.invert_yaxis()
     axes.set(xlabel="share of the map (0 to 1)", title=title, xlim=(0, 1))
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 

@@ -427,7 +427,7 @@ def _train_fold(material: _Material, subject: str, config: TrainConfig) -> Fold:
     rows = np.concatenate([np.r_[material.rows(key)] for key in training])
     drawn = draw_windows(scores, config.ratio, np.random.default_rng([seed, 0]))
     scores, classes = scores[drawn], classes[drawn]
-    with _fold_conditions(seed, config.device):
+    with fold_conditions(seed, config.device):
         model = config.build().to(config.device)
         history = fit(model, material.windows[rows[drawn]], scores, classes, config, seed)
         traces = {
@@ -461,7 +461,7 @@ def fold_seed(seed: int, subject: str) -> int:
 
 
 @contextlib.contextmanager
-def _fold_conditions(seed: int, device: str) -> Iterator[None]:
+def fold_conditions(seed: int, device: str) -> Iterator[None]:
     """Seeded random numbers and a single thread, alone in this process; what was before is restored."""
     threads, numba_threads = torch.get_num_threads(), numba.get_num_threads()
     devices = [torch.device(device)] if device.startswith("cuda") else []

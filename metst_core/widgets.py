@@ -152,11 +152,11 @@ class Layer:
 
     @property
     def top(self) -> float:
-        """The end of the colour scale."""
+        """The end of the colour scale: 1 for a correlation, else what 99% of the values stay below."""
         if self.critical is not None:
             return 1.0
         off = ~np.eye(self.values.shape[-1], dtype=bool)
-        return max(float(np.abs(self.values[..., off]).max()), 1e-6)
+        return max(float(np.quantile(np.abs(self.values[..., off]), 0.99)), 1e-6)
 
     @property
     def threshold(self) -> float:

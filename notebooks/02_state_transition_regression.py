@@ -433,9 +433,19 @@ near = pd.DataFrame(
 near
 
 # %% [markdown]
+# (The first frames of a window are the state filling up from zero; that is not a movement of the face.)
+#
 # Read the strip from left to right. While the face is neutral the state stays near one place. At the onset it leaves; after the offset it comes back. The score is
 # just a linear read-out of such states (through a sigmoid). The table above says it in numbers for this one window; on a network trained as briefly as in the *smoke* profile the contrast may be weak.
 #
+# And the step size $\Delta$? Look at the numbers on its axis. How much it changes is a measurement, not a promise of the theory: a network may just as well select through $B_t$ and $C_t$, which
+# also depend on the frame.
+
+# %%
+spread = step_sizes.max() / step_sizes.min() - 1
+print(f"the mean step size of this block varies by {spread:.2%} over the window")
+
+# %% [markdown]
 # ## 2.9 Why regression, and not windows?
 #
 # Let us make the point where nothing else interferes: a one-channel toy world in which an ME is a bump of 0.1 to 0.5 s in noise and slow drift. Two learners see the same data:

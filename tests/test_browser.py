@@ -19,7 +19,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-CHROMIUM = os.environ.get("METST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = (
+    os.environ.get("METST_CHROMIUM")
+    or shutil.which("chromium")
+    or shutil.which("chromium-browser")
+    or shutil.which("google-chrome")
+)
 ROOT = Path(__file__).parent.parent
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -30,23 +35,29 @@ LOAD = float(os.environ.get("METST_BROWSER_PATIENCE", "1"))
 
 
 @contextlib.contextmanager
-def browser_page(url, width=1180, height=1250):
-    """A page showing `url`, and the list of its errors: (page, errors)."""
+def running_chromium():
+    """A headless Chromium until the block ends."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        page = browser.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(20_000 * LOAD)
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error.stack or error)))
-        page.on(
-            "console",
-            lambda m: errors.append(f"{m.text} ({m.location.get('url')})") if m.type == "error" else None,
-        )
-        page.goto(url)
-        yield page, errors
+        yield browser
         browser.close()
+
+
+@contextlib.contextmanager
+def opened(browser, url, width=1180, height=1250):
+    """A page of `browser` showing `url`, and the list of its errors: (page, errors)."""
+    page, errors = browser.new_page(viewport={"width": width, "height": height}), []
+    page.set_default_timeout(20_000 * LOAD)
+    page.on("pageerror", lambda error: errors.append(str(error.stack or error)))
+    page.on(
+        "console",
+        lambda m: errors.append(f"{m.text} ({m.location.get('url')})") if m.type == "error" else None,
+    )
+    page.goto(url)
+    yield page, errors
+    page.close()
 
 
 def _reason():
@@ -62,6 +73,12 @@ def _reason():
 pytestmark = pytest.mark.skipif(bool(_reason()), reason=_reason() or "can run")
 if not _reason():
     from made_up_explorer import FOLLOWER, LAG, LEADER, made_up_explorer, write_run
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with running_chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +114,10 @@ def move_slider(page, frame):
 
 # --- alone on a page --------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
+def alone(chromium, tmp_path_factory):
     explorer = made_up_explorer(120, n_permutations=19, component="x", condition="all", threshold=0.6)
     path = explorer.save_page(tmp_path_factory.mktemp("page") / "explorer.html")
-    with browser_page(path.as_uri()) as (page, errors):
+    with opened(chromium, path.as_uri()) as (page, errors):
         page.wait_for_selector(".roi-explorer[data-shown]")
         yield page, errors
         assert not errors
@@ -354,14 +371,14 @@ def use_the_explorer(page, errors, shots, name):
     assert not [error for error in errors if any(word in error for word in OURS)]
 
 
-def test_notebook_05_in_jupyterlab(prepared, shots):
+def test_notebook_05_in_jupyterlab(chromium, prepared, shots):
     token = secrets.token_hex(8)
     arguments = [f"--IdentityProvider.token={token}", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
                  "--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
                  "--expose-app-in-browser"]  # fmt: skip
     with (
         server("jupyterlab", arguments, prepared, f"/api?token={token}") as address,
-        browser_page(f"{address}/lab/tree/05.ipynb?token={token}&reset") as (page, errors),
+        opened(chromium, f"{address}/lab/tree/05.ipynb?token={token}&reset") as (page, errors),
     ):
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000 * LOAD)
         page.get_by_text("| Idle").first.wait_for(timeout=60_000 * LOAD)  # the notebook has its kernel
@@ -370,12 +387,12 @@ def test_notebook_05_in_jupyterlab(prepared, shots):
         page.screenshot(path=shots / "jupyterlab_page.png")
 
 
-def test_notebook_05_in_voila(prepared, shots):
+def test_notebook_05_in_voila(chromium, prepared, shots):
     arguments = ["05.ipynb", "--no-browser", "--Voila.ip=127.0.0.1", "--show_tracebacks=True"]
     # Asking for the page itself would already run the notebook.
     with (
         server("voila", arguments, prepared, "/voila/static/is-it-up") as address,
-        browser_page("about:blank") as (page, errors),
+        opened(chromium, "about:blank") as (page, errors),
     ):
         page.goto(address, timeout=150_000 * LOAD)
         use_the_explorer(page, errors, shots, "voila")

@@ -112,7 +112,7 @@ def test_stderr_stays_clean():
 
 
 def test_other_messages_get_through(capfd):
-    with landmarks._without_startup_log():
+    with landmarks.without_startup_log():
         os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\nsomething else\n")
     assert capfd.readouterr().err == "something else\n"
 

@@ -379,7 +379,7 @@ function render({ model, el }) {
       c.lineWidth = 1.2;
       for (const r of chosen) c.strokeRect(ROWS.left, y + r * 6 - 0.5, right - ROWS.left, 7);
       c.fillStyle = "#333";
-      ["what the", name, "makes of", "each ROI"].forEach((word, i) => c.fillText(word, ROWS.left - 13, y + 8 + 14 * i));
+      ["what the", name, "makes of", "each ROI:", "orange +", "blue −"].forEach((word, i) => c.fillText(word, ROWS.left - 13, y + 8 + 14 * i));
       y += heights.map + ROWS.gap;
     }
     // seconds
