@@ -26,7 +26,7 @@ reproduce: $(STAMP)
 	$(PY) -m metst_core.cli reproduce --profile $(PROFILE) --name $(RUN)
 
 test: $(STAMP) lint
-	$(PY) -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile  # two processes, so one thread each
 
 # The widgets in JupyterLab and Voila, in a real browser (part of `make test` where Chromium is installed).
 test-browser: $(STAMP)

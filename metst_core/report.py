@@ -62,7 +62,7 @@ def write_report(out_dir: str | Path) -> Path:
     """Write `report.html`, one self-contained page: headline numbers, pictures, and how they came about."""
     out = Path(out_dir)
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    body = "\n".join([_headline(results), _figures(out), _provenance(results)])
+    body = "\n".join([_headline(results), _figures(out), _provenance(out, results)])
     page = (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>metst report</title>"
         f"<style>{_STYLE}</style></head><body>{body}</body></html>\n"
@@ -160,10 +160,11 @@ def _figures(out: Path) -> str:
     return "<h2>Pictures</h2>" + "\n".join(blocks)
 
 
-def _provenance(results: dict[str, Any]) -> str:
+def _provenance(out: Path, results: dict[str, Any]) -> str:
     record = html.escape(json.dumps(results["record"], indent=2))
-    links = "".join(
-        f"<li><a href='notebooks/{name}.html'>{name}</a></li>"
-        for name in results["record"].get("notebooks", [])
+    pages = sorted((out / "notebooks").glob("*.html"))
+    links = "".join(f"<li><a href='notebooks/{page.name}'>{page.stem}</a></li>" for page in pages)
+    return (
+        f"<h2>How these numbers came about</h2><ul>{links}</ul>"
+        f"<details><summary>record</summary><pre>{record}</pre></details>"
     )
-    return f"<h2>How these numbers came about</h2><ul>{links}</ul><details><summary>record</summary><pre>{record}</pre></details>"

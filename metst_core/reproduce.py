@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,7 @@ from tqdm import tqdm
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.files import atomic_path
 from metst_core.report import collect_results, write_report
-from metst_core.run import PROFILES
-
-NOTEBOOKS = ("01_roi_extraction", "02_state_transition_regression", "03_synergy_training", "04_evaluation")
+from metst_core.run import MAIN_JOB, PROFILES
 
 
 def reproduce(
@@ -24,9 +21,8 @@ def reproduce(
     seed: int = 100,
     out_dir: str | Path | None = None,
     notebooks_dir: str | Path | None = None,
-    only: Iterable[str] = NOTEBOOKS,
 ) -> Path:
-    """Execute the notebooks `only` in order and write the report; returns the run's folder.
+    """Execute the profile's notebooks in order and write the report; returns the run's folder.
 
     The folder (default `runs/<profile>`) receives `notebooks/*.ipynb` and `*.html`, `figures/*.png`, `results.json`
     and `report.html`.  Work that an earlier, interrupted call finished (videos, features, folds) is not done again.
@@ -47,7 +43,7 @@ def reproduce(
         "seed": seed,
         "out_dir": str(out),
     }
-    names = list(only)
+    names = PROFILES[profile].notebooks
     with tqdm(names, unit="notebook", desc=f"reproduce {profile}") as bar:
         for name in bar:
             bar.set_postfix_str(name)
@@ -60,10 +56,10 @@ def reproduce(
 def _notebooks_folder(folder: str | Path | None) -> Path:
     candidates = [Path(folder)] if folder else [Path("notebooks"), Path(__file__).parent.parent / "notebooks"]
     for candidate in candidates:
-        if (candidate / f"{NOTEBOOKS[0]}.ipynb").is_file():
+        if (candidate / f"{MAIN_JOB[0]}.ipynb").is_file():
             return candidate
     raise MissingError(
-        f"{candidates[0]}: no notebooks here ({NOTEBOOKS[0]}.ipynb is missing); run this in a clone of the repository, "
+        f"{candidates[0]}: no notebooks here ({MAIN_JOB[0]}.ipynb is missing); run this in a clone of the repository, "
         "or name their folder with --notebooks"
     )
 

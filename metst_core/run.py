@@ -27,6 +27,9 @@ from metst_core.files import atomic_path, run_record, write_json
 from metst_core.synthetic import generate, read_truth
 from metst_core.training import PROTOCOLS, LosoResult, TrainConfig, leave_one_subject_out, run_protocols
 
+MAIN_JOB = ("01_roi_extraction", "02_state_transition_regression", "03_synergy_training", "04_evaluation")
+BEYOND = ("05_roi_relationships", "06_your_own_video")
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -34,7 +37,7 @@ class Profile:
 
     `n_subjects`, `n_videos` (per subject), `seconds` and `tier` describe the synthetic set; `train` holds the
     `TrainConfig` fields that differ from the published ones, `models` the networks to compare; `train_official` trains them anew for the official protocol; `bootstrap` counts the resamples of an interval;
-    `n_jobs` is how many videos or folds are worked on at once.
+    `n_jobs` is how many videos or folds are worked on at once; `notebooks` are executed in this order.
     """
 
     n_subjects: int
@@ -46,17 +49,18 @@ class Profile:
     train_official: bool = False
     bootstrap: int = 1000
     n_jobs: int = 2
+    notebooks: tuple[str, ...] = MAIN_JOB + BEYOND
 
 
 _SMALL = {"batch_size": 32, "ratio": 1.5, "d_state": 16}
 PROFILES = {
     "smoke": Profile(
-        3, 2, 8.0, bootstrap=200,
+        3, 2, 8.0, bootstrap=200, notebooks=MAIN_JOB,
         train={**_SMALL, "epochs": 4, "width": 16, "d_state": 8, "blocks_per_stage": 1, "depth": 2, "learning_rate": 3e-3},
     ),
     "default": Profile(
         8, 4, 15.0,
-        train={**_SMALL, "epochs": 20, "width": 32, "blocks_per_stage": 2, "depth": 6, "learning_rate": 2e-3},
+        train={**_SMALL, "epochs": 20, "width": 32, "blocks_per_stage": 1, "depth": 4, "learning_rate": 2e-3},
     ),
     "full": Profile(24, 6, 40.0, train={"device": "cuda"}, train_official=True, n_jobs=1),
 }  # fmt: skip

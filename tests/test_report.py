@@ -32,6 +32,8 @@ def test_report_shows_the_numbers_and_escapes_names(tmp_path):
     table = pd.DataFrame(0, index=list(EMOTIONS), columns=list(CLASSES))
     run = Run("smoke", "synthetic", None, 1, tmp_path)
     run.figure(confusion(table), "04b_confusion", "a caption & more")
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "01_roi_extraction.html").write_text("executed")
     merged = json.loads(collect_results(tmp_path).read_text())
     assert merged["data"]["videos"] == 3
     page = write_report(tmp_path).read_text()
@@ -39,6 +41,7 @@ def test_report_shows_the_numbers_and_escapes_names(tmp_path):
     assert "&lt;b&gt;" in page
     assert "a caption &amp; more" in page
     assert "data:image/png;base64," in page
+    assert "href='notebooks/01_roi_extraction.html'" in page
     assert "src='http" not in page, "the page must open offline"
 
 
