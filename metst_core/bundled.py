@@ -52,7 +52,7 @@ class Recipe:
     n_videos: int = 4
     seconds: float = 15.0
     tier: str = "default"
-    seed: int = 2025
+    seed: int = 100
     n_groups: int = 4
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(

@@ -56,6 +56,7 @@ from metst_core.models import predict_video
 from metst_core.pipeline import Analysis, analyse, decode_trace, fine_tune, load_model
 from metst_core.quality import FLAGS, meaning
 from metst_core.run import Run, videos_of
+from metst_core.synthetic import generate
 from metst_core.video import read_frames, write_video
 
 run = Run(profile, dataset, data_root, seed, out_dir)
@@ -81,7 +82,12 @@ if upload.value:
     video.write_bytes(upload.value[0]["content"])
 truth = None
 if video is None:
-    data = run.dataset()
+    # A synthetic person that the bundled weights were not trained on: another seed than the recipe's.
+    data = (
+        generate(run.out / "unseen", 1, 2, run.profile.seconds, seed=seed + 1000)
+        if dataset == "synthetic"
+        else run.dataset()
+    )
     first = data.videos.iloc[0]
     video, truth = (
         data.path(first.subject, first.video),
@@ -251,7 +257,7 @@ assert len(calm.table) <= len(relative)
 
 # %%
 if dataset == "synthetic" and data_root is None:
-    data = run.dataset()
+    data = generate(run.out / "unseen", 1, 2, run.profile.seconds, seed=seed + 1000)
     counts = (
         data.annotations.groupby("subject")["video"].nunique().sort_values(ascending=False, kind="stable")
     )
