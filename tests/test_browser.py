@@ -30,7 +30,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run",
 )  # fmt: skip
-LOAD = float(os.environ.get("METST_BROWSER_PATIENCE", "1"))
+LOAD = float(os.environ.get("METST_BROWSER_PATIENCE", "4"))
 """Factor on every waiting time, for a slow or busy machine."""
 
 
