@@ -171,8 +171,8 @@ run.figure(
 
 # %%
 pairs = [("sliding_window", "metst_plus"), ("metst", "metst_plus"), ("motion_threshold", "metst_plus")]
-found = run.compare(motion, results, pairs)
-table = comparison_table(found)
+experiment = run.compare(motion, results, pairs)
+table = comparison_table(experiment)
 shown = table[table["metric"].isin(["spotting_f1", "recognition_f1", "strs"])].copy()
 shown["text"] = [f"{v:.3f} [{lo:.3f}, {hi:.3f}]" for v, lo, hi in shown[["value", "low", "high"]].to_numpy()]
 shown.pivot(index=["protocol", "method"], columns="metric", values="text")[
@@ -195,7 +195,7 @@ run.figure(
 # Intervals of two methods may overlap and the methods still differ, since both are tested on the same people. The paired difference asks directly: drawing the same subjects for both, how often is one better?
 
 # %%
-paired = pd.DataFrame(found["comparisons"])
+paired = pd.DataFrame(experiment["comparisons"])
 paired[(paired["protocol"] == "strict") & paired["metric"].isin(["spotting_f1", "strs"])].drop(
     columns="protocol"
 ).set_index(["a", "b", "metric"]).round(3)
@@ -406,6 +406,6 @@ assert list(pair) == [0, -1]  # one TP, one FP, no FN; by score the other would 
 run.record(
     "04_evaluation",
     data=describe(data),
-    **found,
+    **experiment,
     protocol_note="strict: nothing of the held-out subject in k_p or thresholds, ME-free videos kept; official: as published",
 )
