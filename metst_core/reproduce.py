@@ -47,7 +47,12 @@ def reproduce(
     with tqdm(names, unit="notebook", desc=f"reproduce {profile}") as bar:
         for name in bar:
             bar.set_postfix_str(name)
-            _execute(source / f"{name}.ipynb", out / "notebooks" / f"{name}.ipynb", parameters)
+            _execute(
+                source / f"{name}.ipynb",
+                out / "notebooks" / f"{name}.ipynb",
+                parameters,
+                PROFILES[profile].cell_timeout,
+            )
     collect_results(out)
     write_report(out)
     return out
@@ -64,7 +69,7 @@ def _notebooks_folder(folder: str | Path | None) -> Path:
     )
 
 
-def _execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
+def _execute(source: Path, target: Path, parameters: dict[str, Any], cell_timeout: int = 6 * 3600) -> None:
     """One notebook through papermill in a clean kernel, and its HTML beside it."""
     import papermill
     from nbconvert import HTMLExporter
@@ -77,7 +82,7 @@ def _execute(source: Path, target: Path, parameters: dict[str, Any]) -> None:
     try:
         papermill.execute_notebook(
             str(source), str(target), parameters=parameters, kernel_name="python3", cwd=str(source.parent.absolute()),
-            progress_bar={"desc": source.stem, "leave": False},
+            execution_timeout=cell_timeout, progress_bar={"desc": source.stem, "leave": False},
         )  # fmt: skip
     except papermill.PapermillExecutionError as error:
         raise MetstError(

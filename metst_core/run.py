@@ -37,7 +37,8 @@ class Profile:
 
     `n_subjects`, `n_videos` (per subject), `seconds` and `tier` describe the synthetic set; `train` holds the
     `TrainConfig` fields that differ from the published ones, `models` the networks to compare; `train_official` trains them anew for the official protocol; `bootstrap` counts the resamples of an interval;
-    `n_jobs` is how many videos or folds are worked on at once; `notebooks` are executed in this order.
+    `n_jobs` is how many videos or folds are worked on at once; `notebooks` are executed in this order,
+    and a cell that says nothing for `cell_timeout` seconds is given up (a lost kernel must not wait for ever).
     """
 
     n_subjects: int
@@ -50,12 +51,13 @@ class Profile:
     bootstrap: int = 1000
     n_jobs: int = 2
     notebooks: tuple[str, ...] = MAIN_JOB + BEYOND
+    cell_timeout: int = 6 * 3600
 
 
 _SMALL = {"batch_size": 32, "ratio": 1.5, "d_state": 16}
 PROFILES = {
     "smoke": Profile(
-        3, 2, 8.0, bootstrap=200, notebooks=MAIN_JOB,
+        3, 2, 8.0, bootstrap=200, notebooks=MAIN_JOB, cell_timeout=900,
         train={**_SMALL, "epochs": 4, "width": 16, "d_state": 8, "blocks_per_stage": 1, "depth": 2, "learning_rate": 3e-3},
     ),
     "default": Profile(
