@@ -80,6 +80,11 @@ def _headline(results: dict[str, Any]) -> str:
         f"{data['minutes']:.1f} minutes; leave one subject out; profile <b>{html.escape(results['profile'])}</b>, "
         f"seed {results['seed']}. Brackets: 95% bootstrap interval over subjects.</p>",
     ]
+    parts.append(
+        "<p class='note'>strict: half length from the training subjects alone, every video counts. official: as published, half "
+        "length over all subjects, videos without a micro-expression left out of the scores; outside the profile 'full' the "
+        "networks are those of the strict run.</p>"
+    )
     if data["dataset"] == "synthetic":
         parts.append(
             "<p class='note'>These faces are synthetic: one public-domain portrait, warped and animated. "
