@@ -27,10 +27,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
-import numba
 import numpy as np
 import pandas as pd
-import torch
 from torch import nn
 from tqdm import tqdm
 
@@ -65,6 +63,7 @@ from metst_core.video import (
     timestamps,
 )
 from metst_core.windows import frame_targets, unstitch
+from metst_core.workers import one_thread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -551,7 +550,7 @@ class Analysis:
         pending, self._pending = self._pending, []
         if not pending:
             return
-        with self._timing("model"), _one_thread():
+        with self._timing("model"), one_thread():
             score, probabilities = predict_video(
                 self.trained.network, np.stack([window.motion for window in pending])
             )
@@ -577,19 +576,6 @@ class Analysis:
             yield
         finally:
             self._work[what] += time.perf_counter() - start
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """The network on one thread: a few windows are too small to share, and threads that wait cost more."""
-    threads, kernel_threads = torch.get_num_threads(), numba.get_num_threads()
-    torch.set_num_threads(1)
-    numba.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        numba.set_num_threads(kernel_threads)
 
 
 def decode_trace(

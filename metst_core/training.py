@@ -29,7 +29,6 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import joblib
-import numba
 import numpy as np
 import pandas as pd
 import torch
@@ -49,7 +48,7 @@ from metst_core.rois import roi_names
 from metst_core.sequence_models import SEQUENCE_NETWORKS, count_parameters, of_like_size
 from metst_core.tables import CLASSES, EMOTIONS, NEUTRAL, empty_predictions, write_table
 from metst_core.windows import frame_targets, unstitch
-from metst_core.workers import end_with_parent
+from metst_core.workers import end_with_parent, one_thread
 
 PROTOCOLS = ("strict", "official")
 Trace = tuple[np.ndarray, np.ndarray]
@@ -463,17 +462,10 @@ def fold_seed(seed: int, subject: str) -> int:
 @contextlib.contextmanager
 def fold_conditions(seed: int, device: str) -> Iterator[None]:
     """Seeded random numbers and a single thread, alone in this process; what was before is restored."""
-    threads, numba_threads = torch.get_num_threads(), numba.get_num_threads()
     devices = [torch.device(device)] if device.startswith("cuda") else []
-    with _ONE_FOLD_AT_A_TIME, torch.random.fork_rng(devices):
+    with _ONE_FOLD_AT_A_TIME, torch.random.fork_rng(devices), one_thread():
         torch.manual_seed(seed)
-        torch.set_num_threads(1)
-        numba.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
-            numba.set_num_threads(numba_threads)
+        yield
 
 
 def _check_device(config: TrainConfig) -> None:

@@ -1,10 +1,15 @@
-"""Worker processes that end with the process that started them."""
+"""What a process that works on folds or videos keeps to: it ends with its parent, and computes on one thread."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
+from collections.abc import Iterator
+
+import numba
+import torch
 
 
 def end_with_parent(poll_seconds: float = 0.5) -> None:
@@ -21,3 +26,20 @@ def _watch(parent: int, poll_seconds: float) -> None:
     while os.getppid() == parent:
         time.sleep(poll_seconds)
     os._exit(1)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """torch and the scan kernels on one thread; what was before is restored.
+
+    Small networks gain nothing from more, threads that wait for each other cost time, and results must not depend
+    on their number.
+    """
+    threads, kernel_threads = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        numba.set_num_threads(kernel_threads)
