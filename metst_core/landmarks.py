@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -52,7 +53,7 @@ class MediaPipeLandmarker:
 
     def __init__(self, model_path: str | Path | None = None) -> None:
         self.model_path = None if model_path is None else Path(model_path)
-        self._find: Callable[[np.ndarray], np.ndarray | None] | None = None
+        self._find: Landmarker | None = None
         self._started = False
         if self.model_path is not None and not self.model_path.is_file():
             raise MissingError(
@@ -77,10 +78,17 @@ class MediaPipeLandmarker:
             return self._find(image)
         with without_startup_log():
             if self._find is None:
-                self._find = _face_mesh() if self.model_path is None else _face_landmarker(self.model_path)
+                self._open()
+            assert self._find is not None
             points = self._find(image)
         self._started = points is not None  # MediaPipe's last start-up message comes with the first face
         return points
+
+    def _open(self) -> None:
+        """Build the graphs, and see that they end with this object: left alone, MediaPipe keeps their threads
+        and some 30 MB for as long as the process lives."""
+        self._find, close = _face_mesh() if self.model_path is None else _face_landmarker(self.model_path)
+        weakref.finalize(self, close).atexit = False
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_find": None, "_started": False}
@@ -120,8 +128,8 @@ def _import_mediapipe() -> Any:
     return mediapipe
 
 
-def _face_mesh() -> Callable[[np.ndarray], np.ndarray | None]:
-    """The face mesh of the package's own models (`mediapipe.solutions`)."""
+def _face_mesh() -> tuple[Landmarker, Callable[[], None]]:
+    """The face mesh of the package's own models (`mediapipe.solutions`): how to find points, and how to end it."""
     mediapipe = _import_mediapipe()
     solutions = getattr(mediapipe, "solutions", None)
     if solutions is None:
@@ -162,7 +170,11 @@ def _face_mesh() -> Callable[[np.ndarray], np.ndarray | None]:
         points = find(part) if part.size else None
         return None if points is None else points + np.array([left, top])
 
-    return find_anywhere
+    def close() -> None:
+        mesh.close()
+        detector.close()
+
+    return find_anywhere, close
 
 
 _AROUND_SMALL_FACE = 2.5
@@ -175,8 +187,8 @@ def _vertices(mesh: Any, image: np.ndarray) -> np.ndarray:
     return np.array([(mesh[i].x * width, mesh[i].y * height) for i in IBUG_TO_MESH])
 
 
-def _face_landmarker(model_path: Path) -> Callable[[np.ndarray], np.ndarray | None]:
-    """The face mesh of a downloaded model (MediaPipe's Tasks API)."""
+def _face_landmarker(model_path: Path) -> tuple[Landmarker, Callable[[], None]]:
+    """The face mesh of a downloaded model (MediaPipe's Tasks API): how to find points, and how to end it."""
     mediapipe = _import_mediapipe()
     vision = mediapipe.tasks.vision
     options = vision.FaceLandmarkerOptions(
@@ -202,7 +214,7 @@ def _face_landmarker(model_path: Path) -> Callable[[np.ndarray], np.ndarray | No
             ) from error
         return _vertices(faces[0], image) if faces else None
 
-    return find
+    return find, task.close
 
 
 _STARTUP_LOG = re.compile(

@@ -6,6 +6,7 @@ detector that also sees a second face, which the landmarker cannot; motion is ju
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -89,7 +90,9 @@ class MediaPipeFaceFinder:
         image = np.ascontiguousarray(image)
         if self._find is None:
             with without_startup_log():
-                self._find = _face_detection(self._min_confidence)
+                detector = _face_detection(self._min_confidence)
+                weakref.finalize(self, detector.close).atexit = False  # or its threads outlive this object
+                self._find = detector.process
                 found_faces = self._find(image)
         else:
             found_faces = self._find(image)
@@ -113,7 +116,7 @@ def _face_detection(min_confidence: float) -> Any:
             f"MediaPipe's face detector cannot be imported ({error}); install mediapipe 0.10.21, or pass "
             "your own landmarker"
         ) from error
-    return solutions.face_detection.FaceDetection(0, min_confidence).process
+    return solutions.face_detection.FaceDetection(0, min_confidence)
 
 
 class LandmarkFaceFinder:

@@ -19,6 +19,7 @@ import skimage.data
 from metst_core import landmarks
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.landmarks import IBUG_TO_MESH, MediaPipeLandmarker
+from metst_core.quality import MediaPipeFaceFinder
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,18 @@ def test_has_no_history(portrait, landmarker):
     assert np.array_equal(elsewhere, points)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted through /proc (Linux)")
+@pytest.mark.parametrize("make", [MediaPipeLandmarker, MediaPipeFaceFinder])
+def test_nothing_is_left_of_one_that_is_gone(make, portrait):
+    """MediaPipe's graphs have threads and memory of their own; one is made for every video of a set."""
+    picture = np.ascontiguousarray(portrait)
+    make()(picture)
+    before = len(list(Path("/proc/self/task").iterdir()))
+    for _ in range(3):
+        make()(picture)
+    assert len(list(Path("/proc/self/task").iterdir())) == before
+
+
 def test_stderr_stays_clean():
     code = (
         "import cv2, skimage.data, sys\n"
@@ -157,7 +170,9 @@ class TestModelPath:
         import mediapipe
 
         mesh = [types.SimpleNamespace(x=i / 1000, y=i / 2000) for i in range(478)]
-        task = types.SimpleNamespace(detect=lambda image: types.SimpleNamespace(face_landmarks=[mesh]))
+        task = types.SimpleNamespace(
+            detect=lambda image: types.SimpleNamespace(face_landmarks=[mesh]), close=lambda: None
+        )
         kind = mediapipe.tasks.vision.FaceLandmarker
         monkeypatch.setattr(kind, "create_from_options", lambda options: task)
         path = tmp_path / "any.task"
