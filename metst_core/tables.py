@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from metst_core.errors import InputError, MissingError
@@ -24,7 +23,12 @@ ANNOTATION_COLUMNS = ("subject", "video", "onset", "apex", "offset", "emotion")
 PREDICTION_COLUMNS = (*ANNOTATION_COLUMNS, "score")
 VIDEO_COLUMNS = ("subject", "video", "fps", "n_frames", "path")
 
+FIRST_ROW = 2
+"""The first row below the header of a CSV file, as a spreadsheet counts."""
+
+_KEY_COLUMNS = ("subject", "video")
 _FRAME_COLUMNS = ("onset", "apex", "offset")
+_LARGEST_FRAME = 10**9  # more than a year at 30 frames per second: not a frame number
 
 
 def empty_annotations() -> pd.DataFrame:
@@ -37,28 +41,40 @@ def empty_predictions() -> pd.DataFrame:
     return check_predictions(pd.DataFrame({c: [] for c in PREDICTION_COLUMNS}))
 
 
-def check_annotations(table: pd.DataFrame, where: str = "annotation table") -> pd.DataFrame:
+def check_annotations(
+    table: pd.DataFrame, where: str = "annotation table", first_row: int = 0
+) -> pd.DataFrame:
     """Return `table` with the columns and dtypes of an annotation table, or raise an `InputError` naming the row.
 
-    Requires `onset <= apex <= offset`, `onset >= 0` and an emotion of `EMOTIONS`.
+    Requires `onset <= apex <= offset`, `onset >= 0` and an emotion of `EMOTIONS`.  `first_row` is the number
+    that the message gives the first row (`FIRST_ROW` for a CSV file).
     """
-    return _check_intervals(table, ANNOTATION_COLUMNS, EMOTIONS, where, first_frame=0)
+    return _check_intervals(table, ANNOTATION_COLUMNS, EMOTIONS, where, first_row, first_frame=0)
 
 
-def check_predictions(table: pd.DataFrame, where: str = "prediction table") -> pd.DataFrame:
+def check_predictions(
+    table: pd.DataFrame, where: str = "prediction table", first_row: int = 0
+) -> pd.DataFrame:
     """As `check_annotations`, for a prediction table: `neutral` is allowed, and intervals may leave the video."""
-    checked = _check_intervals(table, PREDICTION_COLUMNS, CLASSES, where, first_frame=None)
+    checked = _check_intervals(table, PREDICTION_COLUMNS, CLASSES, where, first_row, first_frame=None)
     return checked.astype({"score": float})
 
 
 def read_annotations(path: str | Path) -> pd.DataFrame:
     """Read an annotation table from CSV (`subject,video,onset,apex,offset,emotion`; 0-based, inclusive)."""
-    return check_annotations(_read_csv(path), str(path))
+    return check_annotations(_read_csv(path), str(path), FIRST_ROW)
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
     """Read a prediction table from CSV (an annotation table's columns and `score`)."""
-    return check_predictions(_read_csv(path), str(path))
+    return check_predictions(_read_csv(path), str(path), FIRST_ROW)
+
+
+def read_keys(path: str | Path) -> pd.DataFrame:
+    """Read the columns `subject, video` of a CSV table."""
+    table = _read_csv(path)
+    _require_columns(table, _KEY_COLUMNS, str(path))
+    return table[list(_KEY_COLUMNS)]
 
 
 def read_videos(path: str | Path) -> pd.DataFrame:
@@ -106,28 +122,28 @@ def _check_intervals(
     columns: tuple[str, ...],
     classes: tuple[str, ...],
     where: str,
+    first_row: int,
     first_frame: int | None,
 ) -> pd.DataFrame:
     _require_columns(table, columns, where)
     table = table[list(columns)].reset_index(drop=True)
     for column in _FRAME_COLUMNS:
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        bad = table.index[~np.isfinite(numbers.astype(float)) | (numbers != numbers.round())]
-        if len(bad):
+        numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
+        usable = (numbers == numbers.round()) & (numbers.abs() <= _LARGEST_FRAME)
+        for index in table.index[~usable][:1]:
             raise InputError(
-                f"{where}: row {bad[0]}: {column} is {table[column][bad[0]]!r}, not a frame number"
+                f"{where}: row {index + first_row}: {column} is {table[column][index]!r}, not a frame number"
             )
         table[column] = numbers.astype("int64")
     table = table.astype({"subject": str, "video": str, "emotion": str})
     for row in table.itertuples():
+        here = f"{where}: row {row.Index + first_row}"
         if not row.onset <= row.apex <= row.offset:
             raise InputError(
-                f"{where}: row {row.Index}: onset {row.onset}, apex {row.apex}, offset {row.offset} are not in order"
+                f"{here}: onset {row.onset}, apex {row.apex}, offset {row.offset} are not in order"
             )
         if first_frame is not None and row.onset < first_frame:
-            raise InputError(f"{where}: row {row.Index}: onset {row.onset} lies before the first frame, 0")
+            raise InputError(f"{here}: onset {row.onset} lies before the first frame, 0")
         if row.emotion not in classes:
-            raise InputError(
-                f"{where}: row {row.Index}: emotion {row.emotion!r} is none of {', '.join(classes)}"
-            )
+            raise InputError(f"{here}: emotion {row.emotion!r} is none of {', '.join(classes)}")
     return table

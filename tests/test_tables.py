@@ -45,6 +45,7 @@ def test_annotations_survive_a_round_trip(tmp_path_factory, drawn):
         ({"apex": "x"}, "apex is 'x'"),
         ({"apex": 4.5}, "apex is 4.5"),
         ({"apex": float("inf")}, "apex is inf"),
+        ({"offset": 1e300}, "offset is 1e[+]300"),
         ({"offset": None}, "offset is (None|nan)"),
     ],
 )
@@ -52,6 +53,13 @@ def test_a_bad_row_is_named(change, named):
     good = {"subject": "1", "video": "a", "onset": 3, "apex": 5, "offset": 8, "emotion": "positive"}
     with pytest.raises(InputError, match=named):
         check_annotations(pd.DataFrame([good, good | change]).astype(object))
+
+
+def test_a_bad_row_of_a_file_is_named_as_a_spreadsheet_counts(tmp_path):
+    path = tmp_path / "annotations.csv"
+    path.write_text(",".join(ANNOTATION_COLUMNS) + "\n1,a,3,5,8,positive\n1,a,3,5,x,positive\n")
+    with pytest.raises(InputError, match=r"annotations\.csv: row 3: offset is 'x'"):
+        read_annotations(path)
 
 
 def test_missing_column_and_missing_file_are_named(tmp_path):
