@@ -54,8 +54,9 @@ class Report:
         self.lines.append((file, row, problem, action))
 
     def table(self) -> pd.DataFrame:
-        """The lines as a DataFrame `file, row, problem, action`."""
-        return pd.DataFrame(self.lines, columns=list(REPORT_COLUMNS)).astype({"row": "int64"})
+        """The lines as a DataFrame `file, row, problem, action`, in order of file and row."""
+        lines = sorted(self.lines, key=lambda line: line[:2])
+        return pd.DataFrame(lines, columns=list(REPORT_COLUMNS)).astype({"row": "int64"})
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,9 @@ def test_the_card_s_code_leads_from_unlabelled_videos_to_a_submission(tmp_path, 
     save(METSTPlus(width=8, blocks_per_stage=1, d_state=2), tmp_path / "weights.safetensors")
     (code,) = re.findall(r"```python\n(.*?)```", CARD.read_text(encoding="utf-8"), re.S)
     whole = extraction.extract_dataset
-    monkeypatch.setattr(extraction, "extract_dataset", lambda *a, **k: whole(*a, landmarker_factory=Fake, **k))
+    monkeypatch.setattr(
+        extraction, "extract_dataset", lambda *a, **k: whole(*a, landmarker_factory=Fake, **k)
+    )
     monkeypatch.chdir(tmp_path)
     names = {"ROOT": tmp_path / "root"}
     exec(compile(code, "data/megc.md", "exec"), names)
