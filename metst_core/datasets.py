@@ -718,15 +718,7 @@ def _folder_annotations(root: Path) -> pd.DataFrame:
 
 def _listed_videos(root: Path, report: Report) -> pd.DataFrame:
     file = root / VIDEOS_FILE
-    try:
-        videos = tables.read_videos(file)
-    except ValueError as error:
-        raise InputError(f"{file}: {error}; fps and n_frames must be numbers") from error
-    for row in videos.itertuples():
-        if not (math.isfinite(row.fps) and row.fps > 0 and row.n_frames > 0):
-            raise InputError(
-                f"{file}: row {row.Index + tables.FIRST_ROW}: fps and n_frames must be numbers above 0"
-            )
+    videos = tables.read_videos(file)
     twice = videos.index[videos.duplicated(["subject", "video"])]
     if len(twice):
         raise InputError(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from metst_core import tables
 from metst_core.datasets import Dataset
-from metst_core.errors import InputError, MissingError
+from metst_core.errors import InputError
 
 SUBMISSION_COLUMNS = ("subject", "video", "onset", "offset", "emotion")
 
@@ -51,16 +51,7 @@ def read_submission(path: str | Path, dataset: Dataset, first_frame: int = 1) ->
     Scores are NaN and the apex is the middle: a submission holds neither.  A recorded frame is the latest
     yielded one that does not come after it.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingError(f"{path}: no such file; expected a CSV table {','.join(SUBMISSION_COLUMNS)}")
-    ids = {"subject": str, "video": str}
-    try:
-        table = pd.read_csv(path, dtype=ids, keep_default_na=False, skipinitialspace=True)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}: not a readable CSV table ({error}); save it as UTF-8 with commas"
-        ) from error
+    table = tables.read_csv(path)
     for column in SUBMISSION_COLUMNS:
         if column not in table.columns:
             raise InputError(

@@ -158,11 +158,7 @@ SAMMLV_SHEET = Layout(
         "units",
         "notes",
     ),
-    recognises=lambda cells: (
-        _sample(cells["filename"]) is not None
-        and _kind(cells["type"]) != ""
-        and _key(cells["notes"]) not in EMOTION_GROUPS
-    ),
+    recognises=lambda cells: _sample(cells["filename"]) is not None and _kind(cells["type"]) != "",
     leading=10,
 )
 FACS_SHEET = Layout(
@@ -189,8 +185,8 @@ def read_sammlv_sheets(
     root: Path, rules: Rules, report: Report, labels: str | None = None, codes: str | None = None
 ) -> pd.DataFrame:
     """As `read_casme3_sheet`, from the two SAMM-LV sheets joined on sample and type; without macro rows."""
-    long_sheet = find_sheet(root, SAMMLV_SHEET, report, labels)
     code_sheet = find_sheet(root, FACS_SHEET, report, codes)
+    long_sheet = find_sheet(root, SAMMLV_SHEET, report, labels, other_than=code_sheet.file)
     emotions = _facs_emotions(code_sheet, report)
     rows = list(_with_sammlv_ids(long_sheet, emotions, report))
     used = {(cells["sample"], "micro") for _, cells in rows}
@@ -200,8 +196,11 @@ def read_sammlv_sheets(
     return _intervals(rows, long_sheet.file, rules, report)
 
 
-def find_sheet(root: Path, layout: Layout, report: Report, file: str | None = None) -> Sheet:
-    """The one sheet of this layout in `root` or the folders directly in it, or in the named `file`.
+def find_sheet(
+    root: Path, layout: Layout, report: Report, file: str | None = None, other_than: str = ""
+) -> Sheet:
+    """The one sheet of this layout in `root` or the folders directly in it, or in the named `file`; never the
+    sheet `other_than`.
 
     Raises `MissingError` if there is none and `InputError` if there are several.
     """
@@ -218,6 +217,7 @@ def find_sheet(root: Path, layout: Layout, report: Report, file: str | None = No
             line = (path.relative_to(root).as_posix(), 0, str(error), "left out")
             if line not in report.lines:  # SAMM-LV looks for two sheets
                 report.add(*line)
+    books.pop(other_than, None)
     found = _matching(books, layout, _header_rows) or _matching(books, layout, _bare_rows)
     if len(found) > 1:
         names = ", ".join(sheet.file for sheet in found)

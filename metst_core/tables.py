@@ -6,6 +6,9 @@ columns and the same convention; foreign files are converted where they are read
 
 from __future__ import annotations
 
+import math
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -57,33 +60,42 @@ def check_predictions(
 ) -> pd.DataFrame:
     """As `check_annotations`, for a prediction table: `neutral` is allowed, and intervals may leave the video."""
     checked = _check_intervals(table, PREDICTION_COLUMNS, CLASSES, where, first_row, first_frame=None)
-    return checked.astype({"score": float})
+    scores = checked["score"]
+
+    def is_score(numbers: pd.Series) -> pd.Series:
+        return numbers.notna() | scores.isna() | scores.isin(["", "nan"])
+
+    return checked.assign(score=_numbers(checked, "score", is_score, "a score", where, first_row))
 
 
 def read_annotations(path: str | Path) -> pd.DataFrame:
     """Read an annotation table from CSV (`subject,video,onset,apex,offset,emotion`; 0-based, inclusive)."""
-    return check_annotations(_read_csv(path), str(path), FIRST_ROW)
+    return check_annotations(read_csv(path), str(path), FIRST_ROW)
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
     """Read a prediction table from CSV (an annotation table's columns and `score`)."""
-    return check_predictions(_read_csv(path), str(path), FIRST_ROW)
+    return check_predictions(read_csv(path), str(path), FIRST_ROW)
 
 
 def read_keys(path: str | Path) -> pd.DataFrame:
     """Read the columns `subject, video` of a CSV table."""
-    table = _read_csv(path)
+    table = read_csv(path)
     _require_columns(table, _KEY_COLUMNS, str(path))
     return table[list(_KEY_COLUMNS)]
 
 
 def read_videos(path: str | Path) -> pd.DataFrame:
-    """Read a video table from CSV; a relative `path` is relative to the CSV's folder."""
-    table = _read_csv(path)
+    """Read a video table from CSV; a relative `path` is relative to the CSV's folder.
+
+    `InputError` names the row whose `fps` or `n_frames` is no number above 0.
+    """
+    table = read_csv(path)
     _require_columns(table, VIDEO_COLUMNS, str(path))
-    folder = Path(path).parent
-    table = table.astype({"fps": float, "n_frames": int})
-    table["path"] = [str(folder / p) for p in table["path"]]
+    fps = _numbers(table, "fps", _is_positive, "a number above 0", str(path), FIRST_ROW)
+    n_frames = _numbers(table, "n_frames", _is_count, "a whole number above 0", str(path), FIRST_ROW)
+    paths = [str(Path(path).parent / str(p)) for p in table["path"]]
+    table = table.assign(fps=fps, n_frames=n_frames.astype("int64"), path=paths)
     return table[list(VIDEO_COLUMNS)]
 
 
@@ -94,15 +106,24 @@ def write_table(table: pd.DataFrame, path: str | Path) -> Path:
     return Path(path)
 
 
-def _read_csv(path: str | Path) -> pd.DataFrame:
+def read_csv(path: str | Path) -> pd.DataFrame:
+    """Any CSV table with a header row; ids are text, and an empty cell is an empty text."""
     path = Path(path)
     if not path.is_file():
         raise MissingError(f"{path}: no such file; expected a CSV table with a header row")
     try:
-        return pd.read_csv(
-            path, dtype={"subject": str, "video": str}, keep_default_na=False, skipinitialspace=True
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # more cells in a row than in the header
+            return pd.read_csv(
+                path,
+                dtype={"subject": str, "video": str},
+                keep_default_na=False,
+                skipinitialspace=True,
+                index_col=False,
+            )
+    except (
+        pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeDecodeError,
+    ) as error:  # fmt: skip
         raise InputError(
             f"{path}: not a readable CSV table ({error}); save it as comma-separated UTF-8"
         ) from error
@@ -128,12 +149,7 @@ def _check_intervals(
     _require_columns(table, columns, where)
     table = table[list(columns)].reset_index(drop=True)
     for column in _FRAME_COLUMNS:
-        numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
-        usable = (numbers == numbers.round()) & (numbers.abs() <= _LARGEST_FRAME)
-        for index in table.index[~usable][:1]:
-            raise InputError(
-                f"{where}: row {index + first_row}: {column} is {table[column][index]!r}, not a frame number"
-            )
+        numbers = _numbers(table, column, _is_frame, "a frame number", where, first_row)
         table[column] = numbers.astype("int64")
     table = table.astype({"subject": str, "video": str, "emotion": str})
     for row in table.itertuples():
@@ -147,3 +163,32 @@ def _check_intervals(
         if row.emotion not in classes:
             raise InputError(f"{here}: emotion {row.emotion!r} is none of {', '.join(classes)}")
     return table
+
+
+def _numbers(
+    table: pd.DataFrame,
+    column: str,
+    usable: Callable[[pd.Series], pd.Series],
+    wanted: str,
+    where: str,
+    first_row: int,
+) -> pd.Series:
+    """A column as float64; `InputError` names the first row in which it is not what is wanted."""
+    numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
+    for index in table.index[~usable(numbers)][:1]:
+        raise InputError(
+            f"{where}: row {index + first_row}: {column} is {table[column][index]!r}, not {wanted}"
+        )
+    return numbers
+
+
+def _is_frame(numbers: pd.Series) -> pd.Series:
+    return (numbers == numbers.round()) & (numbers.abs() <= _LARGEST_FRAME)
+
+
+def _is_positive(numbers: pd.Series) -> pd.Series:
+    return (numbers > 0) & (numbers < math.inf)
+
+
+def _is_count(numbers: pd.Series) -> pd.Series:
+    return _is_frame(numbers) & (numbers > 0)

@@ -320,6 +320,14 @@ def test_sammlv_needs_both_sheets(tmp_path):
         read(tmp_path, reader=read_sammlv_sheets)
 
 
+def test_the_codes_are_never_taken_for_the_long_release(tmp_path):
+    """They have the same columns up to the type; without the long release's header both look like it."""
+    codes = [facs_row("006_1_2", "Anger"), facs_row("006_1_3", "no idea")]
+    sammlv_sheets(tmp_path, [["a title"]], codes, header=False)
+    with pytest.raises(MissingError, match="SAMM Long Videos release"):
+        read(tmp_path, reader=read_sammlv_sheets)
+
+
 # --- fuzz: whatever is in the cells ------------------------------------------------------------------------
 CELLS = st.one_of(
     st.none(),
@@ -377,6 +385,11 @@ def test_no_row_of_two_joined_sheets_is_lost(tmp_path, long_rows, facs_rows):
     cells = openpyxl.load_workbook(tmp_path / "long.xlsx", data_only=True).active.iter_rows(values_only=True)
     assert accounted == {i for i, r in enumerate(cells, start=1) if i > 10 and not is_blank(r)}
     assert ("006", "006_1", 14) in set(zip(table["subject"], table["video"], table["onset"], strict=True))
+    told = {line[1] for line in report.lines if line[0] == "codes.xlsx"}
+    for number, cells in enumerate(facs_rows, start=5):  # a code without a line belongs to a sample
+        if number not in told and not is_blank(cells):
+            assert str(cells[1]).strip().lstrip("0") == "6_1_2"
+    assert 4 not in told
 
 
 @FUZZ
