@@ -126,24 +126,24 @@ class Sheet(NamedTuple):
 CASME3_SHEET = Layout(
     "CAS(ME)^3 part A micro-expression labels",
     {
-        "subject": ("subject",),
-        "filename": ("filename",),
-        "onset": ("onset", "onsetframe"),
-        "apex": ("apex", "apexframe"),
-        "offset": ("offset", "offsetframe"),
-        "emotion": ("emotion",),
+        "subject": ("Subject",),
+        "filename": ("Filename",),
+        "onset": ("Onset", "Onset Frame"),
+        "apex": ("Apex", "Apex Frame"),
+        "offset": ("Offset", "Offset Frame"),
+        "emotion": ("Emotion",),
     },
     optional=("apex",),
 )
 SAMMLV_SHEET = Layout(
     "SAMM Long Videos release (onset, apex, offset, type)",
     {
-        "subject": ("subject",),
-        "filename": ("filename",),
-        "onset": ("onset", "onsetframe"),
-        "apex": ("apex", "apexframe"),
-        "offset": ("offset", "offsetframe"),
-        "type": ("type",),
+        "subject": ("Subject",),
+        "filename": ("Filename",),
+        "onset": ("Onset", "Onset Frame"),
+        "apex": ("Apex", "Apex Frame"),
+        "offset": ("Offset", "Offset Frame"),
+        "type": ("Type",),
     },
     optional=("subject", "apex"),
     positions=(
@@ -163,7 +163,7 @@ SAMMLV_SHEET = Layout(
 )
 FACS_SHEET = Layout(
     "SAMM FACS codes (estimated emotion)",
-    {"filename": ("filename",), "type": ("micro", "type"), "emotion": ("estimatedemotion",)},
+    {"filename": ("Filename",), "type": ("Micro", "Type"), "emotion": ("Estimated Emotion",)},
     positions=(
         "subject", "filename", "inducement", "onset", "apex", "offset", "duration", "type", "units",
         "emotion", "classes", "notes",
@@ -226,7 +226,7 @@ def find_sheet(
             "or name it (option labels or codes)"
         )
     if not found:
-        columns = ", ".join(n[0] for c, n in layout.columns.items() if c not in layout.optional)
+        columns = ", ".join(names[0] for c, names in layout.columns.items() if c not in layout.optional)
         bad = f"; not readable: {'; '.join(unreadable)}" if unreadable else ""
         raise MissingError(
             f"{root}: no label sheet ({layout.title}) among {len(files)} workbook(s) here; put the .xlsx "
@@ -509,7 +509,7 @@ def _header_rows(cells: list[tuple[Any, ...]], layout: Layout) -> list[tuple[int
 def _column_positions(names: list[set[str]], layout: Layout) -> dict[str, int] | None:
     positions = {}
     for column, allowed in layout.columns.items():
-        found = [i for i, here in enumerate(names) if here & set(allowed)]
+        found = [i for i, here in enumerate(names) if here & {_key(name) for name in allowed}]
         if found:
             positions[column] = found[0]
         elif column not in layout.optional:

@@ -229,7 +229,7 @@ def test_the_sheet_is_found_by_its_columns_in_any_workbook(tmp_path):
 
 
 def test_a_missing_or_ambiguous_sheet_is_said_by_file(tmp_path):
-    with pytest.raises(MissingError, match="subject, filename"):
+    with pytest.raises(MissingError, match="Subject, Filename, Onset, Offset, Emotion"):
         read(tmp_path)
     for name in ("me.xlsx", "mae.xlsx"):
         workbook(tmp_path / name, [CASME3_HEADER, row(11, 14, 18)])
