@@ -624,7 +624,9 @@ class CheckReport:
             ("missing or unreadable files", self.missing),
         ]
         texts = [
-            f"{title}\n{table.to_string(index=False)}".strip("\n") for title, table in parts if len(table)
+            f"{title}\n{table.to_string(index=False, na_rep='-')}".strip("\n")
+            for title, table in parts
+            if len(table)
         ]
         if len(self.rows):
             texts.append(f"rows and files repaired or left out\n{self.dataset.report_text()}")
