@@ -1,13 +1,14 @@
-"""The command line: `metst check | synth | analyse | reproduce | compare | ablate`."""
+"""The command line: `metst check | synth | analyse | reproduce | compare | ablate | released`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from metst_core import __version__, analyse_cli
-from metst_core.errors import MetstError
+from metst_core.errors import InputError, MetstError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
         "--dataset", help="synthetic, casme3, sammlv or folder; without it the machine is checked"
     )
     check.add_argument("--root", help="the folder that holds the data set")
+    _add_options(check)
     check.add_argument("--picture", metavar="FILE", help="also draw what was found, as a PNG file")
     check.set_defaults(command=_check)
 
@@ -72,17 +74,72 @@ def _parser() -> argparse.ArgumentParser:
     ablate.add_argument("--profile", default="default", help="smoke, default or full: sizes and schedule")
     ablate.add_argument("--seed", type=int, default=100)
     ablate.set_defaults(command=_ablate)
+
+    released = commands.add_parser(
+        "released",
+        help="score the authors' networks on their feature cache, with the label sheets and no video",
+        description="Score the authors' checkpoints on their feature cache against the label sheets of CAS(ME)^3 "
+        "or SAMM-LV, under both protocols.  No video is needed.  See data/casme3.md and data/sammlv.md.",
+    )
+    released.add_argument("--dataset", required=True, help="casme3 or sammlv")
+    released.add_argument("--root", required=True, help="the folder with the label sheets")
+    released.add_argument("--cache", required=True, metavar="FILE", help="the pickled motion of all videos")
+    released.add_argument(
+        "--weights",
+        required=True,
+        metavar="DIR",
+        help="folder with one checkpoint per held-out subject, whose name ends with the subject's id",
+    )
+    released.add_argument(
+        "--order",
+        metavar="CSV",
+        help="subject,video: which video each entry of the cache is, row by row (default: the videos with a "
+        "micro-expression in natural order)",
+    )
+    released.add_argument("--synergy", type=int, default=2, help="0, 1 or 2 (the papers' choice)")
+    _add_options(released)
+    released.add_argument("--out", metavar="DIR", help="also write scores, predictions and labels as CSV")
+    released.set_defaults(command=_released)
     return parser
 
 
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--option",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="an option of load_dataset, for example labels=sheet.xlsx, rules=complete or fps=30; may be repeated",
+    )
+
+
+def _dataset_options(given: Sequence[str]) -> dict[str, Any]:
+    """`NAME=VALUE` as arguments of `load_dataset`: numbers where they are numbers."""
+    options: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"--option {text}: expected NAME=VALUE, for example rules=complete")
+        try:
+            number = float(value)
+            options[name] = int(number) if number.is_integer() else number
+        except (ValueError, OverflowError):
+            options[name] = value
+    return options
+
+
 def _check(options: argparse.Namespace) -> int:
-    from metst_core.datasets import check_dataset, check_machine
+    from metst_core.machine import check_machine
 
     if options.dataset is None:
+        if options.root or options.option or options.picture:
+            raise InputError("--root, --option and --picture are about a data set; add --dataset NAME")
         table = check_machine()
         print(table.to_string(index=False))
         return 0 if table["ok"].all() else 1
-    report = check_dataset(options.dataset, options.root)
+    from metst_core.datasets import check_dataset
+
+    report = check_dataset(options.dataset, options.root, **_dataset_options(options.option))
     print(report)
     if options.picture:
         from metst_core.files import atomic_path
@@ -92,6 +149,23 @@ def _check(options: argparse.Namespace) -> int:
             dataset_overview(report.dataset.annotations, report.dataset.videos).savefig(temporary)
         print(f"\n{options.picture}: a picture of the set")
     return 0 if report.ok else 1
+
+
+def _released(options: argparse.Namespace) -> int:
+    from metst_core.released import score_released
+
+    result = score_released(
+        options.dataset, options.root, options.cache, options.weights, options.order,
+        synergy=options.synergy, **_dataset_options(options.option),
+    )  # fmt: skip
+    if len(result.dataset.report):
+        print(f"{result.dataset.report_text()}\n")
+    videos, labels = len(result.traces), len(result.dataset.annotations)
+    print(f"{result.method}, {videos} videos, {labels} micro-expressions")
+    print(result.scores.round(4).to_string(index=False))
+    if options.out:
+        print(f"{result.save(options.out)}: scores, predictions and labels as CSV")
+    return 0
 
 
 def _synth(options: argparse.Namespace) -> int:

@@ -7,16 +7,10 @@ modules before (`sheets`), nowhere else.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes.util
-import importlib
-import inspect
 import math
-import platform
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
-from importlib import metadata
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +50,7 @@ VIDEOS_FILE = "videos.csv"
 
 _DEFAULT_IMAGE_FPS = 30.0
 _FRAME_COLUMNS = ["onset", "apex", "offset"]
+_UNREADABLE = (MetstError, OSError)  # OSError: no permission, a lost network drive
 
 
 @dataclass(frozen=True)
@@ -182,6 +177,14 @@ class Dataset:
         """0-based numbers in the recording of yielded frames: undoes frame step and resampling."""
         return self.reader.source_numbers(self.path(subject, video), np.asarray(numbers))
 
+    def report_text(self) -> str:
+        """`report` as text; the rows left out as published, which are many in some sets, only counted."""
+        published = self.report["action"] == "left out, as published"
+        lines = [self.report[~published].to_string(index=False)] if not published.all() else []
+        if published.any():
+            lines.append(f"and {published.sum()} rows left out as published (Dataset.report lists them)")
+        return "\n\n".join(lines)
+
     def reading_hash(self) -> str:
         """For caches: changes if the same files would yield other frames (step, resampling, gap rule)."""
         return value_hash(repr(self.reader))
@@ -197,35 +200,42 @@ def load_dataset(name: str, root: str | Path | None = None, **options: Any) -> D
 
     Raises `MissingError` naming the file that is not there, and `InputError` naming the row or option.
     """
-    return _call(_LOADERS, name, root, options)
+    folder = _root_of(name, root, options, _OPTIONS)
+    if name in _LICENSED:
+        return _load_licensed(name, folder, options)
+    return _load_folder(name, folder, **options)
 
 
-def load_labels(name: str, root: str | Path, **options: Any) -> Dataset:
+def load_labels(
+    name: str, root: str | Path, videos: Sequence[tuple[str, str]] | None = None, **options: Any
+) -> Dataset:
     """The labels of `casme3` or `sammlv` from the sheets alone, without any video; options as `load_dataset`.
 
-    `videos` then lists the videos that have an interval, in natural order, with 0 frames and no path: enough
-    to score predictions made from released feature caches.  Intervals are not compared with the videos' ends.
+    `Dataset.videos` lists (subject, video) as `videos` does; without it, those that have an interval, in
+    natural order.  They have 0 frames and no path: enough to score predictions made from released feature
+    caches (`metst_core.released`).  Intervals are not compared with the videos' ends.
     """
-    return _call(_LABEL_LOADERS, name, root, options)
+    folder = _root_of(name, root, options, {known: _OPTIONS[known] for known in _LICENSED})
+    intervals, rules, report = _read_labels(name, folder, options)
+    intervals = _with_known_ids(intervals, _label_videos(name, videos or []), report)
+    if videos is None:
+        named = set(zip(intervals["subject"], intervals["video"], strict=True))
+        videos = sorted(named, key=lambda key: (natural_key(key[0]), natural_key(key[1])))
+    return _licensed(name, intervals, _label_videos(name, videos), rules, report, options)
 
 
-def _call(
-    loaders: dict[str, Callable[..., Dataset]], name: str, root: str | Path | None, options: dict
-) -> Dataset:
-    if name not in loaders:
-        raise InputError(f"dataset: {name!r} is none of {', '.join(loaders)}")
-    parameters = inspect.signature(loaders[name]).parameters
-    known = [p for p in parameters if p not in ("root", "overrides")]
-    known += [f.name for f in fields(Rules)] if "overrides" in parameters else []
-    unknown = [o for o in options if o not in known]
+def _root_of(name: str, root: str | Path | None, options: dict, known: dict[str, tuple[str, ...]]) -> Path:
+    """The root as a folder that is there, if the set and its options are known."""
+    if name not in known:
+        raise InputError(f"dataset: {name!r} is none of {', '.join(known)}")
+    unknown = [o for o in options if o not in known[name]]
     if unknown:
-        raise InputError(f"{name}: unknown option(s) {', '.join(unknown)}; it has {', '.join(known)}")
+        raise InputError(f"{name}: unknown option(s) {', '.join(unknown)}; it has {', '.join(known[name])}")
     if root is None:
         raise MissingError(f"{name}: no root folder was given; {_WHERE_FROM[name]}")
-    root = Path(root)
-    if not root.is_dir():
+    if not Path(root).is_dir():
         raise MissingError(f"{root}: no such folder; {_WHERE_FROM[name]}")
-    return loaders[name](root, **options)
+    return Path(root)
 
 
 _WHERE_FROM = {
@@ -236,22 +246,18 @@ _WHERE_FROM = {
 }
 
 
-def load_folder(
-    root: Path, *, fps: float | None = None, image_fps: float = _DEFAULT_IMAGE_FPS, window: int = 50
+def _load_folder(
+    name: str,
+    root: Path,
+    fps: float | None = None,
+    image_fps: float = _DEFAULT_IMAGE_FPS,
+    window: int = 50,
 ) -> Dataset:
-    """Load one's own set: `annotations.csv` and `videos.csv`, both optional (videos are looked for)."""
-    return _load_folder("folder", root, fps, image_fps, window)
-
-
-def load_synthetic(root: Path, *, fps: float | None = None, window: int = 50) -> Dataset:
-    """Load what the synthetic generator wrote: the folder layout with both tables."""
+    """The folder layout: `annotations.csv` and `videos.csv`, both optional (videos are looked for); the
+    synthetic set has both."""
     for file in (VIDEOS_FILE, ANNOTATIONS_FILE):
-        if not (root / file).is_file():
-            raise MissingError(f"{root / file}: no such file; {_WHERE_FROM['synthetic']}")
-    return _load_folder("synthetic", root, fps, _DEFAULT_IMAGE_FPS, window)
-
-
-def _load_folder(name: str, root: Path, fps: float | None, image_fps: float, window: int) -> Dataset:
+        if name == "synthetic" and not (root / file).is_file():
+            raise MissingError(f"{root / file}: no such file; {_WHERE_FROM[name]}")
     _check_rate("image_fps", image_fps)
     report = Report()
     listed = (root / VIDEOS_FILE).is_file()
@@ -277,125 +283,143 @@ def _load_folder(name: str, root: Path, fps: float | None, image_fps: float, win
     )
 
 
-def load_casme3(
-    root: Path, *, rules: str = "official", labels: str | None = None, window: int = 50, **overrides: str
-) -> Dataset:
-    """CAS(ME)^3 part A: 30 frames per second, `data/<subject>/<video>/color/<n>.jpg`, one label sheet."""
-    chosen, report, reader = choose_rules(rules, overrides), Report(), NumberedImagesReader()
-    intervals = read_casme3_sheet(root, chosen, report, labels)
-    base = _inner_folder(root, "data")
-    rows = []
-    for subject in _folders(base):
+_Images = tuple[str, str, Path]
+"""Subject, video, and the folder of its images."""
+
+
+def _casme3_images(root: Path, report: Report) -> Iterator[_Images]:
+    for subject in _folders(_inner_folder(root, "data")):
         for video in _folders(subject):
             images = _inner_folder(video, "color")
             if images == video:
                 report.add(video.relative_to(root).as_posix(), 0, "no folder color in it", "left out")
-                continue
-            n_frames = _count(reader.files, images, root, report)
-            if n_frames:
-                rows.append((subject.name, video.name, 30.0, n_frames, str(images)))
-                _report_numbering(images, root, "the next image is repeated", report)
-    return _official_set("casme3", root, intervals, rows, chosen, reader, report, 30.0, 1, window)
+            else:
+                yield subject.name, video.name, images
 
 
-def load_sammlv(
-    root: Path,
-    *,
-    rules: str = "official",
-    labels: str | None = None,
-    codes: str | None = None,
-    window: int = 30,
-    **overrides: str,
-) -> Dataset:
-    """SAMM Long Videos: 200 frames per second, every 7th used, `SAMM_longvideos/<subject>_<n>/*.jpg`."""
-    chosen, report = choose_rules(rules, overrides), Report()
-    reader = SteppedImagesReader(SAMMLV_STEP)
-    intervals = read_sammlv_sheets(root, chosen, report, labels, codes)
-    rows = []
+def _sammlv_images(root: Path, report: Report) -> Iterator[_Images]:
     for folder in _folders(_inner_folder(root, "SAMM_longvideos")):
         if re.fullmatch(r"[0-9]+_[0-9]+", folder.name) is None:
             report.add(folder.relative_to(root).as_posix(), 0, "not named <subject>_<n>", "left out")
-            continue
-        n_frames = _count(reader.files, folder, root, report)
-        if n_frames:
-            rows.append((folder.name.split("_")[0], folder.name, 200 / SAMMLV_STEP, n_frames, str(folder)))
-            _report_numbering(folder, root, "images are counted as they come", report)
-    return _official_set("sammlv", root, intervals, rows, chosen, reader, report, 200.0, SAMMLV_STEP, window)
+        else:
+            yield folder.name.split("_")[0], folder.name, folder
+
+
+@dataclass(frozen=True)
+class _LicensedSet:
+    """What sets a licensed set apart (method: sections 2 and 9).
+
+    `workbooks` are the options of its `read_sheets` that name one.  `first_image` is the number of the first
+    image (None: any); `gaps` and `oddities` say what becomes of gaps in the numbering, and of images that have
+    no number or one that another has.
+    """
+
+    fps: float
+    frame_step: int
+    window: int
+    reader: NumberedImagesReader | SteppedImagesReader
+    workbooks: tuple[str, ...]
+    read_sheets: Callable[..., pd.DataFrame]
+    find_images: Callable[[Path, Report], Iterator[_Images]]
+    first_image: int | None
+    gaps: str
+    oddities: str
 
 
 SAMMLV_STEP = 7
 """SAMM-LV is used at every 7th of its 200 frames per second (ME-TST+ arXiv 2508.08082)."""
 
-
-def _casme3_labels(
-    root: Path, *, rules: str = "official", labels: str | None = None, window: int = 50, **overrides: str
-) -> Dataset:
-    chosen, report = choose_rules(rules, overrides), Report()
-    intervals = read_casme3_sheet(root, chosen, report, labels)
-    return _label_set("casme3", intervals, chosen, report, 30.0, 1, window)
-
-
-def _sammlv_labels(
-    root: Path,
-    *,
-    rules: str = "official",
-    labels: str | None = None,
-    codes: str | None = None,
-    window: int = 30,
-    **overrides: str,
-) -> Dataset:
-    chosen, report = choose_rules(rules, overrides), Report()
-    intervals = read_sammlv_sheets(root, chosen, report, labels, codes)
-    return _label_set("sammlv", intervals, chosen, report, 200.0, SAMMLV_STEP, window)
-
-
-_LOADERS: dict[str, Callable[..., Dataset]] = {
-    "synthetic": load_synthetic,
-    "casme3": load_casme3,
-    "sammlv": load_sammlv,
-    "folder": load_folder,
+_LICENSED = {
+    "casme3": _LicensedSet(
+        fps=30.0,
+        frame_step=1,
+        window=50,
+        reader=NumberedImagesReader(),
+        workbooks=("labels",),
+        read_sheets=read_casme3_sheet,
+        find_images=_casme3_images,
+        first_image=0,
+        gaps="the next image is repeated",
+        oddities="not used",
+    ),
+    "sammlv": _LicensedSet(
+        fps=200.0,
+        frame_step=SAMMLV_STEP,
+        window=30,
+        reader=SteppedImagesReader(SAMMLV_STEP),
+        workbooks=("labels", "codes"),
+        read_sheets=read_sammlv_sheets,
+        find_images=_sammlv_images,
+        first_image=None,
+        gaps="images are counted as they come",
+        oddities="images are counted as they come",
+    ),
 }
-_LABEL_LOADERS: dict[str, Callable[..., Dataset]] = {"casme3": _casme3_labels, "sammlv": _sammlv_labels}
+_RULE_NAMES = tuple(f.name for f in fields(Rules))
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "synthetic": ("fps", "window"),
+    **{name: ("rules", *known.workbooks, "window", *_RULE_NAMES) for name, known in _LICENSED.items()},
+    "folder": ("fps", "image_fps", "window"),
+}
+"""The sets' names, and the options that `load_dataset` takes for each."""
 
 
-def _official_set(
-    name: str,
-    root: Path,
-    intervals: pd.DataFrame,
-    rows: list[tuple[str, str, float, int, str]],
-    rules: Rules,
-    reader: VideoReader,
-    report: Report,
-    fps: float,
-    step: int,
-    window: int,
-) -> Dataset:
+def _load_licensed(name: str, root: Path, options: dict[str, Any]) -> Dataset:
+    known = _LICENSED[name]
+    intervals, rules, report = _read_labels(name, root, options)
+    rows = []
+    for subject, video, folder in known.find_images(root, report):
+        where = folder.relative_to(root).as_posix()
+        try:
+            n_frames = len(known.reader.files(folder))
+        except InputError as error:
+            report.add(where, 0, str(error), "left out")
+            continue
+        rows.append((subject, video, known.fps / known.frame_step, n_frames, str(folder)))
+        _report_numbering(folder, where, known, report)
     if not rows:
         said = f"; first problem: {report.lines[-1][0]}: {report.lines[-1][2]}" if report.lines else ""
         raise MissingError(f"{root}: no videos; {_WHERE_FROM[name]}{said}")
     videos = _video_table(rows)
-    intervals = _with_known_ids(intervals, videos, report)
-    intervals[_FRAME_COLUMNS] //= step
-    annotations = fit_annotations(intervals, videos, rules, report)
-    return Dataset(name, annotations, videos, fps, step, _check_window(window), report.table(), reader)
+    return _licensed(name, _with_known_ids(intervals, videos, report), videos, rules, report, options)
 
 
-def _label_set(
-    name: str, intervals: pd.DataFrame, rules: Rules, report: Report, fps: float, step: int, window: int
+def _read_labels(name: str, root: Path, options: dict[str, Any]) -> tuple[pd.DataFrame, Rules, Report]:
+    """The intervals of the sheets in recorded frames, the rules they were read by, and the report so far."""
+    known, report = _LICENSED[name], Report()
+    overrides = {rule: options[rule] for rule in _RULE_NAMES if rule in options}
+    rules = choose_rules(options.get("rules", "official"), overrides)
+    books = {book: options[book] for book in known.workbooks if book in options}
+    return known.read_sheets(root, rules, report, **books), rules, report
+
+
+def _licensed(
+    name: str,
+    intervals: pd.DataFrame,
+    videos: pd.DataFrame,
+    rules: Rules,
+    report: Report,
+    options: dict[str, Any],
 ) -> Dataset:
-    intervals = _with_known_ids(intervals, _video_table([]), report)
-    intervals[_FRAME_COLUMNS] //= step
-    keys = sorted(
-        set(zip(intervals["subject"], intervals["video"], strict=True)),
-        key=lambda key: (natural_key(key[0]), natural_key(key[1])),
-    )
-    videos = _video_table([(subject, video, fps / step, 0, "") for subject, video in keys])
+    """The set of intervals (in recorded frames, ids as in `videos`) and videos."""
+    known = _LICENSED[name]
+    window = _check_window(options.get("window", known.window))
+    intervals = intervals.copy()
+    intervals[_FRAME_COLUMNS] //= known.frame_step
     annotations = fit_annotations(intervals, videos, rules, report)
-    return Dataset(name, annotations, videos, fps, step, _check_window(window), report.table())
+    return Dataset(
+        name, annotations, videos, known.fps, known.frame_step, window, report.table(), known.reader
+    )
+
+
+def _label_videos(name: str, keys: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """A video table of videos of which nothing but the name is known."""
+    known = _LICENSED[name]
+    return _video_table([(subject, video, known.fps / known.frame_step, 0, "") for subject, video in keys])
 
 
 def _with_known_ids(intervals: pd.DataFrame, videos: pd.DataFrame, report: Report) -> pd.DataFrame:
-    """`intervals` with ids spelled as the folders are; every row that spells them otherwise gets a line."""
+    """`intervals` with ids spelled as in `videos`; every row that spells them otherwise gets a line."""
     intervals = intervals.astype(dict.fromkeys(_FRAME_COLUMNS, "int64"))
     subjects = canonical_ids(list(intervals["subject"]), videos["subject"].unique())
     spelled: dict[tuple[str, str], tuple[str, str]] = {}
@@ -416,14 +440,15 @@ def find_videos(root: Path, image_fps: float, report: Report) -> pd.DataFrame:
     """Video table of `root/<subject>/<video>` (video files or folders of images), each one probed.
 
     Videos directly in `root` count as one subject each.  A video that cannot be read is left out and gets a
-    line.
+    line, as do images that lie beside videos.
     """
     found: dict[tuple[str, str], Path] = {}
     for entry in _visible(root):
-        inner = [] if not entry.is_dir() or _has_images(entry) else _visible(entry)
-        for path, subject in [(entry, _video_id(entry)), *((p, entry.name) for p in inner)]:
-            if path.suffix.lower() not in VIDEO_SUFFIXES and not (path.is_dir() and _has_images(path)):
-                continue
+        inner = [p for p in _visible(entry) if _is_video(p)] if entry.is_dir() else []
+        if inner and _has_images(entry):
+            report.add(entry.relative_to(root).as_posix(), 0, "images beside videos", "not used")
+        for path in inner or [entry] * _is_video(entry):
+            subject = entry.name if inner else _video_id(entry)
             key = (subject, _video_id(path))
             if key in found:
                 raise InputError(f"{path}: same subject and video as {found[key]}; rename one of them")
@@ -432,7 +457,7 @@ def find_videos(root: Path, image_fps: float, report: Report) -> pd.DataFrame:
     for (subject, video), path in tqdm(found.items(), desc="probing", leave=False, disable=len(found) < 20):
         try:
             info = probe(path)
-        except MetstError as error:
+        except _UNREADABLE as error:
             report.add(path.relative_to(root).as_posix(), 0, str(error), "left out")
             continue
         without_rate += math.isnan(info.fps)
@@ -458,11 +483,11 @@ def fit_annotations(
     """
     lengths = {(v.subject, v.video): v.n_frames or math.inf for v in videos.itertuples()}
     kept: list[_Placed] = []
-    seen: dict[tuple[str, str, int, int], int] = {}
+    seen: dict[tuple[str, str, int, int], _Placed] = {}
     for row in intervals.itertuples():
         placed = _Placed(
             row.subject, row.video, row.onset, row.apex, row.offset, row.emotion,
-            getattr(row, "file", ANNOTATIONS_FILE), int(getattr(row, "row", row.Index + 2)),
+            getattr(row, "file", ANNOTATIONS_FILE), int(getattr(row, "row", row.Index + tables.FIRST_ROW)),
         )  # fmt: skip
         try:
             kept.append(_placed_in(placed, lengths, rules, seen, report))
@@ -491,7 +516,7 @@ def _placed_in(
     interval: _Placed,
     lengths: dict[tuple[str, str], float],
     rules: Rules,
-    seen: dict[tuple[str, str, int, int], int],
+    seen: dict[tuple[str, str, int, int], _Placed],
     report: Report,
 ) -> _Placed:
     """The interval as it is kept; `InputError` says why it is not."""
@@ -501,11 +526,13 @@ def _placed_in(
     if interval.onset >= length:
         raise InputError(f"onset {interval.onset} lies after the last frame, {length - 1}")
     key = (interval.subject, interval.video, interval.onset, interval.offset)
-    if key in seen:
+    before = seen.setdefault(key, interval)
+    if before is not interval:
+        other = "" if before.emotion == interval.emotion else f", which is {before.emotion} there"
+        problem = f"the same interval as row {before.row}{other}"
         if rules.duplicates == "drop":
-            raise InputError(f"the same interval as row {seen[key]}")
-        report.add(interval.file, interval.row, f"the same interval as row {seen[key]}", "kept")
-    seen.setdefault(key, interval.row)
+            raise InputError(problem)
+        report.add(interval.file, interval.row, problem, "kept")
     if interval.offset < length:
         return interval
     problem = f"offset {interval.offset} lies after the last frame, {length - 1}"
@@ -515,7 +542,7 @@ def _placed_in(
     if rules.past_end == "keep":
         return interval
     last = int(length) - 1
-    return _Placed(**{**vars(interval), "apex": min(interval.apex, last), "offset": last})
+    return replace(interval, apex=min(interval.apex, last), offset=last)
 
 
 def _report_overlaps(kept: Iterable[_Placed], report: Report) -> None:
@@ -563,10 +590,10 @@ def write_dataset(dataset: Dataset, root: str | Path, suffix: str = ".mkv") -> D
         elif suffix == ".png":
             n_frames = write_images(path, frames)
         else:
-            n_frames = write_video(path, frames, dataset.frame_rate)
-        rows.append((row.subject, row.video, dataset.frame_rate, n_frames, str(path)))
+            n_frames = write_video(path, frames, row.fps)
+        rows.append((row.subject, row.video, row.fps, n_frames, str(path)))
     write_tables(root, dataset.annotations, _video_table(rows))
-    return load_folder(root, window=dataset.window)
+    return load_dataset("folder", root, window=dataset.window)
 
 
 @dataclass(frozen=True, eq=False)
@@ -590,16 +617,19 @@ class CheckReport:
         return self.dataset.report
 
     def __str__(self) -> str:
-        published = self.rows["action"] == "left out, as published"
         parts = [
-            ("", self.summary), ("per subject", self.subjects), ("per emotion", self.emotions),
-            ("missing or unreadable files", self.missing), ("rows and files repaired or left out", self.rows[~published]),
-        ]  # fmt: skip
-        texts = [
-            f"{title}\n{table.to_string(index=False)}".strip("\n") for title, table in parts if len(table)
+            ("", self.summary),
+            ("per subject", self.subjects),
+            ("per emotion", self.emotions),
+            ("missing or unreadable files", self.missing),
         ]
-        if published.any():
-            texts.append(f"and {published.sum()} rows left out as published (Dataset.report lists them)")
+        texts = [
+            f"{title}\n{table.to_string(index=False, na_rep='-')}".strip("\n")
+            for title, table in parts
+            if len(table)
+        ]
+        if len(self.rows):
+            texts.append(f"rows and files repaired or left out\n{self.dataset.report_text()}")
         return "\n\n".join([*texts, "everything is there" if self.ok else "not everything is there"])
 
 
@@ -638,7 +668,7 @@ def _problems(dataset: Dataset, path: Path, n_frames: int) -> list[str]:
         for image in (images[0], images[-1]):
             read_image(image)
         return [f"{image.name} is empty (0 bytes)" for image in images if image.stat().st_size == 0]
-    except MetstError as error:
+    except _UNREADABLE as error:
         return [str(error)]
 
 
@@ -683,102 +713,6 @@ def _per_emotion(dataset: Dataset) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).round(0)
 
 
-def check_machine() -> pd.DataFrame:
-    """What this machine has: a table `item, found, ok, remedy`; rows that are not `ok` say what to do.
-
-    Python, the packages and their versions, libGL (which OpenCV's wheel needs), MediaPipe's face models, the
-    bundled network, CUDA, and the scan backends.  Nothing optional is ever not `ok`.
-    """
-    rows = [("Python", platform.python_version(), True, "")]
-    rows += [_package_row(package) for package in _PACKAGES]
-    rows += [_libgl_row(), _import_row("OpenCV", "cv2", "see the row libGL"), _face_models_row()]
-    rows += [_bundled_row(), _cuda_row(), *_backend_rows()]
-    return pd.DataFrame(rows, columns=["item", "found", "ok", "remedy"])
-
-
-_PACKAGES = (
-    "numpy", "scipy", "pandas", "torch", "numba", "mediapipe", "opencv-contrib-python", "scikit-image",
-    "matplotlib", "joblib", "tqdm", "openpyxl", "safetensors",
-)  # fmt: skip
-_FAST_BACKENDS = {"CPU": ("numba",), "CUDA": ("mamba_ssm", "triton")}  # as `selective_scan` prefers them
-_Row = tuple[str, str, bool, str]
-
-
-def _package_row(package: str) -> _Row:
-    try:
-        return package, metadata.version(package), True, ""
-    except metadata.PackageNotFoundError:
-        return (
-            package,
-            "not installed",
-            False,
-            f"pip install {package}",
-        )
-
-
-def _libgl_row() -> _Row:
-    if platform.system() != "Linux":
-        return "libGL", "not needed here", True, ""
-    library = ctypes.util.find_library("GL")
-    if library or _import_row("OpenCV", "cv2", "")[2]:
-        return "libGL", library or "not found, and not needed by this OpenCV", True, ""
-    return "libGL", "not found", False, "apt-get install libgl1 (or your system's package with libGL.so.1)"
-
-
-def _import_row(item: str, module: str, remedy: str) -> _Row:
-    try:
-        return item, str(importlib.import_module(module).__version__), True, ""
-    except ImportError as error:
-        return item, f"cannot be imported: {error}", False, remedy
-
-
-def _face_models_row() -> _Row:
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        models = [
-            f
-            for f in metadata.files("mediapipe") or []
-            if "face_landmark" in str(f) and f.suffix == ".tflite"
-        ]
-        if models:
-            return "MediaPipe face models", f"{len(models)} in the package", True, ""
-    remedy = (
-        "install mediapipe below 0.10.30, or give MediaPipeLandmarker(model_path=...) a face_landmarker.task"
-    )
-    return "MediaPipe face models", "not in the package", False, remedy
-
-
-def _bundled_row() -> _Row:
-    assets = Path(__file__).parent / "assets"
-    networks = sorted(p.name for p in assets.glob("*.safetensors")) if assets.is_dir() else []
-    remedy = "" if networks else "train one and give its path: analyse(video, model=...)"
-    return "bundled network", ", ".join(networks) or "none", bool(networks), remedy
-
-
-def _cuda_row() -> _Row:
-    try:
-        torch = importlib.import_module("torch")
-    except (ImportError, OSError) as error:
-        return "CUDA", f"torch cannot be imported: {error}", False, "install torch again"
-    if not torch.cuda.is_available():
-        return "CUDA", "none (optional)", True, ""
-    return "CUDA", f"{torch.version.cuda}, {torch.cuda.get_device_name(0)}", True, ""
-
-
-def _backend_rows() -> list[_Row]:
-    try:
-        ssm = importlib.import_module("metst_core.ssm")
-    except (ImportError, OSError) as error:
-        return [("scan backends", f"cannot be imported: {error}", False, "see the rows torch and numba")]
-    usable = ssm.available_backends()
-    rows = [(f"scan backend {name}", str(said), True, "") for name, said in usable.items()]
-    devices = ["CPU", *(["CUDA"] if importlib.import_module("torch").cuda.is_available() else [])]
-    for device in devices:
-        used = next((name for name in _FAST_BACKENDS[device] if name in usable), "reference")
-        remedy = "" if used != "reference" else "slow but right; install numba (CPU) or metst[cuda] (CUDA)"
-        rows.append((f"scan used on the {device}", used, used != "reference", remedy))
-    return rows
-
-
 def _folder_annotations(root: Path) -> pd.DataFrame:
     path = root / ANNOTATIONS_FILE
     return tables.read_annotations(path) if path.is_file() else tables.empty_annotations()
@@ -786,16 +720,12 @@ def _folder_annotations(root: Path) -> pd.DataFrame:
 
 def _listed_videos(root: Path, report: Report) -> pd.DataFrame:
     file = root / VIDEOS_FILE
-    try:
-        videos = tables.read_videos(file)
-    except ValueError as error:
-        raise InputError(f"{file}: {error}; fps and n_frames must be numbers") from error
-    for row in videos.itertuples():
-        if not (math.isfinite(row.fps) and row.fps > 0 and row.n_frames > 0):
-            raise InputError(f"{file}: row {row.Index + 2}: fps and n_frames must be numbers above 0")
+    videos = tables.read_videos(file)
     twice = videos.index[videos.duplicated(["subject", "video"])]
     if len(twice):
-        raise InputError(f"{file}: row {twice[0] + 2}: this subject and video is listed twice; remove one")
+        raise InputError(
+            f"{file}: row {twice[0] + tables.FIRST_ROW}: this subject and video is listed twice; remove one"
+        )
     gone = [row for row in videos.itertuples() if not Path(row.path).exists()]
     if len(gone) == len(videos):
         first = (
@@ -803,7 +733,9 @@ def _listed_videos(root: Path, report: Report) -> pd.DataFrame:
         )
         raise MissingError(f"{first}; copy the videos, or correct or delete this table")
     for row in gone:
-        report.add(VIDEOS_FILE, row.Index + 2, f"{row.path}: no such file", "kept; reading it fails")
+        report.add(
+            VIDEOS_FILE, row.Index + tables.FIRST_ROW, f"{row.path}: no such file", "kept; reading it fails"
+        )
     return videos
 
 
@@ -815,7 +747,7 @@ def _resampled(
     for row in videos.itertuples():
         try:
             seconds = reader.seconds(Path(row.path))
-        except MetstError as error:
+        except _UNREADABLE as error:
             report.add(str(row.path), 0, str(error), "left out")
             continue
         n_frames = len(resample_map(seconds, reader.fps))
@@ -831,28 +763,23 @@ def _resampled(
     return annotations, _video_table(rows)
 
 
-def _count(files: Callable[[Path], list[Path]], folder: Path, root: Path, report: Report) -> int:
-    """Frames of a folder of images; 0, and a line, if there are none."""
-    try:
-        return len(files(folder))
-    except InputError as error:
-        report.add(folder.relative_to(root).as_posix(), 0, str(error), "left out")
-        return 0
-
-
-def _report_numbering(folder: Path, root: Path, action: str, report: Report) -> None:
-    """A line if the numbers in a folder's image names have gaps, and one if an image has no number."""
-    images = list_images(folder)
-    numbers = [_image_number(p) for p in images]
-    where = folder.relative_to(root).as_posix()
-    known = {n for n in numbers if n is not None}
-    if None in numbers:
-        report.add(
-            where, 0, f"{images[numbers.index(None)].name}: no frame number in its name", "left as it is"
-        )
-    absent = max(known) - min(known) + 1 - len(known) if known else 0
+def _report_numbering(folder: Path, where: str, known: _LicensedSet, report: Report) -> None:
+    """Lines about what is odd in the numbers of a folder's images: gaps, none at all, one twice."""
+    images = {image.name: _image_number(image) for image in list_images(folder)}
+    numbers = {number for number in images.values() if number is not None}
+    first = known.first_image if known.first_image is not None else min(numbers, default=0)
+    absent = max(numbers, default=first - 1) - first + 1 - len(numbers)
     if absent:
-        report.add(where, 0, f"{absent} image(s) missing in the numbering", action)
+        report.add(where, 0, f"{absent} image(s) missing in the numbering", known.gaps)
+    nameless = [name for name, number in images.items() if number is None]
+    if nameless:
+        said = f"{len(nameless)} image(s) without a frame number in the name, first {nameless[0]}"
+        report.add(where, 0, said, known.oddities)
+    owner = {number: name for name, number in reversed(images.items())}
+    again = [name for name, number in images.items() if number is not None and owner[number] != name]
+    if again:
+        said = f"{len(again)} image(s) with the number of another, first {again[0]}"
+        report.add(where, 0, said, known.oddities)
 
 
 def _image_number(path: Path) -> int | None:
@@ -872,6 +799,10 @@ def _folders(folder: Path) -> list[Path]:
 
 def _visible(folder: Path) -> list[Path]:
     return sorted((p for p in folder.iterdir() if p.name[0] != "."), key=lambda p: natural_key(p.name))
+
+
+def _is_video(path: Path) -> bool:
+    return _has_images(path) if path.is_dir() else path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _has_images(folder: Path) -> bool:

@@ -7,6 +7,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Container, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from metst_core.files import atomic_path, content_hash, value_hash
 from metst_core.landmarks import Landmarker, MediaPipeLandmarker
 from metst_core.motion import MotionWindow, stream_motion
 from metst_core.tables import check_annotations
+from metst_core.workers import end_with_parent
 
 MOTION_VERSION = 1
 """Part of every cache key; raise it whenever the same frames would give other motion."""
@@ -160,10 +162,16 @@ def extract_dataset(
         raise InputError(f"{dataset.name}: the data set has no videos")
     cache = None if cache_dir is None else _prepare_cache(Path(cache_dir), landmarker_factory)
     keys = list(zip(dataset.videos["subject"], dataset.videos["video"], strict=True))
-    results = joblib.Parallel(n_jobs=n_jobs, backend="loky", return_as="generator")(
-        joblib.delayed(_video_result)(dataset, key, landmarker_factory, cache) for key in keys
-    )
-    results = list(tqdm(results, total=len(keys), desc="ROI motion", unit="video"))
+    with joblib.parallel_config("loky", n_jobs=n_jobs, initializer=end_with_parent):
+        parallel = joblib.Parallel(return_as="generator")
+    results = parallel(joblib.delayed(_video_result)(dataset, key, landmarker_factory, cache) for key in keys)
+    try:
+        results = list(tqdm(results, total=len(keys), desc="ROI motion", unit="video"))
+    except BrokenProcessPool as error:
+        kept = "what is cached is kept" if cache else "give a cache_dir, so that what is done is kept"
+        raise MetstError(
+            f"a worker process was killed, mostly for lack of memory; use fewer than n_jobs={n_jobs} ({kept})"
+        ) from error
     return _assemble(dataset, dict(zip(keys, results, strict=True))).select(features)
 
 

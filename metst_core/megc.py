@@ -12,7 +12,7 @@ import pandas as pd
 
 from metst_core import tables
 from metst_core.datasets import Dataset
-from metst_core.errors import InputError, MissingError
+from metst_core.errors import InputError
 
 SUBMISSION_COLUMNS = ("subject", "video", "onset", "offset", "emotion")
 
@@ -51,29 +51,21 @@ def read_submission(path: str | Path, dataset: Dataset, first_frame: int = 1) ->
     Scores are NaN and the apex is the middle: a submission holds neither.  A recorded frame is the latest
     yielded one that does not come after it.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingError(f"{path}: no such file; expected a CSV table {','.join(SUBMISSION_COLUMNS)}")
-    ids = {"subject": str, "video": str}
-    try:
-        table = pd.read_csv(path, dtype=ids, keep_default_na=False, skipinitialspace=True)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}: not a readable CSV table ({error}); save it as UTF-8 with commas"
-        ) from error
+    table = tables.read_csv(path)
     for column in SUBMISSION_COLUMNS:
         if column not in table.columns:
             raise InputError(
                 f"{path}: column {column} missing; a submission has {','.join(SUBMISSION_COLUMNS)}"
             )
     table = table.assign(apex=table["onset"], score=float("nan"))
-    table = tables.check_predictions(table, str(path))
+    table = tables.check_predictions(table, str(path), tables.FIRST_ROW)
     for index, row in enumerate(table.itertuples()):
         length = _n_frames(dataset, row.subject, row.video)
         sources = dataset.source_numbers(row.subject, row.video, range(length)) + first_frame
         if row.onset < sources[0]:
             raise InputError(
-                f"{path}: row {index}: onset {row.onset} lies before the first frame, {sources[0]}"
+                f"{path}: row {index + tables.FIRST_ROW}: onset {row.onset} lies before the first frame, "
+                f"{sources[0]}"
             )
         onset, offset = (int((sources <= frame).sum()) - 1 for frame in (row.onset, row.offset))
         table.loc[index, ["onset", "apex", "offset"]] = onset, (onset + offset) // 2, offset

@@ -54,8 +54,9 @@ class Report:
         self.lines.append((file, row, problem, action))
 
     def table(self) -> pd.DataFrame:
-        """The lines as a DataFrame `file, row, problem, action`."""
-        return pd.DataFrame(self.lines, columns=list(REPORT_COLUMNS)).astype({"row": "int64"})
+        """The lines as a DataFrame `file, row, problem, action`, in order of file and row."""
+        lines = sorted(self.lines, key=lambda line: line[:2])
+        return pd.DataFrame(lines, columns=list(REPORT_COLUMNS)).astype({"row": "int64"})
 
 
 @dataclass(frozen=True)
@@ -104,13 +105,15 @@ def choose_rules(rules: str, overrides: dict[str, str]) -> Rules:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a label sheet is recognised: names its columns may have, a row test for sheets without header."""
+    """How a label sheet is recognised: names its columns may have; for sheets without header their order, a
+    row test, and how many rows lead up to the data at most."""
 
     title: str
     columns: dict[str, tuple[str, ...]]
     optional: tuple[str, ...] = ()
     positions: tuple[str, ...] = ()
     recognises: Callable[[dict[str, Any]], bool] | None = None
+    leading: int = 0
 
 
 class Sheet(NamedTuple):
@@ -123,25 +126,26 @@ class Sheet(NamedTuple):
 CASME3_SHEET = Layout(
     "CAS(ME)^3 part A micro-expression labels",
     {
-        "subject": ("subject",),
-        "filename": ("filename",),
-        "onset": ("onset", "onsetframe"),
-        "apex": ("apex", "apexframe"),
-        "offset": ("offset", "offsetframe"),
-        "emotion": ("emotion",),
+        "subject": ("Subject",),
+        "filename": ("Filename",),
+        "onset": ("Onset", "Onset Frame"),
+        "apex": ("Apex", "Apex Frame"),
+        "offset": ("Offset", "Offset Frame"),
+        "emotion": ("Emotion",),
     },
     optional=("apex",),
 )
 SAMMLV_SHEET = Layout(
     "SAMM Long Videos release (onset, apex, offset, type)",
     {
-        "filename": ("filename",),
-        "onset": ("onset", "onsetframe"),
-        "apex": ("apex", "apexframe"),
-        "offset": ("offset", "offsetframe"),
-        "type": ("type",),
+        "subject": ("Subject",),
+        "filename": ("Filename",),
+        "onset": ("Onset", "Onset Frame"),
+        "apex": ("Apex", "Apex Frame"),
+        "offset": ("Offset", "Offset Frame"),
+        "type": ("Type",),
     },
-    optional=("apex",),
+    optional=("subject", "apex"),
     positions=(
         "subject",
         "filename",
@@ -154,15 +158,12 @@ SAMMLV_SHEET = Layout(
         "units",
         "notes",
     ),
-    recognises=lambda cells: (
-        _sample(cells["filename"]) is not None
-        and _kind(cells["type"]) != ""
-        and _key(cells["notes"]) not in EMOTION_GROUPS
-    ),
+    recognises=lambda cells: _sample(cells["filename"]) is not None and _kind(cells["type"]) != "",
+    leading=10,
 )
 FACS_SHEET = Layout(
     "SAMM FACS codes (estimated emotion)",
-    {"filename": ("filename",), "type": ("micro", "type"), "emotion": ("estimatedemotion",)},
+    {"filename": ("Filename",), "type": ("Micro", "Type"), "emotion": ("Estimated Emotion",)},
     positions=(
         "subject", "filename", "inducement", "onset", "apex", "offset", "duration", "type", "units",
         "emotion", "classes", "notes",
@@ -170,6 +171,7 @@ FACS_SHEET = Layout(
     recognises=lambda cells: (
         _sample(cells["filename"]) is not None and _key(cells["emotion"]) in EMOTION_GROUPS
     ),
+    leading=_HEADER_DEPTH,
 )  # fmt: skip
 
 
@@ -183,8 +185,8 @@ def read_sammlv_sheets(
     root: Path, rules: Rules, report: Report, labels: str | None = None, codes: str | None = None
 ) -> pd.DataFrame:
     """As `read_casme3_sheet`, from the two SAMM-LV sheets joined on sample and type; without macro rows."""
-    long_sheet = find_sheet(root, SAMMLV_SHEET, report, labels)
     code_sheet = find_sheet(root, FACS_SHEET, report, codes)
+    long_sheet = find_sheet(root, SAMMLV_SHEET, report, labels, other_than=code_sheet.file)
     emotions = _facs_emotions(code_sheet, report)
     rows = list(_with_sammlv_ids(long_sheet, emotions, report))
     used = {(cells["sample"], "micro") for _, cells in rows}
@@ -194,12 +196,15 @@ def read_sammlv_sheets(
     return _intervals(rows, long_sheet.file, rules, report)
 
 
-def find_sheet(root: Path, layout: Layout, report: Report, file: str | None = None) -> Sheet:
-    """The one sheet of this layout in `root` or the folders directly in it, or in the named `file`.
+def find_sheet(
+    root: Path, layout: Layout, report: Report, file: str | None = None, other_than: str = ""
+) -> Sheet:
+    """The one sheet of this layout in `root` or the folders directly in it, or in the named `file`; never the
+    sheet `other_than`.
 
     Raises `MissingError` if there is none and `InputError` if there are several.
     """
-    files = [root / file] if file else _sheet_files(root)
+    files = [root / str(file)] if file else _sheet_files(root)
     books: dict[str, list[tuple[Any, ...]]] = {}
     unreadable: list[str] = []
     for path in files:
@@ -212,14 +217,16 @@ def find_sheet(root: Path, layout: Layout, report: Report, file: str | None = No
             line = (path.relative_to(root).as_posix(), 0, str(error), "left out")
             if line not in report.lines:  # SAMM-LV looks for two sheets
                 report.add(*line)
+    books.pop(other_than, None)
     found = _matching(books, layout, _header_rows) or _matching(books, layout, _bare_rows)
     if len(found) > 1:
         names = ", ".join(sheet.file for sheet in found)
         raise InputError(
-            f"{root}: several sheets look like {layout.title}: {names}; name one (option labels or codes)"
+            f"{root}: several sheets look like {layout.title}: {names}; keep only the right one in this folder, "
+            "or name it (option labels or codes)"
         )
     if not found:
-        columns = ", ".join(n[0] for c, n in layout.columns.items() if c not in layout.optional)
+        columns = ", ".join(names[0] for c, names in layout.columns.items() if c not in layout.optional)
         bad = f"; not readable: {'; '.join(unreadable)}" if unreadable else ""
         raise MissingError(
             f"{root}: no label sheet ({layout.title}) among {len(files)} workbook(s) here; put the .xlsx "
@@ -296,24 +303,30 @@ def interval_of(onset: Any, apex: Any, offset: Any, rules: Rules) -> tuple[tuple
 def canonical_ids(ids: Sequence[str], known: Iterable[str]) -> dict[str, str]:
     """Spelling to use for each id.
 
-    That of `known` which differs only in capitals, punctuation or padding zeros; else the only known id with
-    the same numbers in it (`1` for `spNO.1`); else the first spelling met in `ids` itself.
+    That of `known` which differs only in capitals, punctuation or padding zeros; else, where one of the two
+    consists of numbers alone, the only known id with the same numbers (`1` for `spNO.1`; never `a1` for
+    `b1`); else the first spelling met in `ids` itself.
     """
     known = list(known)
-    by_parts, by_numbers = _groups(known, _id_parts), _groups(known, _id_numbers)
+    by_parts, by_numbers = _groups(known, id_parts), _groups(known, _id_numbers)
     first: dict[tuple[str, ...], str] = {}
     result: dict[str, str] = {}
     for name in ids:
-        alike = [
-            by_parts.get(_id_parts(name), []),
-            by_numbers.get(_id_numbers(name), []) if _id_numbers(name) else [],
-        ]
-        only = [group[0] for group in alike if len(group) == 1]
+        parts, numbers = id_parts(name), _id_numbers(name)
+        same_numbers = by_numbers.get(numbers, []) if numbers else []
+        without_words = [k for k in same_numbers if numbers in (parts, id_parts(k))]
+        only = [g[0] for g in (by_parts.get(parts, []), without_words) if len(g) == 1]
         if name in known:
             result[name] = name
         else:
-            result[name] = only[0] if only else first.setdefault(_id_parts(name), name)
+            result[name] = only[0] if only else first.setdefault(parts, name)
     return result
+
+
+def id_parts(text: str) -> tuple[str, ...]:
+    """An id's words and numbers, without capitals, punctuation and padding zeros."""
+    parts = re.findall(r"[^\W0-9_]+|[0-9]+", text.casefold())
+    return tuple(p.lstrip("0") or "0" if p.isdecimal() else p for p in parts) or (text,)
 
 
 def _intervals(
@@ -341,24 +354,21 @@ def _intervals(
 
 
 def _with_casme3_ids(sheet: Sheet, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows with subject and video; a blank id under a filled one belongs to a merged cell and repeats it."""
+    """Rows with subject and video.  A blank id belongs to a merged cell and repeats the one above it, but a
+    file name never goes on under another subject."""
     subject = video = ""
     for number, cells in sheet.rows:
         here = as_id(cells["subject"]), as_id(cells["filename"])
-        if not all(here) and any(as_text(cells[c]) for c in ("onset", "offset")):
-            subject, video = here[0] or subject, here[1] or video
-            if subject and video:
-                report.add(
-                    sheet.file,
-                    number,
-                    "subject or file name is blank",
-                    f"read as {subject} {video}, as above",
-                )
-        else:
-            subject, video = here
-        if not subject or not video:
+        is_note = not all(here) and not any(as_text(cells[c]) for c in ("onset", "offset"))
+        if not is_note:
+            video = here[1] or (video if here[0] in ("", subject) else "")
+            subject = here[0] or subject
+        if is_note or not subject or not video:
             report.add(sheet.file, number, "no subject or no file name", "left out")
             continue
+        if not all(here):
+            said = f"read as {subject} {video}, as above"
+            report.add(sheet.file, number, "subject or file name is blank", said)
         yield number, {**cells, "subject": subject, "video": video}
 
 
@@ -379,6 +389,9 @@ def _with_sammlv_ids(
             report.add(sheet.file, number, f"no emotion for {sample} in the FACS codes", "left out")
         else:
             subject, video, _ = sample.split("_")
+            said = as_id(cells.get("subject"))
+            if said and id_parts(said) != id_parts(subject):
+                report.add(sheet.file, number, f"subject {said[:40]} beside {sample}", f"read as {subject}")
             emotion = emotions[sample, kind][0]
             found = {"subject": subject, "video": f"{subject}_{video}", "sample": sample, "emotion": emotion}
             yield number, {**cells, **found}
@@ -422,14 +435,8 @@ def _key(cell: Any) -> str:
     return re.sub(r"[^a-z]", "", as_text(cell).casefold())
 
 
-def _id_parts(text: str) -> tuple[str, ...]:
-    """An id's words and numbers, without capitals, punctuation and padding zeros."""
-    parts = re.findall(r"[^\W0-9_]+|[0-9]+", text.casefold())
-    return tuple(p.lstrip("0") or "0" if p.isdecimal() else p for p in parts) or (text,)
-
-
 def _id_numbers(text: str) -> tuple[str, ...]:
-    return tuple(p for p in _id_parts(text) if p.isdecimal())
+    return tuple(p for p in id_parts(text) if p.isdecimal())
 
 
 def _groups(names: list[str], key: Callable[[str], tuple[str, ...]]) -> dict[tuple[str, ...], list[str]]:
@@ -502,7 +509,7 @@ def _header_rows(cells: list[tuple[Any, ...]], layout: Layout) -> list[tuple[int
 def _column_positions(names: list[set[str]], layout: Layout) -> dict[str, int] | None:
     positions = {}
     for column, allowed in layout.columns.items():
-        found = [i for i, here in enumerate(names) if here & set(allowed)]
+        found = [i for i, here in enumerate(names) if here & {_key(name) for name in allowed}]
         if found:
             positions[column] = found[0]
         elif column not in layout.optional:
@@ -511,7 +518,8 @@ def _column_positions(names: list[set[str]], layout: Layout) -> dict[str, int] |
 
 
 def _bare_rows(cells: list[tuple[Any, ...]], layout: Layout) -> list[tuple[int, dict[str, Any]]] | None:
-    """Data rows of a sheet without header, from the first that the layout recognises; None without one."""
+    """Data rows of a sheet without header: from the first that the layout recognises, or earlier, after the
+    leading rows; None if there is none that it recognises."""
     if layout.recognises is None:
         return None
     positions = layout.positions
@@ -519,7 +527,7 @@ def _bare_rows(cells: list[tuple[Any, ...]], layout: Layout) -> list[tuple[int, 
         padded = (*row, *[None] * len(positions))
         if layout.recognises(dict(zip(positions, padded, strict=False))):
             columns = {c: i for i, c in enumerate(positions) if c in layout.columns}
-            return _data_rows(cells, start, columns)
+            return _data_rows(cells, min(start, layout.leading), columns)
     return None
 
 

@@ -6,9 +6,11 @@ columns and the same convention; foreign files are converted where they are read
 
 from __future__ import annotations
 
+import math
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from metst_core.errors import InputError, MissingError
@@ -24,7 +26,12 @@ ANNOTATION_COLUMNS = ("subject", "video", "onset", "apex", "offset", "emotion")
 PREDICTION_COLUMNS = (*ANNOTATION_COLUMNS, "score")
 VIDEO_COLUMNS = ("subject", "video", "fps", "n_frames", "path")
 
+FIRST_ROW = 2
+"""The first row below the header of a CSV file, as a spreadsheet counts."""
+
+_KEY_COLUMNS = ("subject", "video")
 _FRAME_COLUMNS = ("onset", "apex", "offset")
+_LARGEST_FRAME = 10**9  # more than a year at 30 frames per second: not a frame number
 
 
 def empty_annotations() -> pd.DataFrame:
@@ -37,37 +44,58 @@ def empty_predictions() -> pd.DataFrame:
     return check_predictions(pd.DataFrame({c: [] for c in PREDICTION_COLUMNS}))
 
 
-def check_annotations(table: pd.DataFrame, where: str = "annotation table") -> pd.DataFrame:
+def check_annotations(
+    table: pd.DataFrame, where: str = "annotation table", first_row: int = 0
+) -> pd.DataFrame:
     """Return `table` with the columns and dtypes of an annotation table, or raise an `InputError` naming the row.
 
-    Requires `onset <= apex <= offset`, `onset >= 0` and an emotion of `EMOTIONS`.
+    Requires `onset <= apex <= offset`, `onset >= 0` and an emotion of `EMOTIONS`.  `first_row` is the number
+    that the message gives the first row (`FIRST_ROW` for a CSV file).
     """
-    return _check_intervals(table, ANNOTATION_COLUMNS, EMOTIONS, where, first_frame=0)
+    return _check_intervals(table, ANNOTATION_COLUMNS, EMOTIONS, where, first_row, first_frame=0)
 
 
-def check_predictions(table: pd.DataFrame, where: str = "prediction table") -> pd.DataFrame:
+def check_predictions(
+    table: pd.DataFrame, where: str = "prediction table", first_row: int = 0
+) -> pd.DataFrame:
     """As `check_annotations`, for a prediction table: `neutral` is allowed, and intervals may leave the video."""
-    checked = _check_intervals(table, PREDICTION_COLUMNS, CLASSES, where, first_frame=None)
-    return checked.astype({"score": float})
+    checked = _check_intervals(table, PREDICTION_COLUMNS, CLASSES, where, first_row, first_frame=None)
+    scores = checked["score"]
+
+    def is_score(numbers: pd.Series) -> pd.Series:
+        return numbers.notna() | scores.isna() | scores.isin(["", "nan"])
+
+    return checked.assign(score=_numbers(checked, "score", is_score, "a score", where, first_row))
 
 
 def read_annotations(path: str | Path) -> pd.DataFrame:
     """Read an annotation table from CSV (`subject,video,onset,apex,offset,emotion`; 0-based, inclusive)."""
-    return check_annotations(_read_csv(path), str(path))
+    return check_annotations(read_csv(path), str(path), FIRST_ROW)
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
     """Read a prediction table from CSV (an annotation table's columns and `score`)."""
-    return check_predictions(_read_csv(path), str(path))
+    return check_predictions(read_csv(path), str(path), FIRST_ROW)
+
+
+def read_keys(path: str | Path) -> pd.DataFrame:
+    """Read the columns `subject, video` of a CSV table."""
+    table = read_csv(path)
+    _require_columns(table, _KEY_COLUMNS, str(path))
+    return table[list(_KEY_COLUMNS)]
 
 
 def read_videos(path: str | Path) -> pd.DataFrame:
-    """Read a video table from CSV; a relative `path` is relative to the CSV's folder."""
-    table = _read_csv(path)
+    """Read a video table from CSV; a relative `path` is relative to the CSV's folder.
+
+    `InputError` names the row whose `fps` or `n_frames` is no number above 0.
+    """
+    table = read_csv(path)
     _require_columns(table, VIDEO_COLUMNS, str(path))
-    folder = Path(path).parent
-    table = table.astype({"fps": float, "n_frames": int})
-    table["path"] = [str(folder / p) for p in table["path"]]
+    fps = _numbers(table, "fps", _is_positive, "a number above 0", str(path), FIRST_ROW)
+    n_frames = _numbers(table, "n_frames", _is_count, "a whole number above 0", str(path), FIRST_ROW)
+    paths = [str(Path(path).parent / str(p)) for p in table["path"]]
+    table = table.assign(fps=fps, n_frames=n_frames.astype("int64"), path=paths)
     return table[list(VIDEO_COLUMNS)]
 
 
@@ -78,15 +106,24 @@ def write_table(table: pd.DataFrame, path: str | Path) -> Path:
     return Path(path)
 
 
-def _read_csv(path: str | Path) -> pd.DataFrame:
+def read_csv(path: str | Path) -> pd.DataFrame:
+    """Any CSV table with a header row; ids are text, and an empty cell is an empty text."""
     path = Path(path)
     if not path.is_file():
         raise MissingError(f"{path}: no such file; expected a CSV table with a header row")
     try:
-        return pd.read_csv(
-            path, dtype={"subject": str, "video": str}, keep_default_na=False, skipinitialspace=True
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # more cells in a row than in the header
+            return pd.read_csv(
+                path,
+                dtype={"subject": str, "video": str},
+                keep_default_na=False,
+                skipinitialspace=True,
+                index_col=False,
+            )
+    except (
+        pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeDecodeError,
+    ) as error:  # fmt: skip
         raise InputError(
             f"{path}: not a readable CSV table ({error}); save it as comma-separated UTF-8"
         ) from error
@@ -106,28 +143,52 @@ def _check_intervals(
     columns: tuple[str, ...],
     classes: tuple[str, ...],
     where: str,
+    first_row: int,
     first_frame: int | None,
 ) -> pd.DataFrame:
     _require_columns(table, columns, where)
     table = table[list(columns)].reset_index(drop=True)
     for column in _FRAME_COLUMNS:
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        bad = table.index[~np.isfinite(numbers.astype(float)) | (numbers != numbers.round())]
-        if len(bad):
-            raise InputError(
-                f"{where}: row {bad[0]}: {column} is {table[column][bad[0]]!r}, not a frame number"
-            )
+        numbers = _numbers(table, column, _is_frame, "a frame number", where, first_row)
         table[column] = numbers.astype("int64")
     table = table.astype({"subject": str, "video": str, "emotion": str})
     for row in table.itertuples():
+        here = f"{where}: row {row.Index + first_row}"
         if not row.onset <= row.apex <= row.offset:
             raise InputError(
-                f"{where}: row {row.Index}: onset {row.onset}, apex {row.apex}, offset {row.offset} are not in order"
+                f"{here}: onset {row.onset}, apex {row.apex}, offset {row.offset} are not in order"
             )
         if first_frame is not None and row.onset < first_frame:
-            raise InputError(f"{where}: row {row.Index}: onset {row.onset} lies before the first frame, 0")
+            raise InputError(f"{here}: onset {row.onset} lies before the first frame, 0")
         if row.emotion not in classes:
-            raise InputError(
-                f"{where}: row {row.Index}: emotion {row.emotion!r} is none of {', '.join(classes)}"
-            )
+            raise InputError(f"{here}: emotion {row.emotion!r} is none of {', '.join(classes)}")
     return table
+
+
+def _numbers(
+    table: pd.DataFrame,
+    column: str,
+    usable: Callable[[pd.Series], pd.Series],
+    wanted: str,
+    where: str,
+    first_row: int,
+) -> pd.Series:
+    """A column as float64; `InputError` names the first row in which it is not what is wanted."""
+    numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
+    for index in table.index[~usable(numbers)][:1]:
+        raise InputError(
+            f"{where}: row {index + first_row}: {column} is {table[column][index]!r}, not {wanted}"
+        )
+    return numbers
+
+
+def _is_frame(numbers: pd.Series) -> pd.Series:
+    return (numbers == numbers.round()) & (numbers.abs() <= _LARGEST_FRAME)
+
+
+def _is_positive(numbers: pd.Series) -> pd.Series:
+    return (numbers > 0) & (numbers < math.inf)
+
+
+def _is_count(numbers: pd.Series) -> pd.Series:
+    return _is_frame(numbers) & (numbers > 0)

@@ -8,9 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 
-import numba
-import torch
-
 
 def end_with_parent(poll_seconds: float = 0.5) -> None:
     """Watch from a thread for the death of the parent process, and then end this one at once.
@@ -35,6 +32,9 @@ def one_thread() -> Iterator[None]:
     Small networks gain nothing from more, threads that wait for each other cost time, and results must not depend
     on their number.
     """
+    import numba  # here, so that workers that only read videos need not hold torch in memory
+    import torch
+
     threads, kernel_threads = torch.get_num_threads(), numba.get_num_threads()
     torch.set_num_threads(1)
     numba.set_num_threads(1)

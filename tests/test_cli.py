@@ -9,7 +9,7 @@ from metst_core.tables import empty_annotations
 from metst_core.video import write_images
 
 
-@pytest.mark.parametrize("command", [[], ["check"], ["synth"], ["analyse"], ["reproduce"]])
+@pytest.mark.parametrize("command", [[], ["check"], ["synth"], ["analyse"], ["reproduce"], ["released"]])
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*command, "--help"])
@@ -60,3 +60,19 @@ def test_check_of_an_incomplete_folder_is_exit_code_1(tmp_path, capsys):
         image.write_bytes(b"not an image")
     assert main(["check", "--dataset", "folder", "--root", str(tmp_path)]) == 1
     assert "v1" in capsys.readouterr().out
+
+
+def test_check_takes_the_options_of_the_set(tmp_path, capsys):
+    write_images(tmp_path / "a" / "v1", np.zeros((8, 20, 24, 3), np.uint8))
+    folder = ["check", "--dataset", "folder", "--root", str(tmp_path)]
+    assert main([*folder, "--option", "fps=15", "--option", "image_fps=60"]) == 0
+    assert "frames per second 15" in " ".join(capsys.readouterr().out.split())
+    assert main([*folder, "--option", "fps"]) == 1
+    assert main([*folder, "--option", "rate=15"]) == 1
+    errors = capsys.readouterr().err
+    assert "NAME=VALUE" in errors and "rate" in errors
+
+
+def test_a_root_without_a_data_set_is_not_a_check_of_the_machine(tmp_path, capsys):
+    assert main(["check", "--root", str(tmp_path)]) == 1
+    assert "--dataset" in capsys.readouterr().err

@@ -15,7 +15,6 @@ from test_video import VARIABLE_MS, _retime
 from metst_core.datasets import (
     Dataset,
     check_dataset,
-    check_machine,
     fit_annotations,
     load_dataset,
     load_labels,
@@ -25,7 +24,7 @@ from metst_core.datasets import (
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.megc import read_submission, write_submission
 from metst_core.sheets import Report, Rules
-from metst_core.tables import ANNOTATION_COLUMNS, PREDICTION_COLUMNS, check_annotations
+from metst_core.tables import ANNOTATION_COLUMNS, EMOTIONS, PREDICTION_COLUMNS, check_annotations
 from metst_core.video import write_video
 
 
@@ -102,6 +101,31 @@ def test_casme3_gaps_are_filled_with_the_next_image_there_is(casme3):
     seen = [number_of(f) for f in dataset.frames("spNO.2", "a")]
     assert seen == [0, 1, 2, 5, 5, 5, 6, 9, 9, 9, 10, 11]
     assert [number_of(f) for f in dataset.frames("spNO.10", "a")] == list(range(12))
+
+
+def test_casme3_numbering_may_start_late_and_every_oddity_is_reported(tmp_path):
+    folder = tmp_path / "data" / "spNO.1" / "a" / "color"
+    images(folder, [("3.jpg", 3), ("4.jpg", 4), ("04.jpg", 40), ("6.jpg", 6), ("thumb.jpg", 9)])
+    workbook(tmp_path / "labels.xlsx", [CASME3_HEADER, row(1, 2, 3), row(5, 6, 7), row(6, 7, 8)])
+    dataset = load_dataset("casme3", tmp_path)
+    assert [number_of(f) for f in dataset.frames("spNO.1", "a")] == [3, 3, 3, 3, 40, 6, 6]
+    assert [r[2:5] for r in rows_of(dataset.annotations)] == [(0, 1, 2), (4, 5, 6), (5, 6, 6)]
+    told = [(r.row, r.problem, r.action) for r in dataset.report.itertuples()]
+    assert told[:3] == [
+        (0, "4 image(s) missing in the numbering", "the next image is repeated"),  # 0, 1, 2 and 5
+        (0, "1 image(s) without a frame number in the name, first thumb.jpg", "not used"),
+        (0, "1 image(s) with the number of another, first 4.jpg", "not used"),
+    ]
+    assert told[3][:2] == (4, "offset 7 lies after the last frame, 6")
+
+
+def test_the_same_interval_with_another_emotion_says_so(casme3):
+    rows = [CASME3_HEADER, row(2, 4, 6, "happy", "spNO.2", "a"), row(2, 5, 6, "fear", "spNO.2", "a")]
+    workbook(casme3 / "cas(me)3 labels.xlsx", rows)
+    dataset = load_dataset("casme3", casme3)
+    assert rows_of(dataset.annotations) == [("spNO.2", "a", 1, 3, 5, "positive")]
+    (line,) = (r for r in dataset.report.itertuples() if r.row == 3)
+    assert line.problem == "the same interval as row 2, which is positive there"
 
 
 def test_a_sheet_without_a_usable_row_is_an_unlabelled_set(casme3):
@@ -183,6 +207,46 @@ def test_the_integer_division_keeps_the_order_and_holds_the_frame(values, step):
         assert frame * step + 1 <= value <= frame * step + step
 
 
+FRAME_CELLS = st.one_of(
+    st.integers(-1, 130),
+    st.integers(-1, 130).map(lambda n: f" {n}"),
+    st.sampled_from(["/", None, "?", 12.0, 3.5]),
+)
+MESSY_ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(["spNO.1", "SPNO. 1", "1", "spNO.2", "spNO.9", None]),
+        st.sampled_from(["a", " A", "b", "z", None]),
+        FRAME_CELLS, FRAME_CELLS, FRAME_CELLS,
+        st.sampled_from(["happy", "Anger ", "OTHERS", "joy", None]),
+    ),
+    min_size=1, max_size=6,
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=MESSY_ROWS)
+def test_no_row_of_a_messy_sheet_is_lost_on_the_way_to_the_annotations(tmp_path, rows):
+    """Each row is left out with a line, or kept; and one that has no line is kept exactly as it says."""
+    for subject in ("spNO.1", "spNO.2"):
+        for video in ("a", "b"):
+            folder = tmp_path / "data" / subject / video / "color"
+            folder.mkdir(parents=True, exist_ok=True)
+            for number in (0, 99):
+                (folder / f"{number}.jpg").touch()
+    sheet = [[s, v, onset, apex, offset, "AU4", "I", emotion] for s, v, onset, apex, offset, emotion in rows]
+    workbook(tmp_path / "labels.xlsx", [CASME3_HEADER, *sheet])
+    dataset = load_dataset("casme3", tmp_path)
+    of_rows = dataset.report[dataset.report["file"] == "labels.xlsx"]
+    left_out = set(of_rows.loc[of_rows["action"].str.startswith("left out"), "row"])
+    empty = {n for n, r in enumerate(sheet, start=2) if all(c is None for c in r[:5] + r[7:]) and not r[5]}
+    assert len(dataset.annotations) + len(left_out) == len(rows) - len(empty)
+    groups = {"happy": "positive", "Anger ": "negative", "OTHERS": "others"}
+    for number, (subject, video, *frames, emotion) in enumerate(rows, start=2):
+        if number not in set(of_rows["row"]):
+            plain = tuple(int(float(f)) - 1 for f in frames)
+            assert (subject, video, *plain, groups[emotion]) in rows_of(dataset.annotations)
+
+
 # --- labels alone ------------------------------------------------------------------------------------------
 def test_labels_need_no_video(casme3):
     full, alone = load_dataset("casme3", casme3), load_labels("casme3", casme3)
@@ -200,6 +264,15 @@ def test_labels_need_no_video(casme3):
         load_dataset("casme3", casme3)
     with pytest.raises(InputError, match="synthetic"):
         load_labels("synthetic", casme3)
+
+
+def test_labels_of_the_videos_one_names(casme3):
+    """As where a feature cache comes with a list of its videos: their order and spelling count."""
+    keys = [("SPNO.10", "a"), ("SPNO.10", "b"), ("spNO.2", "a")]
+    alone = load_labels("casme3", casme3, videos=keys)
+    assert list(zip(alone.videos["subject"], alone.videos["video"], strict=True)) == keys
+    assert ("SPNO.10", "a", 2, 4, 4, "negative") in rows_of(alone.annotations)
+    assert (8, "left out") in report_of(alone)  # subject spNO.3 is not among them
 
 
 def test_sammlv_labels_alone(sammlv):
@@ -253,7 +326,7 @@ def test_folder_annotations_are_fitted_to_the_videos_and_reported(own):
 
 def test_a_bad_annotation_file_is_named_by_row(own):
     annotations(("007", "smile", 9, 5, 3, "positive")).to_csv(own / "annotations.csv", index=False)
-    with pytest.raises(InputError, match=r"annotations\.csv.*row 0"):
+    with pytest.raises(InputError, match=r"annotations\.csv.*row 2"):
         load_dataset("folder", own)
 
 
@@ -261,10 +334,34 @@ def test_a_broken_video_is_listed_and_the_others_go_on(own):
     (own / "007" / "half.mp4").write_bytes(b"\0\0\0\x18ftypmp42 and no more")
     dataset = load_dataset("folder", own)
     assert len(dataset.videos) == 3
-    assert tuple(dataset.report.loc[0, ["file", "action"]]) == ("007/half.mp4", "left out")
+    assert ("007/half.mp4", "left out") in set(
+        zip(dataset.report["file"], dataset.report["action"], strict=True)
+    )
     report = check_dataset("folder", own)
     assert not report.ok
     assert "half.mp4" in str(report)
+
+
+def test_a_picture_beside_a_subjects_videos_does_not_hide_them(own):
+    images(own / "007", [("portrait.jpg", 1)])
+    dataset = load_dataset("folder", own)
+    assert ("007", "smile") in set(zip(dataset.videos["subject"], dataset.videos["video"], strict=True))
+    assert ("007", "images beside videos", "not used") in [r[0:1] + r[2:] for r in rows_of(dataset.report)]
+
+
+def test_a_video_that_may_not_be_read_is_listed(own, monkeypatch):
+    """Root may read everything, so the system's answer is made up."""
+    real = Path.open
+
+    def refuse(self, *arguments, **options):
+        if self.name == "smile.mkv":
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    dataset = load_dataset("folder", own)
+    assert "smile" not in set(dataset.videos["video"])
+    assert "Permission denied" in dataset.report["problem"].str.cat()
 
 
 def test_two_files_of_one_video_are_refused(own):
@@ -315,6 +412,43 @@ def test_every_set_can_be_written_in_the_folder_layout(sammlv, tmp_path, suffix)
     moved = (tmp_path / "copy").rename(tmp_path / "moved")  # paths in it are relative
     assert next(load_dataset("folder", moved).frames("006", "006_1")).shape == (16, 24, 3)
     assert load_dataset("synthetic", moved).name == "synthetic"
+
+
+def test_each_copied_video_keeps_its_own_rate(tmp_path):
+    for name, fps in (("slow", 10), ("fast", 50)):
+        write_video(tmp_path / "set" / "1" / f"{name}.mkv", [shade(n) for n in range(12)], fps)
+    copy = write_dataset(load_dataset("folder", tmp_path / "set"), tmp_path / "copy")
+    assert dict(zip(copy.videos["video"], copy.videos["fps"], strict=True)) == {"slow": 10, "fast": 50}
+    (tmp_path / "copy" / "videos.csv").unlink()  # and so say the files themselves
+    found = load_dataset("folder", tmp_path / "copy").videos
+    assert dict(zip(found["video"], found["fps"], strict=True)) == {"slow": 10, "fast": 50}
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_set_that_is_written_reads_back_as_it_was(tmp_path_factory, data):
+    """Any ids that can be file names, any intervals in the videos, at any rate."""
+    root = tmp_path_factory.mktemp("set")
+    ids = st.text(st.characters(codec="utf-8", categories=["Ll", "Lo", "N"]), min_size=1, max_size=5)
+    keys = data.draw(st.lists(st.tuples(ids, ids), min_size=1, max_size=3, unique=True))
+    videos, found = [], []
+    for number, (subject, video) in enumerate(keys):
+        n_frames = data.draw(st.integers(1, 4))
+        images(root / "source" / str(number), [(f"{n}.jpg", 10 * number + n) for n in range(n_frames)])
+        fps = data.draw(st.sampled_from([10.0, 200 / 7, 29.97]))
+        videos.append((subject, video, fps, n_frames, str(root / "source" / str(number))))
+        interval = sorted(data.draw(st.lists(st.integers(0, n_frames - 1), min_size=3, max_size=3)))
+        found.append((subject, video, *interval, data.draw(st.sampled_from(EMOTIONS))))
+    table = pd.DataFrame(videos, columns=["subject", "video", "fps", "n_frames", "path"])
+    source = Dataset("mine", annotations(*found), table, fps=25.0)
+    copy = write_dataset(source, root / "copy", ".png")
+    assert rows_of(copy.annotations) == found
+    assert copy.report["action"].str.startswith("kept").all()  # several rates, at most
+    for (subject, video), row_ in zip(keys, copy.videos.itertuples(), strict=True):
+        assert (row_.subject, row_.video) == (subject, video)
+        pair = zip(source.frames(subject, video), copy.frames(subject, video), strict=True)
+        assert all((a == b).all() for a, b in pair)
+    assert copy.videos["fps"].tolist() == pytest.approx([v[2] for v in videos])
 
 
 def test_a_stopped_copy_goes_on(own, tmp_path, monkeypatch):
@@ -437,25 +571,6 @@ def test_check_finds_empty_and_broken_images(sammlv):
     last.unlink()
     assert "006_1_50.jpg is empty" in str(check_dataset("sammlv", sammlv))
     assert "1 image(s) missing in the numbering" in report.rows["problem"].tolist()
-
-
-def test_check_machine_says_what_is_there():
-    table = check_machine().set_index("item")
-    assert list(table.columns) == ["found", "ok", "remedy"]
-    for item in ("Python", "torch", "opencv-contrib-python", "libGL", "CUDA", "MediaPipe face models"):
-        assert item in table.index
-    assert any(item.startswith("scan") for item in table.index)
-    assert (table.loc[~table["ok"], "remedy"] != "").all()
-
-
-def test_check_machine_names_the_package_when_opencv_lacks_libgl(monkeypatch):
-    monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
-    monkeypatch.setattr("platform.system", lambda: "Linux")
-    monkeypatch.setitem(__import__("sys").modules, "cv2", None)  # makes `import cv2` fail
-    table = check_machine().set_index("item")
-    assert not table.loc["libGL", "ok"]
-    assert "libgl1" in table.loc["libGL", "remedy"]
-    assert not table.loc["OpenCV", "ok"]
 
 
 # --- MEGC --------------------------------------------------------------------------------------------------

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,8 +17,8 @@ import pandas as pd
 import pytest
 
 from metst_core import extraction, rois
-from metst_core.datasets import load_dataset
-from metst_core.errors import InputError, MissingError
+from metst_core.datasets import VideoReader, load_dataset
+from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.motion import extract_motion
 
@@ -38,6 +44,76 @@ class Fake:
         points = np.stack([x.ravel(), y.ravel()], axis=1)
         points[39], points[42] = (0.43, 0.45), (0.57, 0.45)
         return points * image.shape[::-1]
+
+
+class Deadly(Fake):
+    """Kills its process, as a system does that runs out of memory."""
+
+    def __call__(self, image):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Orphaning(Fake):
+    """Kills the process that started its own, and would then go on for two minutes."""
+
+    def __call__(self, image):
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(120)
+
+
+class CountingReader(VideoReader):
+    yielded = 0
+
+    def frames(self, path):
+        for frame in super().frames(path):
+            CountingReader.yielded += 1
+            yield frame
+
+
+_SCRIPT = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from test_extraction import WINDOW, Fake, Orphaning
+from metst_core import extraction
+from metst_core.datasets import load_dataset
+dataset = load_dataset("folder", sys.argv[2], window=WINDOW)
+"""
+ORPHANED = (
+    _SCRIPT
+    + """
+extraction.extract_dataset(dataset, landmarker_factory=Orphaning, cache_dir=sys.argv[3], n_jobs=2)
+"""
+)
+KILLED = (
+    _SCRIPT
+    + """
+compute, savez = extraction._compute, np.savez
+
+def compute_or_die(dataset, key, landmarker):
+    if key == ("12", "a"):
+        if sys.argv[4] == "computing":
+            os.kill(os.getpid(), signal.SIGKILL)
+        np.savez = half_a_file
+    return compute(dataset, key, landmarker)
+
+def half_a_file(path, **arrays):
+    savez(path, **arrays)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+extraction._compute = compute_or_die
+extraction.extract_dataset(dataset, landmarker_factory=Fake, cache_dir=sys.argv[3])
+"""
+)
+
+needs_kill = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+
+
+def run_script(script, *arguments, timeout=None):
+    command = [sys.executable, "-c", script, str(Path(__file__).parent), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, timeout=timeout)
 
 
 def write_frames(folder, n, seed, blank=()):
@@ -208,6 +284,46 @@ class TestCache:
         found, _ = self.run(dataset, cache)
         assert list(found.windows) == GOOD
         assert all(file.stat().st_mtime_ns == time for file, time in kept.items())
+
+    @needs_kill
+    @pytest.mark.parametrize("moment", ["computing", "writing"])
+    def test_a_killed_run_leaves_whole_entries_only_and_goes_on(self, root, tmp_path, moment):
+        """The process is killed at video 12/a, while it computes or in the middle of its cache file."""
+        cache = tmp_path / "cache"
+        assert run_script(KILLED, root, cache, moment).returncode == -signal.SIGKILL
+        files = {file: file.stat().st_mtime_ns for file in cache.iterdir()}
+        entries = [file for file in files if file.name[0] != "."]
+        assert len(entries) == 2  # the two videos of 007 were done
+        assert len(files) == 2 + (moment == "writing")  # half a file, under a name that nothing reads
+        for entry in entries:
+            with np.load(entry) as stored:
+                assert stored["windows"].shape[1:] == (36, WINDOW)
+        dataset = load_dataset("folder", root, window=WINDOW)
+        found, _ = self.run(dataset, cache)
+        assert all(file.stat().st_mtime_ns == time for file, time in files.items())
+        assert same(found, extract_dataset(dataset, landmarker_factory=Fake))
+
+    @needs_kill
+    def test_workers_end_with_a_killed_parent_and_the_next_run_goes_on(self, root, tmp_path):
+        """The workers hold the pipe that `run_script` reads to its end: it comes back when they are gone."""
+        cache = tmp_path / "cache"
+        assert run_script(ORPHANED, root, cache, timeout=60).returncode == -signal.SIGKILL
+        dataset = load_dataset("folder", root, window=WINDOW)
+        found, _ = self.run(dataset, cache)
+        assert same(found, extract_dataset(dataset, landmarker_factory=Fake))
+
+    @needs_kill
+    def test_a_worker_that_is_killed_is_said(self, root, tmp_path):
+        with pytest.raises(MetstError, match=r"worker process was killed.*n_jobs=2"):
+            extract_dataset(load_dataset("folder", root, window=WINDOW), landmarker_factory=Deadly, n_jobs=2)
+
+    def test_every_frame_is_decoded_once(self, dataset):
+        counted = replace(dataset, reader=CountingReader())
+        CountingReader.yielded = 0
+        found = extract_dataset(counted, landmarker_factory=Fake)
+        n_frames = found.videos["n_frames"].sum()
+        unusable = 6 + 3 + 1  # all of "black", "broken" up to the damage, "single"
+        assert CountingReader.yielded == n_frames + unusable
 
     def test_a_full_disk_costs_only_the_cache(self, dataset, tmp_path, monkeypatch):
         def full(path):

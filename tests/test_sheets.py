@@ -166,6 +166,11 @@ def test_ids_are_spelled_as_the_folders_are():
     assert canonical_ids(list(said), known) == said
     assert canonical_ids(["1"], ["spNO.1", "spNO.2"]) == {"1": "spNO.1"}  # the only one with this number
     assert canonical_ids(["1"], ["a1", "b1"]) == {"1": "1"}
+    assert canonical_ids(["spNO.1"], ["1", "2"]) == {"spNO.1": "1"}
+    assert canonical_ids(["b1", "b_1"], ["a1", "a2"]) == {
+        "b1": "b1",
+        "b_1": "b1",
+    }  # another name is another id
     assert canonical_ids(["sp 1", "SP1", "sp01"], []) == {"sp 1": "sp 1", "SP1": "sp 1", "sp01": "sp 1"}
 
 
@@ -188,6 +193,24 @@ def test_titles_merged_headers_blank_rows_and_merged_ids(tmp_path):
     assert [line[1] for line in lines] == [7, 8]
 
 
+def test_a_file_name_does_not_go_on_under_another_subject(tmp_path):
+    rows = [
+        row(11, 14, 18, video="a"),
+        [None, None, None, None, None, "a note", None, None],
+        row(21, 24, 28, subject=None, video=None),
+        row(31, 34, 38, subject="spNO.2", video=None),
+        row(41, 44, 48, subject=None, video=None),
+        row(51, 54, 58, subject=None, video="c"),
+    ]
+    intervals, lines = casme3(tmp_path, rows)
+    assert [(i[0], i[1], i[2]) for i in intervals] == [
+        ("spNO.1", "a", 10), ("spNO.1", "a", 20), ("spNO.2", "c", 50),
+    ]  # fmt: skip
+    assert [(line[1], line[3].split()[0]) for line in lines] == [
+        (3, "left"), (4, "read"), (5, "left"), (6, "left"), (7, "read"),
+    ]  # fmt: skip
+
+
 def test_the_sheet_is_found_by_its_columns_in_any_workbook(tmp_path):
     book = openpyxl.Workbook()
     book.active.append(["read me"])
@@ -206,7 +229,7 @@ def test_the_sheet_is_found_by_its_columns_in_any_workbook(tmp_path):
 
 
 def test_a_missing_or_ambiguous_sheet_is_said_by_file(tmp_path):
-    with pytest.raises(MissingError, match="subject, filename"):
+    with pytest.raises(MissingError, match="Subject, Filename, Onset, Offset, Emotion"):
         read(tmp_path)
     for name in ("me.xlsx", "mae.xlsx"):
         workbook(tmp_path / name, [CASME3_HEADER, row(11, 14, 18)])
@@ -269,10 +292,39 @@ def test_sammlv_joins_the_long_release_and_the_facs_codes(tmp_path, header):
     }  # fmt: skip
 
 
+def test_bad_first_rows_of_a_sheet_without_header_are_not_taken_for_leading_rows(tmp_path):
+    bad = long_row("006_1_1", 15, 22, 36)
+    bad[1] = "006-one"
+    rows = [bad, long_row("006_1_2", 15, 22, 36)]
+    sammlv_sheets(tmp_path, rows, [facs_row("006_1_2", "Anger")], header=False)
+    intervals, lines = read(tmp_path, reader=read_sammlv_sheets)
+    assert len(intervals) == 1
+    assert [(line[0], line[1], line[3]) for line in lines] == [("long.xlsx", 11, "left out")]
+
+
+@pytest.mark.parametrize("shown", [6, "006", "6", 6.0, None, 7, "spNO.6"])
+def test_the_subject_of_a_sample_is_in_its_name(tmp_path, shown):
+    """A spreadsheet program shows 006 as 6; another number is told."""
+    cells = long_row("6_1_2", 15, 22, 36)
+    cells[0], cells[6] = shown, "0.105 s"
+    sammlv_sheets(tmp_path, [cells], [facs_row("006_1_2", "Anger")])
+    intervals, lines = read(tmp_path, reader=read_sammlv_sheets)
+    assert intervals == [("006", "006_1", 14, 21, 35, "negative")]
+    assert [line[3] for line in lines] == (["read as 006"] if shown in (7, "spNO.6") else [])
+
+
 def test_sammlv_needs_both_sheets(tmp_path):
     sammlv_sheets(tmp_path, [long_row("006_1_2", 15, 22, 36)], [facs_row("006_1_2", "Anger")])
     (tmp_path / "codes.xlsx").unlink()
     with pytest.raises(MissingError, match="FACS"):
+        read(tmp_path, reader=read_sammlv_sheets)
+
+
+def test_the_codes_are_never_taken_for_the_long_release(tmp_path):
+    """They have the same columns up to the type; without the long release's header both look like it."""
+    codes = [facs_row("006_1_2", "Anger"), facs_row("006_1_3", "no idea")]
+    sammlv_sheets(tmp_path, [["a title"]], codes, header=False)
+    with pytest.raises(MissingError, match="SAMM Long Videos release"):
         read(tmp_path, reader=read_sammlv_sheets)
 
 
@@ -333,6 +385,11 @@ def test_no_row_of_two_joined_sheets_is_lost(tmp_path, long_rows, facs_rows):
     cells = openpyxl.load_workbook(tmp_path / "long.xlsx", data_only=True).active.iter_rows(values_only=True)
     assert accounted == {i for i, r in enumerate(cells, start=1) if i > 10 and not is_blank(r)}
     assert ("006", "006_1", 14) in set(zip(table["subject"], table["video"], table["onset"], strict=True))
+    told = {line[1] for line in report.lines if line[0] == "codes.xlsx"}
+    for number, cells in enumerate(facs_rows, start=5):  # a code without a line belongs to a sample
+        if number not in told and not is_blank(cells):
+            assert str(cells[1]).strip().lstrip("0") == "6_1_2"
+    assert 4 not in told
 
 
 @FUZZ

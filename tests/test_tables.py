@@ -2,18 +2,22 @@
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.tables import (
     ANNOTATION_COLUMNS,
     EMOTIONS,
+    PREDICTION_COLUMNS,
+    VIDEO_COLUMNS,
     check_annotations,
     check_predictions,
     empty_annotations,
     empty_predictions,
     read_annotations,
+    read_keys,
+    read_predictions,
     read_videos,
     write_table,
 )
@@ -45,6 +49,7 @@ def test_annotations_survive_a_round_trip(tmp_path_factory, drawn):
         ({"apex": "x"}, "apex is 'x'"),
         ({"apex": 4.5}, "apex is 4.5"),
         ({"apex": float("inf")}, "apex is inf"),
+        ({"offset": 1e300}, "offset is 1e[+]300"),
         ({"offset": None}, "offset is (None|nan)"),
     ],
 )
@@ -52,6 +57,23 @@ def test_a_bad_row_is_named(change, named):
     good = {"subject": "1", "video": "a", "onset": 3, "apex": 5, "offset": 8, "emotion": "positive"}
     with pytest.raises(InputError, match=named):
         check_annotations(pd.DataFrame([good, good | change]).astype(object))
+
+
+def test_a_bad_row_of_a_file_is_named_as_a_spreadsheet_counts(tmp_path):
+    path = tmp_path / "annotations.csv"
+    path.write_text(",".join(ANNOTATION_COLUMNS) + "\n1,a,3,5,8,positive\n1,a,3,5,x,positive\n")
+    with pytest.raises(InputError, match=r"annotations\.csv: row 3: offset is 'x'"):
+        read_annotations(path)
+
+
+def test_cells_beyond_the_header_do_not_shift_the_columns(tmp_path):
+    """Spreadsheet programs leave empty ones at the ends of rows; full ones cannot be right."""
+    path = tmp_path / "annotations.csv"
+    path.write_text(",".join(ANNOTATION_COLUMNS) + "\n1,a,3,5,8,positive,\n")
+    assert read_annotations(path).to_numpy().tolist() == [["1", "a", 3, 5, 8, "positive"]]
+    path.write_text(",".join(ANNOTATION_COLUMNS) + "\n1,a,3,5,8,positive,7\n")
+    with pytest.raises(InputError, match=r"annotations\.csv"):
+        read_annotations(path)
 
 
 def test_missing_column_and_missing_file_are_named(tmp_path):
@@ -62,6 +84,33 @@ def test_missing_column_and_missing_file_are_named(tmp_path):
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(MetstError, match="empty.csv"):
         read_annotations(tmp_path / "empty.csv")
+
+
+CELLS = st.sampled_from(
+    ["1", "a", "", "0", "-1", "7.0", "1e400", "inf", "nan", "x" * 300, "é", '"', "a\0b", "9" * 30, "true"]
+)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.lists(CELLS, max_size=7), max_size=4), st.binary(max_size=20))
+def test_any_file_is_a_table_or_refused_as_a_metst_error(tmp_path_factory, cells, data):
+    """Under the right header, behind it, and without one."""
+    folder = tmp_path_factory.mktemp("tables")
+    readers = {
+        ANNOTATION_COLUMNS: read_annotations, PREDICTION_COLUMNS: read_predictions,
+        VIDEO_COLUMNS: read_videos, ("subject", "video"): read_keys,
+    }  # fmt: skip
+    lines = "\n".join(",".join(row) for row in cells).encode()
+    for columns, read in readers.items():
+        header = ",".join(columns).encode() + b"\n"
+        for content in (header + lines, header + data, data, lines):
+            (folder / "table.csv").write_bytes(content)
+            try:
+                table = read(folder / "table.csv")
+            except MetstError as error:
+                assert "table.csv" in str(error)
+            else:
+                assert tuple(table.columns) == columns
 
 
 def test_predictions_may_be_neutral_and_leave_the_video():
