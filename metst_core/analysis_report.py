@@ -30,7 +30,7 @@ from metst_core.files import atomic_path
 from metst_core.motion import BOXES, WindowTracker, box_flow, cut_crop
 from metst_core.plots import EMOTION_COLOURS, ROI_COLOURS
 from metst_core.quality import meaning
-from metst_core.video import nearest_in_map, read_frames, resample_map, select_frames, write_video
+from metst_core.video import nearest_in_map, probe, read_frames, resample_map, select_frames, write_video
 
 if TYPE_CHECKING:
     from metst_core.pipeline import AnalysisResult
@@ -450,14 +450,17 @@ def write_annotated_video(result: AnalysisResult, path: str | Path, progress: bo
     """
     frames = _bar(_annotated(result), "annotated video", result.n_analysed, progress)
     with atomic_path(path) as temporary:
-        write_video(temporary, frames, result.fps)
-        try:
-            next(read_frames(temporary))  # OpenCV does not say when a write failed
-        except InputError as error:
-            raise InputError(
-                f"{path}: the video did not get into the file whole; is the disk full?"
-            ) from error
+        n_frames = write_video(temporary, frames, result.fps)
+        if _frames_in(temporary) < n_frames:  # OpenCV does not tell when writing fails
+            raise InputError(f"{path}: the video did not get into the file whole; is the disk full?")
     return Path(path)
+
+
+def _frames_in(path: Path) -> int:
+    try:
+        return probe(path).n_frames
+    except InputError:
+        return 0
 
 
 def _annotated(result: AnalysisResult) -> Iterator[np.ndarray]:

@@ -323,10 +323,9 @@ def test_a_disk_that_is_really_full(tmp_path, monkeypatch, capsys):
     result = analysed(clip)
 
     def on_the_full_disk(dir, prefix, suffix):
-        full = tmp_path / f"full{suffix}"
-        full.unlink(missing_ok=True)
-        full.symlink_to("/dev/full")
-        return os.open(full, os.O_WRONLY), str(full)
+        (tmp_path / "full").unlink(missing_ok=True)
+        (tmp_path / "full").symlink_to("/dev/full")
+        return os.open("/dev/full", os.O_WRONLY), str(tmp_path / "full")
 
     monkeypatch.setattr(files.tempfile, "mkstemp", on_the_full_disk)
     for write in (result.to_csv, result.to_json, result.to_html, result.to_megc):
@@ -337,11 +336,25 @@ def test_a_disk_that_is_really_full(tmp_path, monkeypatch, capsys):
         assert not target.exists()
         assert not analyse_cli._written(target, write)
         assert "No space left" in capsys.readouterr().err
-    for suffix in (".mp4", ".avi", ".mkv"):  # OpenCV says nothing when a write fails
-        target = tmp_path / f"never{suffix}"
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+@pytest.mark.parametrize("room", [3000, 20_000])
+def test_no_room_for_the_annotated_video(tmp_path, capsys, suffix, room):
+    """OpenCV says nothing when a write fails; here, because no file may grow beyond `room` bytes."""
+    resource = pytest.importorskip("resource")
+    result = analysed(video(tmp_path / "noise.avi", some_frames(30)))
+    whole = result.to_video(tmp_path / f"whole{suffix}")
+    assert whole.stat().st_size > room
+    target = tmp_path / f"film{suffix}"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
         assert not analyse_cli._written(target, result.to_video)
-        assert not target.exists()
-        assert "is the disk full?" in capsys.readouterr().err
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "is the disk full?" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["noise.avi", f"whole{suffix}"]
 
 
 # --- faces, with the real landmarker ----------------------------------------------------------------------------
