@@ -7,9 +7,11 @@ A synthetic person in a picture of `size` x `size` pixels at 30 frames per secon
 
 * on one core and on two, split into decoding, looking for quality flags, landmarks, flow, model, and writing of all
   outputs (table, JSON, page, film);
-* two videos at once in two processes against one after the other.
+* two videos at once in two processes of one core each, over one video on one core; beside it what two processes that
+  compute nothing but optical flow gain on this machine (`at_once.ceiling`).
 
-Every analysis runs in a process of its own, pinned to its cores where the system allows it; medians of the repeats.
+Every analysis runs in a process of its own, pinned to its cores where the system allows it, and is timed after a
+warm-up, so without start-up; two at once begin at the same moment, and the slower one counts.  Medians of the repeats.
 """
 
 from __future__ import annotations
@@ -18,14 +20,13 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import cv2
+from at_once import answer_when_told, at_once, ceiling, pin
 
 from metst_core.files import run_record, write_json
 from metst_core.synthetic import generate
@@ -44,54 +45,40 @@ def make_video(folder: Path, seconds: float, size: int) -> Path:
 
 
 def work(video: str, first: int, cores: int, out: str) -> None:
-    """What a process does on `cores` cores from the one numbered `first` on: one warm-up on the first second, then one timed analysis; prints its parts as JSON."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[first : first + cores])
-    import torch
-
+    """The child: a warm-up on the first seconds of `video`, then, when told, one timed analysis and its outputs."""
+    pin(first, cores)
     from metst_core.pipeline import Analysis, analyse
 
-    cv2.setNumThreads(cores)
-    torch.set_num_threads(cores)
-    next(iter(Analysis(video)))  # imports, compiled kernels, MediaPipe's graphs
-    started = time.perf_counter()
-    result = analyse(video, progress=False)
-    analysed = time.perf_counter()
-    folder = Path(out)
-    result.to_csv(folder / "table.csv")
-    result.to_json(folder / "result.json")
-    result.to_html(folder / "page.html")
-    result.to_video(folder / "film.mp4")
-    written = time.perf_counter()
-    parts = {**result.seconds, "writing": written - analysed}
-    print(
-        json.dumps(
-            {
-                "video": result.duration,
-                "wall": analysed - started,
-                "parts": parts,
-                "intervals": len(result.table),
-            }
-        )
-    )
+    next(iter(Analysis(video)))  # imports, compiled kernels, MediaPipe's graphs; the frames are counted
+
+    def timed() -> dict[str, Any]:
+        started = time.perf_counter()
+        result = analyse(video, progress=False)
+        analysed = time.perf_counter()
+        folder = Path(out)
+        result.to_csv(folder / "table.csv")
+        result.to_json(folder / "result.json")
+        result.to_html(folder / "page.html")
+        result.to_video(folder / "film.mp4")
+        parts = {**result.seconds, "writing": time.perf_counter() - analysed}
+        return {
+            "video": result.duration, "wall": analysed - started, "parts": parts, "intervals": len(result.table),
+        }  # fmt: skip
+
+    answer_when_told(timed)
 
 
-def run(video: Path, cores: int, first: int = 0) -> subprocess.Popen[str]:
-    folder = tempfile.mkdtemp(dir=video.parent)
-    command = [sys.executable, __file__, "--work", str(video), str(first), str(cores), folder]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(cores), "TQDM_DISABLE": "1"}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-    )
-
-
-def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
-    out, _ = process.communicate()
-    if process.returncode:
-        raise SystemExit(
-            f"an analysis failed with exit code {process.returncode}; run `metst analyse` to see why"
-        )
-    return json.loads(out.splitlines()[-1])
+def run(video: Path, cores: int, firsts: tuple[int, ...] = (0,)) -> list[dict[str, Any]]:
+    """One analysis for each of `firsts`, all at once, on `cores` cores each from that one on."""
+    with tempfile.TemporaryDirectory() as out:
+        places = [Path(out, str(first)) for first in firsts]
+        for place in places:
+            place.mkdir()
+        commands = [
+            [__file__, "--work", str(video), str(first), str(cores), str(place)]
+            for first, place in zip(firsts, places, strict=True)
+        ]
+        return at_once(commands, cores)
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -123,18 +110,24 @@ def main() -> None:
         pairs = []
         for _ in range(options.repeats):  # the sides take turns, so that a busy machine slows them alike
             for cores, done in runs.items():
-                done.append(answer(run(video, cores)))
-            both = [answer(p) for p in [run(video, 1, first=0), run(video, 1, first=1)]]
-            pairs.append(sum(r["video"] / r["wall"] for r in both))
+                done += run(video, cores)
+            both = run(video, 1, (0, 1))
+            pairs.append(2 * both[0]["video"] / max(each["wall"] for each in both))
+    one, two = summary(runs[1]), summary(runs[2])
     found = {
-        "one_core": summary(runs[1]),
-        "two_cores": summary(runs[2]),
-        "two_videos_in_two_processes": {"video_seconds_per_second": statistics.median(pairs)},
+        "one_core": one,
+        "two_cores": two,
+        "two_videos_in_two_processes": {
+            "video_seconds_per_second": statistics.median(pairs),
+            "over_one_core": statistics.median(pairs) / one["video_seconds_per_second"],
+        },
+        "ceiling_of_two_processes": ceiling(options.repeats),
         "load_at_the_end": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     }
     for name, values in found.items():
         print(name, json.dumps(values, indent=1) if isinstance(values, dict) else values)
-    write_json({"options": vars(options), "record": run_record(), **found}, options.out)
+    given = {name: getattr(options, name) for name in ("seconds", "repeats", "size")}
+    write_json({"options": given, "record": run_record(), **found}, options.out)
 
 
 if __name__ == "__main__":

@@ -68,34 +68,45 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Analyse every video of the call; returns the exit code.  Wrong outputs or weights raise a `MetstError`."""
-    from metst_core.errors import MetstError
-    from metst_core.pipeline import NOTICE, analyse, load_model
+    from metst_core.pipeline import NOTICE, load_model
     from metst_core.pipeline import STOPPED as STOPPED_HERE
 
-    outputs = _Outputs(options)  # an hour of work should not end at a folder that cannot be written
-    model: TrainedModel = load_model(options.weights)
-    print(f"{NOTICE}\n", file=sys.stderr)
+    videos = left = list(dict.fromkeys(options.videos))
+    outputs = _Outputs(options, videos)  # an hour of work should not end at a folder that cannot be written
     results: list[AnalysisResult] = []
     problems = 0
-    for n_done, video in enumerate(options.videos):
-        try:
-            result = analyse(video, model, image_fps=options.image_fps, progress=not options.quiet)
-        except MetstError as error:
-            print(f"metst: {error}", file=sys.stderr)
-            problems += 1
-            continue
-        except KeyboardInterrupt:
-            return _stopped(options.videos[n_done:])
-        results.append(result)
-        print(result.summary(), flush=True)
-        problems += not (result.has_face and result.complete)
-        problems += outputs.write(results)
-        if result.trouble == STOPPED_HERE:
-            return _stopped(options.videos[n_done + 1 :])
-    if len(options.videos) > 1:
+    try:
+        model = load_model(options.weights)
+        print(f"{NOTICE}\n", file=sys.stderr)
+        for n_done, video in enumerate(videos, start=1):
+            result = _analysed(video, model, options)
+            left = videos[n_done:]
+            if result is None:
+                problems += 1
+                continue
+            results.append(result)
+            print(result.summary(), flush=True)
+            problems += not (result.has_face and result.complete)
+            problems += outputs.write(results)
+            if result.trouble == STOPPED_HERE:
+                return _stopped(left)
+    except KeyboardInterrupt:
+        return _stopped(left)
+    if len(videos) > 1:
         found = sum(len(result.table) for result in results)
-        print(f"{len(results)} of {len(options.videos)} videos analysed, {found} intervals found")
+        print(f"{len(results)} of {len(videos)} videos analysed, {found} intervals found")
     return PROBLEM if problems else DONE
+
+
+def _analysed(video: str, model: TrainedModel, options: argparse.Namespace) -> AnalysisResult | None:
+    from metst_core.errors import MetstError
+    from metst_core.pipeline import analyse
+
+    try:
+        return analyse(video, model, image_fps=options.image_fps, progress=not options.quiet)
+    except MetstError as error:
+        print(f"metst: {error}", file=sys.stderr)
+        return None
 
 
 def _stopped(left: list[str]) -> int:
@@ -107,9 +118,10 @@ def _stopped(left: list[str]) -> int:
 class _Outputs:
     """The files of a call, checked before the work and written after every video."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, videos: list[str]) -> None:
         from metst_core import pipeline
         from metst_core.errors import InputError
+        from metst_core.video import VIDEO_SUFFIXES
 
         together: dict[str, Callable[..., Path]] = {
             "csv": pipeline.write_csv,
@@ -119,15 +131,22 @@ class _Outputs:
         self._together = [
             (pipeline.check_output(p), f) for n, f in together.items() if (p := getattr(options, n))
         ]
-        self._pages = self._places(options.html, options.videos, ".html")
-        self._films = self._places(options.annotated_video, options.videos, ".mp4")
+        self._progress = not options.quiet
+        self._pages = self._places(options.html, videos, ".html")
+        self._films = self._places(options.annotated_video, videos, ".mp4")
         every = [*(path for path, _ in self._together), *self._pages.values(), *self._films.values()]
         twice = {path for path in every if every.count(path) > 1}
-        clash = [p for p in every if p.exists() and any(_same(p, video) for video in options.videos)]
+        clash = [p for p in every if p.exists() and any(_same(p, video) for video in videos)]
+        other = [p for p in self._films.values() if p.suffix.lower() not in VIDEO_SUFFIXES]
         if twice:
             raise InputError(f"{min(twice)}: two outputs would be written there; name two places")
         if clash:
             raise InputError(f"{clash[0]}: this is a video to analyse; name another file to write")
+        if other:
+            raise InputError(
+                f"{other[0]}: no video file can be written under this name; end it with one of "
+                f"{', '.join(VIDEO_SUFFIXES)}"
+            )
 
     @staticmethod
     def _places(target: str | None, videos: list[str], suffix: str) -> dict[Path, Path]:
@@ -156,9 +175,9 @@ class _Outputs:
             (path, partial(function, results)) for path, function in self._together
         ]
         if last.path in self._pages:
-            jobs.append((self._pages[last.path], last.to_html))
+            jobs.append((self._pages[last.path], partial(last.to_html, progress=self._progress)))
         if last.path in self._films and last.n_analysed:
-            jobs.append((self._films[last.path], last.to_video))
+            jobs.append((self._films[last.path], partial(last.to_video, progress=self._progress)))
         return sum(not _written(path, job) for path, job in jobs)
 
 

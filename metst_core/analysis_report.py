@@ -22,17 +22,21 @@ import pandas as pd
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
+from tqdm import tqdm
 
 from metst_core import rois
+from metst_core.errors import InputError
 from metst_core.files import atomic_path
 from metst_core.motion import BOXES, WindowTracker, box_flow, cut_crop
 from metst_core.plots import EMOTION_COLOURS, ROI_COLOURS
 from metst_core.quality import meaning
-from metst_core.video import nearest_in_map, read_frames, resample_map, select_frames, write_video
+from metst_core.video import nearest_in_map, probe, read_frames, resample_map, select_frames, write_video
 
 if TYPE_CHECKING:
     from metst_core.pipeline import AnalysisResult
 
+MOST_LINES = 25
+"""How many intervals, those with the highest scores, a summary lists."""
 MOST_CLIPS = 12
 """How many intervals, those with the highest scores, a page shows frame by frame."""
 ARROW_GAIN = 6.0
@@ -58,11 +62,16 @@ def summary_text(result: AnalysisResult) -> str:
         lines.append("  no face was found in any frame, so there is nothing to say about it")
     elif result.table.empty:
         lines.append("  no micro-expression found")
-    for row in result.table.itertuples():
+    shown = result.table.nlargest(MOST_LINES, "score").sort_index()
+    for row in shown.itertuples():
         lines.append(
-            f"  {row.onset_seconds:8.2f} to {row.offset_seconds:6.2f} s  (frames {row.onset} to {row.offset}, apex "
+            f"  {row.onset_seconds:8.2f} to {row.offset_seconds:7.2f} s  (frames {row.onset} to {row.offset}, apex "
             f"{row.apex})  {row.emotion:<9} score {row.score:.2f}, {_confidence(row.confidence)}"
             + (f"  [{row.flags.replace(' ', ', ')}]" if row.flags else "")
+        )
+    if len(shown) < len(result.table):
+        lines.append(
+            f"  and {len(result.table) - len(shown)} more with lower scores; the table (--csv) holds them all"
         )
     lines += [f"  ! {text}" for text in quality_lines(result.quality)]
     return "\n".join(lines)
@@ -153,7 +162,7 @@ class Clip:
     flow: np.ndarray
 
 
-def clips_of(result: AnalysisResult, most: int = MOST_CLIPS) -> list[Clip]:
+def clips_of(result: AnalysisResult, most: int = MOST_CLIPS, progress: bool = False) -> list[Clip]:
     """The `most` intervals with the highest scores, in order of time, in one pass over the video."""
     frame_map = resample_map(result.times, result.model.fps)
     last = int(nearest_in_map(frame_map, [max(0, result.n_analysed - 1)])[0])
@@ -162,11 +171,16 @@ def clips_of(result: AnalysisResult, most: int = MOST_CLIPS) -> list[Clip]:
     if not waiting:
         return []
     end = max(recorder.stop for recorder in waiting)
-    for number, frame in enumerate(select_frames(read_frames(result.path), frame_map[: end + 1])):
+    frames = select_frames(read_frames(result.path), frame_map[: end + 1])
+    for number, frame in enumerate(_bar(frames, "pictures for the page", end + 1, progress)):
         for recorder in waiting:
             if recorder.start <= number <= recorder.stop:
                 recorder.add(frame)
     return [clip for clip in (recorder.clip() for recorder in waiting) if clip is not None]
+
+
+def _bar(frames: Iterator[np.ndarray], what: str, total: int, progress: bool) -> Iterator[np.ndarray]:
+    return iter(tqdm(frames, what, total, leave=False, unit="frame", disable=not progress))
 
 
 class _Recorder:
@@ -236,9 +250,9 @@ def _jpeg(frame: np.ndarray, size: int) -> bytes:
 
 
 # --- page -----------------------------------------------------------------------------------------
-def write_page(result: AnalysisResult, path: str | Path) -> Path:
+def write_page(result: AnalysisResult, path: str | Path, progress: bool = False) -> Path:
     """Write the self-contained page of one video."""
-    clips = clips_of(result)
+    clips = clips_of(result, progress=progress)
     parts = {
         "title": html.escape(f"{result.path.name}: micro-expressions"),
         "name": html.escape(result.path.name),
@@ -429,13 +443,24 @@ def _numbers(values: np.ndarray) -> list[float | None]:
 
 
 # --- annotated video ------------------------------------------------------------------------------
-def write_annotated_video(result: AnalysisResult, path: str | Path) -> Path:
+def write_annotated_video(result: AnalysisResult, path: str | Path, progress: bool = False) -> Path:
     """Write the video, without sound, over a strip that shows the score so far and names the intervals.
 
     It has the mean frame rate of the original, all its frames that were analysed, and an even size.
     """
-    write_video(path, _annotated(result), result.fps)
+    frames = _bar(_annotated(result), "annotated video", result.n_analysed, progress)
+    with atomic_path(path) as temporary:
+        n_frames = write_video(temporary, frames, result.fps)
+        if _frames_in(temporary) < n_frames:  # OpenCV does not tell when writing fails
+            raise InputError(f"{path}: the video did not get into the file whole; is the disk full?")
     return Path(path)
+
+
+def _frames_in(path: Path) -> int:
+    try:
+        return probe(path).n_frames
+    except InputError:
+        return 0
 
 
 def _annotated(result: AnalysisResult) -> Iterator[np.ndarray]:

@@ -5,10 +5,12 @@ The browser takes the pictures and sends them to the kernel, which is this machi
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -19,8 +21,10 @@ from metst_core.landmarks import Landmarker, MediaPipeLandmarker
 from metst_core.models import predict_video
 from metst_core.motion import stream_motion
 from metst_core.pipeline import TrainedModel
+from metst_core.workers import one_thread
 
 _WAITING = 90  # frames in the queue before new ones are dropped: 3 s at 30 per second
+_CAMERA = Path(__file__).parent / "assets" / "camera.js"
 
 
 class LiveScore:
@@ -66,6 +70,18 @@ class LiveScore:
         if self.error is not None:
             raise self.error
 
+    def stop(self) -> None:
+        """Nobody waits for the scores that are still due: forget the frames and let the thread end."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._frames.get_nowait()
+        self._frames.put(None)
+
+    @property
+    def n_scores(self) -> int:
+        """How many frames have a score."""
+        return len(self._scores)
+
     @property
     def score(self) -> np.ndarray:
         """The scores so far, (n,), at the model's rate from the first frame on."""
@@ -79,9 +95,10 @@ class LiveScore:
     def _work(self) -> None:
         try:
             for part in stream_motion(
-                self._incoming(), self._landmarker, self.trained.features, self.trained.window
+                self._incoming(), self._landmarker, self.trained.features, self.trained.window, n_threads=2
             ):
-                score, _ = predict_video(self.trained.network, part.motion[None])
+                with one_thread():
+                    score, _ = predict_video(self.trained.network, part.motion[None])
                 first = 0 if part.start == 0 else self.trained.window // 2
                 known = np.where(part.has_face, score[: len(part.has_face)], 0.0)[first:]
                 now = time.monotonic()
@@ -94,38 +111,6 @@ class LiveScore:
     def _incoming(self) -> Iterator[np.ndarray]:
         while (frame := self._frames.get()) is not None:
             yield frame
-
-
-_CAMERA = """
-export default { render({ model, el }) {
-  el.innerHTML = `<div style="display:flex;gap:1rem;align-items:flex-start;flex-wrap:wrap"><div><video width="320" height="240" muted playsinline
-    style="background:#222"></video><br><button>start the camera</button> <span></span></div><canvas width="520" height="240"></canvas></div>`;
-  const video = el.querySelector("video"), button = el.querySelector("button"), say = el.querySelector("span");
-  const plot = el.querySelector("canvas").getContext("2d"), grab = document.createElement("canvas");
-  let stream = null, timer = null, busy = false;
-  function stop() { clearInterval(timer); stream?.getTracks().forEach(t => t.stop()); stream = timer = null; button.textContent = "start the camera"; model.send({ kind: "stop" }); }
-  button.onclick = async () => {
-    if (stream) return stop();
-    if (!navigator.mediaDevices) { say.textContent = "No camera here: browsers allow one only on https or localhost. Upload a file instead."; return; }
-    try { stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480, frameRate: 30 } }); }
-    catch (e) { say.textContent = "No camera (" + e.name + "). Upload a file instead."; return; }
-    video.srcObject = stream; await video.play(); button.textContent = "stop"; say.textContent = "the first score comes after a window of frames";
-    grab.width = video.videoWidth; grab.height = video.videoHeight; model.send({ kind: "start" });
-    timer = setInterval(() => { if (busy) return; busy = true; const seconds = performance.now() / 1000;
-      grab.getContext("2d").drawImage(video, 0, 0);
-      grab.toBlob(async b => { busy = false; if (stream && b) model.send({ kind: "frame", seconds }, undefined, [await b.arrayBuffer()]); }, "image/jpeg", 0.9); }, 33);
-  };
-  model.on("msg:custom", m => {
-    if (m.kind !== "score") return;
-    const w = 520, h = 240, n = m.score.length; plot.clearRect(0, 0, w, h); plot.strokeStyle = "#bbb"; plot.strokeRect(.5, 10.5, w - 1, h - 31);
-    plot.beginPath(); plot.strokeStyle = "#0072B2"; plot.lineWidth = 2; m.score.forEach((s, i) => plot.lineTo(i / Math.max(1, n - 1) * w, h - 22 - s * (h - 34))); plot.stroke();
-    const y = h - 22 - m.threshold * (h - 34); plot.setLineDash([5, 4]); plot.strokeStyle = "#000"; plot.lineWidth = 1; plot.beginPath(); plot.moveTo(0, y); plot.lineTo(w, y); plot.stroke(); plot.setLineDash([]);
-    plot.fillStyle = "#333"; plot.font = "12px sans-serif"; plot.fillText("smoothed score (0 to 1) of the last " + m.seconds.toFixed(0) + " s; it comes " + m.delay.toFixed(1) + " s late", 4, h - 5);
-    say.textContent = m.problem || (m.dropped ? m.dropped + " frames dropped: this machine is too slow" : "");
-  });
-  return () => { if (stream) stop(); };
-} };
-"""
 
 
 def camera_widget(trained: TrainedModel, seconds: float = 10.0) -> Any:
@@ -150,26 +135,29 @@ def camera_widget(trained: TrainedModel, seconds: float = 10.0) -> Any:
             self.on_msg(self._heard)
 
         def _heard(self, _widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
-            if content["kind"] == "start":
-                self.live, self._shown = LiveScore(trained), 0
-            elif content["kind"] == "frame" and self.live is not None:
+            if content["kind"] == "frame" and self.live is not None:
                 picture = cv2.imdecode(np.frombuffer(buffers[0], np.uint8), cv2.IMREAD_COLOR)
                 if picture is not None:
                     self.live.push(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), content["seconds"])
                 self._tell(self.live)
-            elif content["kind"] == "stop" and self.live is not None:
-                live, self.live = self.live, None
-                threading.Thread(target=live.finish, daemon=True).start()
+            elif content["kind"] in ("start", "stop"):
+                if self.live is not None:
+                    self.live.stop()
+                self.live = LiveScore(trained) if content["kind"] == "start" else None
+                self._shown = 0
 
         def _tell(self, live: LiveScore) -> None:
-            score = live.score
-            if len(score) == self._shown and live.error is None:
+            """Send what is new: the smoothed score as far as later frames cannot change it."""
+            if live.n_scores == self._shown and live.error is None:
                 return
-            self._shown = len(score)
-            last = smooth(score, trained.k_p)[-round(seconds * trained.fps) :] if len(score) else score
+            self._shown = live.n_scores
+            final = np.zeros(0)
+            if self._shown:
+                final = smooth(live.score, trained.k_p)[: max(0, self._shown - trained.k_p)]
             self.send({
-                "kind": "score", "score": [round(v, 3) for v in last.tolist()], "seconds": len(last) / trained.fps,
-                "threshold": trained.threshold or 0.0, "delay": live.delay if len(score) else 0.0,
+                "kind": "score", "score": [round(float(v), 3) for v in final[-round(seconds * trained.fps) :]],
+                "rate": trained.fps, "span": seconds, "threshold": trained.threshold,
+                "delay": live.delay + trained.k_p / trained.fps if len(final) else 0.0,
                 "dropped": live.dropped, "problem": str(live.error or ""),
             })  # fmt: skip
 

@@ -11,7 +11,9 @@ All motion is in pixels of the 320 crop, x to the right, y down, summed in float
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -105,30 +107,47 @@ def stream_motion(
     features: str = "metst_plus",
     window: int = 50,
     tail: str = "keep",
+    n_threads: int = 1,
 ) -> Iterator[MotionWindow]:
-    """The windows of `extract_motion` one by one, each as soon as its last frame has been read."""
+    """The windows of `extract_motion` one by one, each as soon as its last frame has been read.
+
+    n_threads: with 2, the two windows that overlap on a frame are measured at the same time (the landmarker is
+        still asked for one image at a time); the numbers are the same.
+    """
     if window < 2 or window % 2:
         raise InputError(f"window={window} cannot be used; give an even number of frames, 2 or more")
     if tail not in ("keep", "drop"):
         raise InputError(f"tail={tail!r} is unknown; use 'keep' or 'drop'")
+    if n_threads not in (1, 2):
+        raise InputError(f"n_threads={n_threads} cannot be used; there is work for 1 or 2")
     rois.select_rois(features)  # a wrong name is an error here, not at the first frame
-    return _stream(_grey_frames(frames), landmarker, features, window, tail)
+    return _stream(_grey_frames(frames), _one_at_a_time(landmarker), features, window, tail, n_threads)
 
 
 def _stream(
-    frames: Iterator[np.ndarray], landmarker: Landmarker, features: str, window: int, tail: str
+    frames: Iterator[np.ndarray],
+    landmarker: Landmarker,
+    features: str,
+    window: int,
+    tail: str,
+    n_threads: int,
 ) -> Iterator[MotionWindow]:
     half = window // 2
     open_windows: list[_OpenWindow] = []
     n_frames = 0
-    for frame in frames:
-        if n_frames % half == 0:
-            open_windows.append(_OpenWindow(n_frames, WindowTracker(landmarker, features)))
-        for each in open_windows:
-            each.add(frame)
-        n_frames += 1
-        if len(open_windows[0].columns) == window:
-            yield open_windows.pop(0).close(window)
+    with ThreadPoolExecutor(1) as helper:
+        for frame in frames:
+            if n_frames % half == 0:
+                open_windows.append(_OpenWindow(n_frames, WindowTracker(landmarker, features)))
+            shared = open_windows[1:] if n_threads > 1 else []
+            waiting = [helper.submit(each.add, frame) for each in shared]
+            for each in open_windows[: len(open_windows) - len(shared)]:
+                each.add(frame)
+            for future in waiting:
+                future.result()
+            n_frames += 1
+            if len(open_windows[0].columns) == window:
+                yield open_windows.pop(0).close(window)
     if n_frames < 2:
         raise InputError(f"a video of {n_frames} frame(s) holds no motion; give 2 frames or more")
     if tail == "drop":
@@ -142,6 +161,16 @@ def _stream(
     for each in open_windows:
         if each.start + half < n_frames or each.start == 0:
             yield each.close(window)
+
+
+def _one_at_a_time(landmarker: Landmarker) -> Landmarker:
+    lock = threading.Lock()
+
+    def find(image: np.ndarray) -> np.ndarray | None:
+        with lock:
+            return landmarker(image)
+
+    return find
 
 
 class _OpenWindow:
@@ -332,9 +361,9 @@ def main_direction_mean(flow: np.ndarray, q: float) -> np.ndarray:
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile with numba at the first call, and store the result for later processes where that is possible."""
     try:
-        return numba.njit(cache=True)(function)
+        return numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # neither this folder nor the user's cache can be written to
-        return numba.njit(function)
+        return numba.njit(nogil=True)(function)
 
 
 @_compiled

@@ -320,18 +320,18 @@ class AnalysisResult:
         """Write `to_dict` and how it came about as JSON."""
         return write_json({"record": run_record(), **self.to_dict()}, path)
 
-    def to_html(self, path: str | Path) -> Path:
+    def to_html(self, path: str | Path, progress: bool = False) -> Path:
         """Write one self-contained page that opens offline: time line, apex frames with ROIs and flow,
         traces."""
         from metst_core.analysis_report import write_page
 
-        return write_page(self, path)
+        return write_page(self, path, progress)
 
-    def to_video(self, path: str | Path) -> Path:
+    def to_video(self, path: str | Path, progress: bool = False) -> Path:
         """Write the video (without sound) with its score underneath and its intervals named."""
         from metst_core.analysis_report import write_annotated_video
 
-        return write_annotated_video(self, path)
+        return write_annotated_video(self, path, progress)
 
     def summary(self) -> str:
         """What was found, in a few lines of text."""
@@ -356,9 +356,14 @@ def analyse(
     that breaks on the way, give the result so far (`complete` is False, `trouble` says why); if nothing is
     done yet, they raise.  Raises a `MetstError` that names the file.
     """
-    analysis = Analysis(video_path, model, landmarker, image_fps)
-    bar = tqdm(total=analysis.n_model_frames, desc=analysis.video[:30], unit="frame", disable=not progress)
-    with bar:
+    counting = (
+        f"{Path(video_path).name[:30]}: counting its frames"  # a long video takes minutes (`video.probe`)
+    )
+    with tqdm(desc=counting, bar_format="{desc}", unit="frame", leave=False, disable=not progress) as bar:
+        analysis = Analysis(video_path, model, landmarker, image_fps)
+        bar.bar_format, bar.leave = None, True
+        bar.set_description(analysis.video[:30], refresh=False)
+        bar.reset(total=analysis.n_model_frames)
         try:
             for done in analysis:
                 bar.update(done - bar.n)
@@ -435,7 +440,7 @@ class Analysis:
         started = time.perf_counter()
         outside = 0.0  # time that the caller spent between two steps
         windows = stream_motion(
-            self._frames(), self._timed_landmarker, self.trained.features, self.trained.window
+            self._frames(), self._timed_landmarker, self.trained.features, self.trained.window, n_threads=2
         )
         try:
             with _naming(self.path):
@@ -619,7 +624,7 @@ def _naming(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: {error}") from error
     except PermissionError as error:
         raise InputError(
-            f"{path}: may not be read ({error.strerror}); change its permissions or copy it"
+            f"{error.filename or path}: may not be read ({error.strerror}); change its permissions or copy it"
         ) from error
     except (cv2.error, OSError, RuntimeError, ValueError) as error:
         raise InputError(

@@ -69,6 +69,8 @@ print(pipeline.NOTICE)
 #
 # Set `video` in the parameters cell above, or drop a file on the button below and run the rest. Any common format will do (mp4, mov, avi, mkv, webm, a webcam
 # recording, a folder of images). Good material: one person, frontal, well lit, the face at least 200 pixels wide, 25 frames per second or more, little talking.
+#
+# The button is for clips: Jupyter lets no more than about 10 MB through. A larger file, or a folder of images, goes by its path: `video = "/where/it/is/clip.mp4"`.
 
 # %%
 import ipywidgets as widgets
@@ -100,7 +102,7 @@ print("analysing", Path(video).name)
 #
 # The model knows more than its weights: at which rate it reads, how long its windows are, from which score on something counts, and what a score is worth.
 # The **confidence** is the share of intervals with such a score that were real micro-expressions (IoU of 0.5 or more), measured on persons that the
-# network had not seen: all of them synthetic.
+# network had not seen: all of them synthetic. How they were made, and the one command that makes them again, is in the model card, `data/model_card.md`.
 
 # %%
 model = load_model("bundled")
@@ -254,6 +256,9 @@ assert len(calm.table) <= len(relative)
 #
 # Suppose you have annotated one video of a person, and want to analyse another one of the same person. The table is the usual one (`subject, video, onset, apex, offset, emotion`). `fine_tune` trains
 # a copy of the network on it for a few epochs.
+#
+# Here a synthetic person stands in for that person. With yours, put both videos and one `annotations.csv` into a folder (`data/folder.md` shows the form) and begin with
+# `mine = load_dataset("folder", "my_folder", fps=30)`; the rest is the same. To find the frames to annotate, step through a film of 6.4 or the page of 6.3.
 
 # %%
 if dataset == "synthetic" and data_root is None:

@@ -5,11 +5,13 @@ what to do.  No other exception, no hang, and a batch goes on.
 """
 
 import argparse
+import contextlib
 import errno
 import os
 import pickle
 import shutil
 import socket
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -200,22 +202,72 @@ def test_an_image_that_breaks_in_the_middle_leaves_what_was_before(tmp_path, mon
     assert result.n_analysed == 50
 
 
-def test_no_permission_to_read(tmp_path, monkeypatch):
-    """Root may read everything, so the system's answer is made up where the tests run as root."""
-    path = video(tmp_path / "locked.avi")
-    if os.geteuid() == 0:
-        real = Path.open
+@pytest.fixture
+def public_folder():
+    """A folder that every user may enter (pytest's own are for one user)."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
-        def refuse(self, *arguments, **options):
-            if self.name == path.name:
-                raise PermissionError(errno.EACCES, "Permission denied", str(self))
-            return real(self, *arguments, **options)
 
-        monkeypatch.setattr(Path, "open", refuse)
-    else:
-        path.chmod(0)
-    with pytest.raises(InputError, match=r"locked\.avi.*permission"):
+@contextlib.contextmanager
+def as_somebody():
+    """Root may read and write everything, so where the tests run as root, this is done as somebody else."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def locked():
+    """Takes a path's permissions away until the test is over."""
+    taken = []
+
+    def lock(path, mode=0):
+        taken.append((path, path.stat().st_mode))
+        path.chmod(mode)
+
+    yield lock
+    for path, mode in reversed(taken):
+        path.chmod(mode)
+
+
+LOCKED = {
+    "a file": lambda d: (f := video(d / "film.avi"), f, f),
+    "a folder of images": lambda d: (f := images(d / "film", some_frames(3)), f, f),
+    "one of the images": lambda d: (f := images(d / "film", some_frames(3)), f / "0000.png", f / "0000.png"),
+    "the folder around": lambda d: (f := video(made(d / "in") / "film.avi"), f.parent, f),
+}
+
+
+@pytest.mark.parametrize("what", LOCKED)
+def test_no_permission_to_read(what, public_folder, locked):
+    path, lock, named = LOCKED[what](public_folder)
+    locked(lock)
+    with as_somebody(), pytest.raises(InputError, match="may not be read.*permissions") as caught:
         analysed(path)
+    assert str(named) in str(caught.value)
+
+
+def test_an_image_that_may_not_be_read_leaves_what_was_before(public_folder, locked, monkeypatch):
+    monkeypatch.setattr(pipeline, "_WINDOWS_AT_ONCE", 1)
+    folder = images(public_folder / "faces", some_frames(60))
+    locked(folder / "0055.png")
+    with as_somebody():
+        result = analysed(folder)
+    assert "0055.png" in result.trouble
+    assert (result.complete, result.n_analysed) == (False, 50)
+
+
+def test_no_permission_to_write(public_folder, locked):
+    locked(public_folder, 0o555)
+    with as_somebody(), pytest.raises(InputError, match=r"a\.csv: cannot be written \(Permission denied\)"):
+        pipeline.check_output(public_folder / "a.csv")
 
 
 def test_a_video_that_vanishes_while_it_is_read(tmp_path, monkeypatch):
@@ -284,6 +336,25 @@ def test_a_disk_that_is_really_full(tmp_path, monkeypatch, capsys):
         assert not target.exists()
         assert not analyse_cli._written(target, write)
         assert "No space left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+@pytest.mark.parametrize("room", [3000, 20_000])
+def test_no_room_for_the_annotated_video(tmp_path, capsys, suffix, room):
+    """OpenCV says nothing when a write fails; here, because no file may grow beyond `room` bytes."""
+    resource = pytest.importorskip("resource")
+    result = analysed(video(tmp_path / "noise.avi", some_frames(30)))
+    whole = result.to_video(tmp_path / f"whole{suffix}")
+    assert whole.stat().st_size > room
+    target = tmp_path / f"film{suffix}"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        assert not analyse_cli._written(target, result.to_video)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "is the disk full?" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["noise.avi", f"whole{suffix}"]
 
 
 # --- faces, with the real landmarker ----------------------------------------------------------------------------

@@ -2,14 +2,22 @@
 
 import argparse
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
@@ -20,10 +28,12 @@ from metst_core.analysis_report import clips_of
 from metst_core.errors import InputError, MissingError
 from metst_core.live import LiveScore
 from metst_core.models import METSTPlus
-from metst_core.motion import extract_motion
+from metst_core.motion import extract_motion, stream_motion
 from metst_core.pipeline import Analysis, Calibration, TrainedModel, analyse, load_model, save_model
 from metst_core.quality import QualityLog, moves_much, quality_table, runs, timing_marks
 from metst_core.video import probe, read_frames, write_video
+
+ROOT = Path(__file__).parent.parent
 
 
 def analysed(path, model=None, **options):
@@ -88,8 +98,6 @@ class TestFrameRates:
         assert ("low_frame_rate" in set(result.quality["flag"])) == (fps < 24)
 
     def test_a_folder_of_images_has_the_rate_that_one_says(self, tmp_path):
-        import cv2
-
         for number in range(50):
             cv2.imwrite(str(tmp_path / f"{number}.png"), mouth_at(number / 25, (1.0,), picture())[..., ::-1])
         result = analysed(tmp_path, image_fps=25.0)
@@ -471,7 +479,7 @@ class TestCommand:
         code = run_command(clip, "--annotated-video", tmp_path / "film.avi", "--html", tmp_path / "p.html")
         assert code == analyse_cli.DONE
         assert (tmp_path / "film.avi").is_file()
-        assert "1.43 to   1.77 s" in capsys.readouterr().out
+        assert "1.43 to    1.77 s" in capsys.readouterr().out
 
     def test_a_place_that_cannot_be_written_is_told_before_the_work(self, clip, tmp_path, monkeypatch):
         monkeypatch.setattr(pipeline, "analyse", lambda *a, **k: pytest.fail("worked before looking"))
@@ -486,6 +494,8 @@ class TestCommand:
             run_command(clip, "--csv", tmp_path / "x", "--json", tmp_path / "x")
         with pytest.raises(InputError, match="video to analyse"):
             run_command(clip, "--annotated-video", clip)
+        with pytest.raises(InputError, match=r"film\.gif.*end it with one of \.mp4"):
+            run_command(clip, "--annotated-video", tmp_path / "film.gif")
         assert probe(clip).n_frames == 90
 
     def test_a_full_disk_loses_nothing_else(self, clip, tmp_path, capsys, monkeypatch):
@@ -522,10 +532,83 @@ class TestCommand:
         assert only["score"][-1] is None
         assert "what was done is kept" in capsys.readouterr().err
 
+    def test_ctrl_c_while_a_film_is_written_keeps_the_tables(self, clip, tmp_path, capsys, monkeypatch):
+        def stopped(*arguments, **options):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(pipeline.AnalysisResult, "to_video", stopped)
+        films = tmp_path / "films"
+        code = run_command(clip, "gone.mp4", "--csv", tmp_path / "a.csv", "--annotated-video", films)
+        assert code == analyse_cli.STOPPED
+        assert pd.read_csv(tmp_path / "a.csv")["apex"].tolist() == [48]
+        assert "what was done is kept; not begun or not kept: gone.mp4" in capsys.readouterr().err
+        assert not list(films.glob("*"))
+
+    def test_the_same_video_named_twice_is_analysed_once(self, clip, capsys):
+        assert run_command(clip, clip) == analyse_cli.DONE
+        assert capsys.readouterr().out.count("apex 48") == 1
+
     def test_help_says_what_it_is_not(self, capsys):
         with pytest.raises(SystemExit):
             run_command("--help")
         assert "does not detect lies" in capsys.readouterr().out
+
+
+def test_a_real_ctrl_c_keeps_what_is_done(tmp_path):
+    """The command as a process of its own, with its own weights and landmarks; SIGINT after the first progress."""
+    portrait = cv2.resize(skimage.data.astronaut()[0:260, 100:360], (320, 320))
+    write_video(tmp_path / "clip.mp4", [portrait] * 600, 30)
+    # A shell that starts its jobs in the background hands down that SIGINT is ignored.
+    script = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from metst_core.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ["analyse", "clip.mp4", "other.mp4", "--csv", "a.csv", "--json", "a.json"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        said = b""
+        while not re.search(rb"\b[1-9]\d*/600 ", said):
+            chunk = os.read(process.stderr.fileno(), 4096)
+            assert chunk, said.decode()
+            said += chunk
+        process.send_signal(signal.SIGINT)
+        out, rest = (part.decode() for part in process.communicate())
+    assert process.returncode == analyse_cli.STOPPED, rest
+    assert "NOT COMPLETE" in out
+    assert "not begun or not kept: other.mp4" in rest
+    assert "Traceback" not in rest
+    [only] = json.loads((tmp_path / "a.json").read_text())["videos"]
+    assert 0 < only["n_analysed"] < 600
+    assert [value is None for value in only["score"]] == [n >= only["n_analysed"] for n in range(600)]
+    assert (tmp_path / "a.csv").is_file()
+
+
+def test_two_threads_measure_the_same_windows(clip):
+    """Bit for bit, and the landmarker is never asked for two images at the same time."""
+    inside = threading.Lock()
+
+    def alone(image):
+        assert inside.acquire(blocking=False), "two images at the same time"
+        try:
+            time.sleep(0.001)
+            return landmarker(image)
+        finally:
+            inside.release()
+
+    one, two = (
+        list(stream_motion(read_frames(clip), alone, "metst_plus", 20, n_threads=n_threads))
+        for n_threads in (1, 2)
+    )
+    assert [part.start for part in one] == [part.start for part in two]
+    for a, b in zip(one, two, strict=True):
+        assert np.array_equal(a.motion, b.motion)
+        assert np.array_equal(a.has_face, b.has_face)
+    with pytest.raises(InputError, match="n_threads"):
+        stream_motion(read_frames(clip), alone, n_threads=3)
 
 
 class TestRecipe:
@@ -552,6 +635,14 @@ class TestRecipe:
         assert low < 0.4 < 0.8 < high
         assert model.calibration.evidence["n_true"] <= len(rows)
         assert model.calibration.evidence["expected_calibration_error"] < 0.15
+
+    def test_a_group_is_measured_without_its_own_half_length(self):
+        from metst_core import bundled
+
+        rows = [("long", "v", 10, 20, 40, "surprise"), ("short", "v", 10, 13, 17, "others")]
+        annotations = pd.DataFrame(rows, columns=list(tables.ANNOTATION_COLUMNS))
+        assert bundled._without(mouth_model(), annotations, "long").k_p == 4  # (17 - 10 + 1) / 2
+        assert bundled._without(mouth_model(), annotations, "short").k_p == 15  # (40 - 10 + 1) / 2, down
 
     def test_it_runs_from_nothing_and_goes_on_where_it_was(self, tmp_path, monkeypatch):
         """Generation and extraction are tested elsewhere; here they are made up."""
@@ -606,6 +697,27 @@ class TestLive:
         live.finish()
         assert abs(len(live.score) - 90) <= 2
         assert abs(int(live.score.argmax()) - int(result.score.argmax())) <= 2
+
+    def test_the_camera_is_told_scores_that_stay(self, clip, result, monkeypatch):
+        """What the widget sends to the browser: the smoothed score up to where later frames cannot change it."""
+        from metst_core import live
+
+        monkeypatch.setattr(live, "MediaPipeLandmarker", lambda: landmarker)
+        model = mouth_model()
+        widget, told = live.camera_widget(model, seconds=1.0), []
+        monkeypatch.setattr(type(widget), "send", lambda self, content: told.append(content))
+        widget._heard(widget, {"kind": "start"}, [])
+        for number, frame in enumerate(read_frames(clip)):
+            picture = cv2.imencode(".png", frame[..., ::-1])[1].tobytes()
+            widget._heard(widget, {"kind": "frame", "seconds": number / 30}, [picture])
+        widget.live.finish()
+        widget._tell(widget.live)
+        last = told[-1]
+        assert last["score"] == pytest.approx(result.smoothed[90 - 5 - 30 : 90 - 5], abs=1e-3)  # k_p = 5
+        assert last["delay"] >= model.k_p / model.fps
+        assert (last["rate"], last["span"], last["threshold"]) == (30.0, 1.0, 0.2)
+        widget._heard(widget, {"kind": "stop"}, [])
+        assert widget.live is None
 
     def test_frames_that_come_too_fast_are_dropped_and_counted(self):
         slow = threading.Event()
