@@ -15,6 +15,7 @@ from metst_core.errors import MissingError
 from metst_core.experiments import SCHEMA as EXPERIMENT_SCHEMA
 from metst_core.experiments import Ablation, check_results
 from metst_core.files import atomic_path, write_json
+from metst_core.plots import metric_label
 
 HEADLINE = ("spotting_f1", "recognition_f1", "strs")
 """The metrics shown in the report's tables, with their intervals."""
@@ -193,7 +194,7 @@ def _ablation(results: dict[str, Any]) -> str:
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:
-    head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in heads)
+    head = "".join(f"<th>{html.escape(metric_label(name))}</th>" for name in heads)
     body = "".join(
         "<tr>"
         + "".join(f"<td{' class=number' if i else ''}>{html.escape(cell)}</td>" for i, cell in enumerate(row))
