@@ -2,16 +2,18 @@
 
     python benchmarks/bench_training.py [--repeats 3] [--epochs 4] [--out benchmarks/results/training.json]
 
-* `loso_scaling`: a LOSO run with `n_jobs=1` over one with `n_jobs=2`, worker processes started beforehand;
-both
-  compute on one thread per fold and must give the same traces, which is checked;
+* `loso_scaling`: a LOSO run with `n_jobs=1` over one with `n_jobs=2`, worker processes started beforehand; both
+  compute on one thread per fold (an even number of equal folds) and must give the same traces, which is checked;
+* `ceiling`: what this machine allows. The same task done twice in one process, over done in two processes at once:
+  `arithmetic`, a loop over small integers that touches no memory (2 on two cores of their own; less where two
+  processors share a core, a clock or a quota), and `training`, one fit of the very network. `loso_scaling` over
+  `training` is what LOSO itself loses, by fold order, messages and files;
 * `step_ms`: one training step of ME-TST and of ME-TST+ (forward, backward, Adam) on one thread;
-* `bootstrap`: evaluating tables of resampled subjects anew, over `metrics.bootstrap`, per sample.  Both
-give the
-  same scores for the same subjects, which is checked.
+* `bootstrap`: evaluating tables of resampled subjects anew, over `metrics.bootstrap`, per sample.  Both give
+  the same scores for the same subjects, which is checked.
 
 Motion is random noise: speed does not depend on what it shows.  Figures are medians; the two sides of a ratio
-alternate.  A machine busy with other work makes `loso_scaling` meaningless: `load` records how busy it was.
+alternate.  A machine busy with other work makes scaling meaningless: `load` records how busy it was.
 """
 
 from __future__ import annotations
@@ -26,16 +28,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numba
+import joblib
 import numpy as np
 import pandas as pd
-import torch
 
 from metst_core.extraction import MotionSet
 from metst_core.files import run_record, write_json
 from metst_core.metrics import METRICS, bootstrap, evaluate, resamples
+from metst_core.rois import roi_names
 from metst_core.tables import ANNOTATION_COLUMNS, EMOTIONS, VIDEO_COLUMNS
 from metst_core.training import LosoResult, TrainConfig, fit, leave_one_subject_out
+from metst_core.workers import end_with_parent, one_thread
 
 WINDOW = 50
 N_SUBJECTS = 4
@@ -66,9 +69,11 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def loso_scaling(config: TrainConfig, repeats: int, folder: Path) -> dict[str, float]:
     motion = noise_motion()
-    for n_jobs in (1, 2):  # the workers import and compile, and stay for the timed runs
-        brief = dataclasses.replace(config, epochs=1)
-        leave_one_subject_out(noise_motion(n_videos=1), brief, folder / f"warm-{n_jobs}", n_jobs)
+    brief = dataclasses.replace(config, epochs=1)
+    for i, n_jobs in enumerate(
+        (1, 2, 2)
+    ):  # workers import and compile, both of them, and stay for the timed runs
+        leave_one_subject_out(noise_motion(n_videos=1), brief, folder / f"warm-{i}", n_jobs)
     seconds: dict[int, list[float]] = {1: [], 2: []}
     results: dict[int, LosoResult] = {}
     for repeat in range(repeats):
@@ -84,21 +89,50 @@ def loso_scaling(config: TrainConfig, repeats: int, folder: Path) -> dict[str, f
     return {"seconds_1": one, "seconds_2": two, "speedup": one / two}
 
 
-def step_ms(config: TrainConfig, repeats: int) -> float:
-    """Milliseconds of one training step: epochs of one batch each, less the first."""
-    torch.set_num_threads(1)
-    numba.set_num_threads(1)
+def count(n: int) -> int:
+    """Arithmetic on small integers alone, on one thread."""
+    total = 0
+    for i in range(n):
+        total = (total + i * i) % 1_000_003
+    return total
+
+
+def noise_fit(config: TrainConfig, steps: int) -> None:
+    """`steps` training steps on one thread, an epoch of one batch each."""
     rng = np.random.default_rng(0)
-    channels = {"metst": 10, "metst_plus": 36}[config.features]
-    n = config.batch_size
-    windows = rng.standard_normal((n, channels, WINDOW), dtype=np.float32)
-    scores = (rng.random((n, WINDOW)) < 0.1).astype(np.float32)
+    shape = (config.batch_size, 2 * len(roi_names(config.features)), WINDOW)
+    windows = rng.standard_normal(shape, dtype=np.float32)
+    scores = (rng.random((shape[0], WINDOW)) < 0.1).astype(np.float32)
     classes = np.where(scores > 0, rng.integers(0, 4, scores.shape), 4)
-    model = config.build()
-    one = dataclasses.replace(config, epochs=1)
-    fit(model, windows, scores, classes, one, 0)
+    with one_thread():
+        fit(config.build(), windows, scores, classes, dataclasses.replace(config, epochs=steps), 0)
+
+
+def ceiling(config: TrainConfig, repeats: int) -> dict[str, float]:
+    tasks = {"arithmetic": (count, 20_000_000), "training": (noise_fit, config, 12)}
+    speedups = {}
+    with joblib.parallel_config(backend="loky", n_jobs=2, initializer=end_with_parent):
+        for name, (work, *arguments) in tasks.items():
+            both = [joblib.delayed(work)(*arguments)] * 2
+            joblib.Parallel()(both)
+            work(*arguments)
+            ratios = []
+            for _ in range(repeats):
+                in_turn = timed(lambda work=work, arguments=arguments: [work(*arguments) for _ in range(2)])[
+                    0
+                ]
+                ratios.append(in_turn / timed(lambda both=both: joblib.Parallel()(both))[0])
+            speedups[name] = statistics.median(ratios)
+    return speedups
+
+
+def step_ms(config: TrainConfig, repeats: int) -> float:
+    """Milliseconds of one training step, from the difference between runs of few and of many."""
+    few, many = 2, 10
+    noise_fit(config, few)
     return 1000 * statistics.median(
-        timed(lambda: fit(model, windows, scores, classes, one, 0))[0] for _ in range(repeats)
+        (timed(lambda: noise_fit(config, many))[0] - timed(lambda: noise_fit(config, few))[0]) / (many - few)
+        for _ in range(repeats)
     )
 
 
@@ -156,9 +190,11 @@ def main() -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         scaling = loso_scaling(config, arguments.repeats, Path(folder))
+    limits = ceiling(config, arguments.repeats)
     figures = {
         "load": {"before": load, "after": os.getloadavg()[0]},
         "loso_scaling": scaling,
+        "ceiling": limits | {"loso_over_training": scaling["speedup"] / limits["training"]},
         "step_ms": {m: step_ms(config.with_model(m), arguments.repeats) for m in ("metst", "metst_plus")},
         "bootstrap": bootstrap_speed(arguments.repeats),
     }

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.signal import find_peaks
 
-from metst_core.decoding import smooth, spot_intervals
+from metst_core.decoding import spot_threshold
 from metst_core.errors import InputError
 from metst_core.extraction import MotionSet
 from metst_core.metrics import (
@@ -50,13 +51,14 @@ class BaselineResult:
 
 
 def motion_spotter(motion: MotionSet, protocol: str = "strict", p: float = 0.55) -> BaselineResult:
-    """Spot by the magnitude of main-direction ROI motion and Moilanen's threshold; nothing is trained.
+    """Spot by the main-direction motion of the ROIs and Moilanen's threshold; nothing is trained.
 
-    The per-frame score is `motion_contrast`; smoothing, threshold `mean + p (max - mean)` and the fixed
-    intervals are those of `decoding`.  The half length comes from the annotations the protocol allows, and
-    every interval is named as the most frequent emotion of the other subjects (the first in class order on
-    a tie).  Subjects that the protocol leaves without a video, or without another annotated subject, are
-    left out.
+    The per-frame score is `motion_contrast`, not smoothed further.  Peaks above `mean + p (max - mean)` and at
+    least `k_p` apart are spotted, as intervals of `k_p` frames to either side.  The half length comes from the
+    annotations the protocol allows, and every interval is named as the most frequent emotion of the other
+    subjects (the first in class order on a tie): this spotter knows no emotions, so that its recognition and
+    STRS are those of always saying the same.  Subjects that the protocol leaves without a video, or without
+    another annotated subject, are left out.
     """
     if protocol not in PROTOCOLS:
         raise InputError(f"protocol is {protocol!r}; use one of {', '.join(PROTOCOLS)}")
@@ -71,13 +73,7 @@ def motion_spotter(motion: MotionSet, protocol: str = "strict", p: float = 0.55)
         if key[0] in k_p
     }
     tables = [
-        _table(
-            spot_intervals(score, k_p[subject], p),
-            subject,
-            video,
-            names[subject],
-            smooth(score, k_p[subject]),
-        )
+        _table(_peaks(score, k_p[subject], p), subject, video, names[subject], score)
         for (subject, video), score in traces.items()
     ]
     predictions = pd.concat(tables, ignore_index=True) if tables else empty_predictions()
@@ -85,18 +81,34 @@ def motion_spotter(motion: MotionSet, protocol: str = "strict", p: float = 0.55)
     return BaselineResult(predictions, truth, subjects, k_p, traces, evaluate(predictions, truth))
 
 
-def motion_contrast(windows: np.ndarray, k_p: int, n_frames: int | None = None) -> np.ndarray:
-    """Magnitude of ROI motion that comes and goes within `2 k_p` frames: `(T,)`, pixels of the 320 crop.
+def _peaks(score: np.ndarray, k_p: int, p: float) -> np.ndarray:
+    """Intervals `(n, 3)` around the peaks of a score that is not to be smoothed."""
+    peaks, _ = find_peaks(score, height=spot_threshold(score, p), distance=max(1, k_p))
+    return np.stack([peaks - k_p, peaks, peaks + k_p], axis=1).astype(np.int64)
 
-    `windows` is `(n_windows, 2R, k)`.  A ROI's position at frame t is compared with the mean of its
-    positions `k_p` frames before and after (the first and last position standing in beyond the ends); the
-    score is the length of that difference, averaged over the ROIs.  Slow drift of the head cancels, as in
-    Moilanen's feature difference.
+
+def motion_contrast(windows: np.ndarray, k_p: int, n_frames: int | None = None) -> np.ndarray:
+    """Motion that comes and goes within `4 k_p` frames: `(T,)`, pixels of the 320 crop, 0 where there is none.
+
+    `windows` is `(n_windows, 2R, k)`.  Moilanen's feature difference analysis (ICPR 2014) with the motion of
+    ROIs in the place of the texture of blocks: a ROI's position at frame t is compared with the mean of its
+    positions `2 k_p` frames before and after; the lengths of that difference are averaged over the third of
+    the ROIs in which it is largest (a micro-expression moves few of them); and what the same is around, `2 k_p`
+    frames before and after, is subtracted.  `2 k_p` is the mean length of a micro-expression: the interval of
+    `4 k_p` is to hold the longest.  Slow drift of the head cancels.
     """
     path = motion_path(windows, n_frames)
-    padded = np.pad(path, ((k_p, k_p), (0, 0)), mode="edge")
-    difference = path - (padded[: len(path)] + padded[2 * k_p :]) / 2
-    return np.hypot(difference[:, 0::2], difference[:, 1::2]).mean(axis=1)
+    difference = path - _around(path, 2 * k_p)
+    lengths = np.sort(np.hypot(difference[:, 0::2], difference[:, 1::2]), axis=1)
+    largest = -(-lengths.shape[1] // 3)
+    feature = lengths[:, -largest:].mean(axis=1)
+    return np.maximum(0, feature - _around(feature, 2 * k_p))
+
+
+def _around(values: np.ndarray, k: int) -> np.ndarray:
+    """Mean of the values `k` frames before and after each frame; beyond the ends the first and last stand in."""
+    frames = np.arange(len(values))
+    return (values[np.maximum(frames - k, 0)] + values[np.minimum(frames + k, len(values) - 1)]) / 2
 
 
 def motion_path(windows: np.ndarray, n_frames: int | None = None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The command line: `metst check | synth | analyse | reproduce | compare | ablate | released`."""
+"""The command line: `metst check | synth | analyse | reproduce | compare | seeds | ablate | released`."""
 
 from __future__ import annotations
 
@@ -69,10 +69,21 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--picture", metavar="FILE", help="also draw both, as a PNG file")
     compare.set_defaults(command=_compare)
 
+    seeds = commands.add_parser(
+        "seeds", help="train a finished run's networks with more seeds: how much is luck"
+    )
+    seeds.add_argument("--run", default="runs/default", help="folder of a finished run (runs/default)")
+    seeds.add_argument("-n", type=int, default=5, help="how many seeds, the run's own included (5)")
+    seeds.add_argument("--models", nargs="+", help="which networks (default: all that the run compared)")
+    seeds.set_defaults(command=_seeds)
+
     ablate = commands.add_parser("ablate", help="leave out or exchange one part of the method at a time")
-    ablate.add_argument("--run", default="runs/default", help="folder of a run whose notebook 01 is done")
-    ablate.add_argument("--profile", default="default", help="smoke, default or full: sizes and schedule")
-    ablate.add_argument("--seed", type=int, default=100)
+    ablate.add_argument("--run", default="runs/default", help="folder of a finished run (runs/default)")
+    ablate.add_argument("--data-root", help="the folder that holds the data set (not needed for synthetic)")
+    ablate.add_argument(
+        "--windows", type=int, nargs="*", default=[30, 80], metavar="FRAMES",
+        help="window lengths to try, each with the videos' motion extracted anew (30 80); none: leave that out",
+    )  # fmt: skip
     ablate.set_defaults(command=_ablate)
 
     released = commands.add_parser(
@@ -215,23 +226,42 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def _seeds(options: argparse.Namespace) -> int:
+    import json
+
+    from metst_core.report import collect_results, refresh
+    from metst_core.run import Run
+
+    run = Run.reopened(options.run)
+    known = json.loads(collect_results(run.out).read_text(encoding="utf-8"))["seeds"]
+    spreads = {model: run.over_seeds(model, options.n) for model in options.models or run.profile.models}
+    for model, table in spreads.items():
+        print(f"\n{model}\n{table.round(3).to_string(index=False)}")
+        known[model] = table.to_dict("records")
+    run.record("seeds", seeds=known)
+    print(f"\n{refresh(run.out)}: shows them too")
+    return 0
+
+
 def _ablate(options: argparse.Namespace) -> int:
-    from metst_core.experiments import Intervals, run_ablation
-    from metst_core.files import atomic_path
     from metst_core.plots import ablation
+    from metst_core.report import collect_results, refresh
     from metst_core.run import Run
     from metst_core.tables import write_table
 
-    run = Run(options.profile, "synthetic", None, options.seed, options.run)
-    result = run_ablation(
-        run.motion(), run.config("metst_plus"), run.out / "ablation", n_jobs=run.profile.n_jobs,
-        intervals=Intervals(run.profile.bootstrap, options.seed),
-    )  # fmt: skip
+    run = Run.reopened(options.run, options.data_root)
+    collect_results(run.out)  # what is missing is said now, not after the training
+    result = run.ablate(options.windows)
     write_table(result.table, run.out / "ablation" / "ablation.csv")
-    with atomic_path(run.out / "ablation" / "ablation.png") as temporary:
-        ablation(result.table).savefig(temporary)
+    run.figure(
+        ablation(result.table),
+        "ablation",
+        "Ablation: one part of ME-TST+ exchanged at a time (strict protocol).",
+    )
+    run.record("ablation", ablation=result.table.to_dict("records"))
     print(result.table.round(3).to_string(index=False))
     print("no difference in STRS on these data:", ", ".join(result.without_effect()) or "none")
+    print(f"{refresh(run.out)}: shows it too")
     return 0
 
 

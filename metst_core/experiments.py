@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
+from tqdm import tqdm
 
 from metst_core.errors import InputError
 from metst_core.extraction import MotionSet
 from metst_core.files import value_hash
 from metst_core.metrics import METRICS, Evaluation, bootstrap, evaluate, paired_difference, seed_spread
+from metst_core.sequence_models import count_parameters
 from metst_core.tables import EMOTIONS
 from metst_core.training import LosoResult, TrainConfig, leave_one_subject_out
 
@@ -29,8 +31,8 @@ SCHEMA = {
     "methods.*.*.config": "every TrainConfig field, or null for a method without training",
     "methods.*.*.folds": "list of rows of LosoResult.folds, or null",
     "comparisons": "rows protocol, a, b, metric, value_a, value_b, difference (b - a), low, high, p_value",
-    "seeds": "by method: rows metric, n_seeds, mean, sd, low, high, or empty",
-    "ablation": "rows of Ablation.table, or empty",
+    "seeds": "by method: rows of metrics.seed_spread, strict protocol; empty where one seed was trained",
+    "ablation": "rows of Ablation.table; empty before `metst ablate`",
     "bootstrap": "n, seed and level of every interval",
 }
 """What `results_dict` returns, by path; `*` stands for a name."""
@@ -90,17 +92,18 @@ def _difference(a: Scored, b: Scored, intervals: Intervals, classes: Sequence[st
 def over_seeds(
     motion: MotionSet,
     config: TrainConfig,
-    seeds: Sequence[int],
-    out_dir: str | Path,
+    folders: Mapping[int, str | Path],
     n_jobs: int = 1,
     backend: str = "loky",
 ) -> tuple[dict[int, LosoResult], pd.DataFrame]:
-    """The same run with several training seeds, and the spread of its scores (`metrics.seed_spread`)."""
+    """The same run with several training seeds, each in its folder, and the spread of its scores
+    (`metrics.seed_spread`).
+
+    The data stay the same: only the first weights, the drawn windows and their order differ.
+    """
     results = {
-        seed: leave_one_subject_out(
-            motion, dataclasses.replace(config, seed=seed), Path(out_dir) / f"seed-{seed}", n_jobs, backend
-        )
-        for seed in seeds
+        seed: leave_one_subject_out(motion, dataclasses.replace(config, seed=seed), folder, n_jobs, backend)
+        for seed, folder in folders.items()
     }
     return results, seed_spread({seed: result.evaluation for seed, result in results.items()})
 
@@ -123,8 +126,13 @@ CELLS = (
     Cell("ROIs", "18", {"features": "metst_plus"}),
     Cell("time scales", "single", {"model": "metst"}),
     Cell("time scales", "slow-fast", {"model": "metst_plus"}),
+    Cell("sequence model", "Mamba", {"model": "metst_plus"}),
+    Cell("sequence model", "LSTM", {"model": "lstm"}),
+    Cell("sequence model", "TCN", {"model": "tcn"}),
+    Cell("sequence model", "Transformer", {"model": "transformer"}),
     Cell("pathways", "separate", {"pathways": "separate"}),
     Cell("pathways", "shared", {"pathways": "shared"}),
+    Cell("pathways", "shared, extensible", {"pathways": "shared", "strategy": "extensible"}),
     Cell("synergy", "0", {"synergy": 0}),
     Cell("synergy", "1", {"synergy": 1}),
     Cell("synergy", "2", {"synergy": 2}),
@@ -135,20 +143,31 @@ CELLS = (
     Cell("score loss weight", "0.9", {"score_weight": 0.9, "class_weight": 0.1}),
     Cell("score loss weight", "1.0", {"score_weight": 1.0, "class_weight": 0.0}),
 )
-"""The ablation grid; `window_cells` adds window lengths, which need motion extracted for them."""
+"""The ablation grid; `window_cells` adds window lengths, which need motion extracted for them.
+
+"single" is ME-TST's plain pathway on the base's ROIs, with `depth` blocks (the slow-fast one has 3
+`blocks_per_stage` per path): `parameters` in the table says how large each network is.  "shared, extensible" is the
+prior-guided variant (BoostingVRME).  LSTM, TCN and Transformer are as large as ME-TST+.
+"""
 
 
 def window_cells(windows: Sequence[int]) -> tuple[Cell, ...]:
-    """Cells of the factor window length."""
+    """Cells of the factor window length.
+
+    Motion counts from the first frame of its window, so each length is another extraction, not another cut.  A batch
+    is so many windows and the schedule so many epochs, whatever the length: longer windows are fewer, and take
+    fewer steps of training.
+    """
     return tuple(Cell("window length", str(window), window=window) for window in windows)
 
 
 @dataclass(frozen=True, eq=False)
 class Ablation:
-    """`table`: one row per cell, `factor, level, is_base`, then for each of `HEADLINES` its value, `_low`,
-    `_high`, and against the base `_difference`, `_difference_low`, `_difference_high`, `_p_value`;
-    `makes_a_difference` says whether the paired interval of the STRS leaves out 0.  `results`: the run of
-    each cell."""
+    """`table`: one row per cell, `factor, level, is_base, parameters` (trained numbers), then for each of
+    `HEADLINES` its value, `_low`, `_high`, and against the base `_difference`, `_difference_low`,
+    `_difference_high`, `_p_value`; `makes_a_difference` says whether the paired interval of the STRS leaves
+    out 0.  Nothing is corrected for the number of cells: of twenty without an effect one is expected to show
+    one.  `results`: the run of each cell."""
 
     table: pd.DataFrame
     results: dict[tuple[str, str], LosoResult]
@@ -167,12 +186,13 @@ def run_ablation(
     n_jobs: int = 1,
     backend: str = "loky",
     intervals: Intervals = Intervals(),
+    base_dir: str | Path | None = None,
 ) -> Ablation:
     """Change one factor of `base` at a time and score each cell against it.
 
     `motion` is a motion set, or one per window length with the base's first.  Networks that only decoding
-    tells apart are trained once; every trained configuration has its own resumable folder in `out_dir`.
-    Differences are paired over subjects.
+    tells apart are trained once; every trained configuration has its own resumable folder in `out_dir`, but
+    for the base where `base_dir` names the folder of its finished run.  Differences are paired over subjects.
     """
     sets = {motion.window: motion} if isinstance(motion, MotionSet) else dict(motion)
     missing = [cell.window for cell in cells if cell.window is not None and cell.window not in sets]
@@ -181,16 +201,20 @@ def run_ablation(
             f"motion lacks window length {missing[0]}; extract the videos with it and pass it too"
         )
     base_window = next(iter(sets))
-    runner = _Runner(sets, Path(out_dir), n_jobs, backend)
+    known = {} if base_dir is None else {_training_key(base, base_window): Path(base_dir)}
+    runner = _Runner(sets, Path(out_dir), n_jobs, backend, known)
     reference = runner.run(base, base_window)
     rows, results = [], {}
-    for cell in cells:
+    for cell in tqdm(cells, desc="ablation", unit="cell"):
         config = dataclasses.replace(base, **cell.changes)
         window = base_window if cell.window is None else cell.window
         result = runner.run(config, window)
         results[cell.factor, cell.level] = result
         is_base = config == base and window == base_window
-        rows.append({"factor": cell.factor, "level": cell.level, "is_base": is_base})
+        parameters = count_parameters(config.build())
+        rows.append(
+            {"factor": cell.factor, "level": cell.level, "is_base": is_base, "parameters": parameters}
+        )
         rows[-1] |= _cell_row(reference, result, intervals)
     return Ablation(pd.DataFrame(rows), results)
 
@@ -201,14 +225,26 @@ class _Runner:
     out_dir: Path
     n_jobs: int
     backend: str
+    known: Mapping[str, Path]
 
     def run(self, config: TrainConfig, window: int) -> LosoResult:
         """A cell's run: trained under the decoding all share, then decoded as the cell wants."""
-        synergy = 0 if config.synergy == 0 else 2
-        shared = dataclasses.replace(config, strategy="fixed", p=0.55, synergy=synergy)
-        folder = self.out_dir / value_hash([shared.to_dict(), window])[:12]
+        key = _training_key(config, window)
+        folder = self.known.get(key, self.out_dir / key)
+        shared = _shared_decoding(config)
         trained = leave_one_subject_out(self.sets[window], shared, folder, self.n_jobs, self.backend)
         return trained.redecoded(config.synergy, config.strategy, config.p)
+
+
+def _shared_decoding(config: TrainConfig) -> TrainConfig:
+    """What a configuration trains: the same for all that only decoding tells apart."""
+    return dataclasses.replace(
+        config, strategy="fixed", p=TrainConfig.p, synergy=0 if config.synergy == 0 else 2
+    )
+
+
+def _training_key(config: TrainConfig, window: int) -> str:
+    return value_hash([_shared_decoding(config).to_dict(), window])[:12]
 
 
 def _cell_row(reference: LosoResult, result: LosoResult, intervals: Intervals) -> dict[str, Any]:
@@ -246,7 +282,7 @@ def results_dict(
         table = compare(there, known, intervals, classes)
         comparisons += [{"protocol": protocol, **row} for row in table.to_dict("records")]
     return {
-        "schema": 1,
+        "schema": 2,
         "methods": {
             name: {protocol: _method(result, intervals, classes) for protocol, result in by.items()}
             for name, by in methods.items()
@@ -282,14 +318,12 @@ def _without(row: dict[Any, Any], name: str) -> dict[str, Any]:
     return {str(key): value for key, value in row.items() if key != name}
 
 
-def check_results(results: Mapping[str, Any]) -> None:
-    """Raise an `InputError` that names the first entry in which `results` departs from `SCHEMA`."""
-    for path in SCHEMA:
+def check_results(results: Mapping[str, Any], schema: Mapping[str, str] = SCHEMA) -> None:
+    """Raise an `InputError` that names the first entry in which `results` departs from `schema`."""
+    for path in schema:
         for place, value in _at(results, path.split(".")):
             if value is _ABSENT:
-                raise InputError(
-                    f"results: {place} is missing ({SCHEMA[path]}); write them with results_dict"
-                )
+                raise InputError(f"results: {place} is missing ({schema[path]}); write them anew")
     for name, by_protocol in results["methods"].items():
         for protocol, method in by_protocol.items():
             lacking = [m for m in METRICS if m not in method["evaluation"] or m not in method["intervals"]]

@@ -199,8 +199,9 @@ def paired_difference(
 
 
 def seed_spread(evaluations: Mapping[int, Evaluation]) -> pd.DataFrame:
-    """Spread of every score over training seeds: a table `metric, n_seeds, mean, sd, low, high` (sd with n
-    - 1).
+    """Spread of every score over training seeds: `metric, n_seeds, mean, sd, min, median, max` (sd with n - 1).
+
+    The seeds are few: minimum and maximum are those of the runs made, not the ends of an interval.
     """
     if not evaluations:
         raise InputError("evaluations is empty; give one Evaluation per seed")
@@ -208,8 +209,8 @@ def seed_spread(evaluations: Mapping[int, Evaluation]) -> pd.DataFrame:
     for m in METRICS:
         values = np.array([getattr(e, m) for e in evaluations.values()])
         sd = values.std(ddof=1) if len(values) > 1 else float("nan")
-        rows.append((m, len(values), values.mean(), sd, values.min(), values.max()))
-    return pd.DataFrame(rows, columns=["metric", "n_seeds", "mean", "sd", "low", "high"])
+        rows.append((m, len(values), values.mean(), sd, values.min(), np.median(values), values.max()))
+    return pd.DataFrame(rows, columns=["metric", "n_seeds", "mean", "sd", "min", "median", "max"])
 
 
 @dataclass(frozen=True)

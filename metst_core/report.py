@@ -12,10 +12,25 @@ import numpy as np
 import pandas as pd
 
 from metst_core.errors import MissingError
+from metst_core.experiments import SCHEMA as EXPERIMENT_SCHEMA
+from metst_core.experiments import Ablation, check_results
 from metst_core.files import atomic_path, write_json
+from metst_core.plots import metric_label
 
 HEADLINE = ("spotting_f1", "recognition_f1", "strs")
 """The metrics shown in the report's tables, with their intervals."""
+
+SCHEMA = {
+    **EXPERIMENT_SCHEMA,
+    "chance": "by protocol: metric -> value, low, high of as many random intervals as ME-TST+ predicted",
+    "data": "dataset, subjects, videos, micro_expressions, per_emotion, minutes, fps",
+    "profile": "name of run.PROFILES",
+    "seed": "of the synthetic data, of training and of every bootstrap",
+    "record": "versions, platform, git commit, profile, data set, seed, training configuration",
+}
+"""What `results.json` holds, by path (`*` stands for a name); notebooks add what else they found, under names of
+their own.
+"""
 
 PUBLISHED = pd.DataFrame(
     [
@@ -45,7 +60,9 @@ figure { margin: 1.5rem 0; } img { max-width: 100%; } figcaption, .note { color:
 
 
 def collect_results(out_dir: str | Path) -> Path:
-    """Join what each notebook recorded (`results/<notebook>.json`) into `results.json`, in the notebooks' order."""
+    """Join what notebooks and commands recorded (`results/*.json`, in the order of their names) into
+    `results.json`, laid out as `SCHEMA` says.
+    """
     out = Path(out_dir)
     parts = sorted((out / "results").glob("*.json"))
     if not parts:
@@ -55,14 +72,18 @@ def collect_results(out_dir: str | Path) -> Path:
     merged: dict[str, Any] = {}
     for part in parts:
         merged.update(json.loads(part.read_text(encoding="utf-8")))
+    check_results(merged, SCHEMA)
     return write_json(merged, out / "results.json")
 
 
 def write_report(out_dir: str | Path) -> Path:
-    """Write `report.html`, one self-contained page: headline numbers, pictures, and how they came about."""
+    """Write `report.html`, one self-contained page: headline numbers, how sure they are, pictures, and how they
+    came about.
+    """
     out = Path(out_dir)
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    body = "\n".join([_headline(results), _figures(out), _provenance(out, results)])
+    parts = [_headline(results), _paired(results), _seeds(results), _ablation(results)]
+    body = "\n".join([*parts, _figures(out), _provenance(out, results)])
     page = (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>metst report</title>"
         f"<style>{_STYLE}</style></head><body>{body}</body></html>\n"
@@ -70,6 +91,12 @@ def write_report(out_dir: str | Path) -> Path:
     with atomic_path(out / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
     return out / "report.html"
+
+
+def refresh(out_dir: str | Path) -> Path:
+    """`results.json` and `report.html` anew from what is recorded; the page."""
+    collect_results(out_dir)
+    return write_report(out_dir)
 
 
 def _headline(results: dict[str, Any]) -> str:
@@ -92,14 +119,94 @@ def _headline(results: dict[str, Any]) -> str:
         )
     table = comparison_table(results)
     for protocol, rows in table[table["metric"].isin(HEADLINE)].groupby("protocol", sort=False):
-        heads = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in (*HEADLINE, "tp", "fp", "fn"))
-        body = "".join(
-            _row(results, str(protocol), str(m), mine) for m, mine in rows.groupby("method", sort=False)
-        )
-        parts.append(
-            f"<h2>Protocol: {html.escape(str(protocol))}</h2><table><tr><th>method</th>{heads}</tr>{body}</table>"
-        )
+        body = [_row(results, str(protocol), str(m), mine) for m, mine in rows.groupby("method", sort=False)]
+        heads = ["method", *HEADLINE, "tp", "fp", "fn"]
+        parts.append(f"<h2>Protocol: {html.escape(str(protocol))}</h2>{_table(heads, body)}")
     return "\n".join(parts)
+
+
+def _paired(results: dict[str, Any]) -> str:
+    """Differences between methods on the same subjects."""
+    table = pd.DataFrame(results["comparisons"])
+    if table.empty:
+        return ""
+    rows = []
+    for (protocol, a, b), mine in table.groupby(["protocol", "a", "b"], sort=False):
+        by_metric = mine.set_index("metric")
+        cells = [
+            f"{_interval(by_metric.loc[m, ['difference', 'low', 'high']])}, p {_number(by_metric.loc[m, 'p_value'])}"
+            for m in HEADLINE
+        ]
+        rows.append([str(protocol), f"{b} − {a}", *cells])
+    note = (
+        "The same subjects drawn for both methods: difference, its 95% bootstrap interval, and p of a permutation test "
+        "that exchanges the two within subjects."
+    )
+    heads = ["protocol", "difference", *HEADLINE]
+    return f"<h2>Paired differences</h2><p class='note'>{note}</p>{_table(heads, rows)}"
+
+
+def _seeds(results: dict[str, Any]) -> str:
+    """Spread over training seeds."""
+    rows = []
+    for method, metrics in results["seeds"].items():
+        by_metric = {row["metric"]: row for row in metrics}
+        cells = [
+            " / ".join(_number(by_metric[m][name]) for name in ("min", "median", "max")) for m in HEADLINE
+        ]
+        rows.append([method, str(by_metric[HEADLINE[0]]["n_seeds"]), *cells])
+    if not rows:
+        return (
+            "<h2>Seed spread</h2><p class='note'>One training seed: how much of the numbers is luck is not "
+            "known. <code>metst seeds</code> trains more.</p>"
+        )
+    note = (
+        "Minimum / median / maximum over training seeds, strict protocol, same data and folds. The brackets above hold "
+        "for one trained network per fold and say nothing of this; <code>metst seeds</code> trains more."
+    )
+    heads = ["method", "seeds", *HEADLINE]
+    return f"<h2>Seed spread</h2><p class='note'>{note}</p>{_table(heads, rows)}"
+
+
+def _ablation(results: dict[str, Any]) -> str:
+    """One part exchanged at a time, and what makes no difference."""
+    table = pd.DataFrame(results["ablation"])
+    if table.empty:
+        return ""
+    rows = [
+        [
+            f"{row['factor']}: {row['level']}{' (base)' if row['is_base'] else ''}",
+            f"{row['parameters']:,}",
+            _interval([row["strs"], row["strs_low"], row["strs_high"]]),
+            _interval([row["strs_difference"], row["strs_difference_low"], row["strs_difference_high"]]),
+            _number(row["strs_p_value"]),
+        ]
+        for row in table.to_dict("records")
+    ]
+    no_effect = Ablation(table, {}).without_effect()
+    note = (
+        f"STRS, strict protocol; differences to the base are paired over subjects. No difference on these data: "
+        f"<b>{html.escape(', '.join(no_effect)) or 'none'}</b> (too few subjects to tell is one reason for that). "
+        "Nothing is corrected for the number of cells: of twenty without an effect, one is expected to show one."
+    )
+    heads = ["cell", "parameters", "strs", "difference", "p"]
+    return f"<h2>Ablation</h2><p class='note'>{note}</p>{_table(heads, rows)}"
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    head = "".join(f"<th>{html.escape(metric_label(name))}</th>" for name in heads)
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td{' class=number' if i else ''}>{html.escape(cell)}</td>" for i, cell in enumerate(row))
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _interval(numbers: Any) -> str:
+    value, low, high = (_number(number) for number in numbers)
+    return f"{value} [{low}, {high}]"
 
 
 def comparison_table(results: dict[str, Any]) -> pd.DataFrame:
@@ -136,18 +243,14 @@ def compare_runs(a: str | Path, b: str | Path) -> pd.DataFrame:
     return both
 
 
-def _row(results: dict[str, Any], protocol: str, method: str, rows: pd.DataFrame) -> str:
+def _row(results: dict[str, Any], protocol: str, method: str, rows: pd.DataFrame) -> list[str]:
     entries = rows.set_index("metric").loc[list(HEADLINE), ["value", "low", "high"]].to_numpy(float)
-    cells = [
-        f"<td class='number'>{_number(v)} [{_number(low)}, {_number(high)}]</td>" for v, low, high in entries
-    ]
     counts = results["methods"].get(method, {}).get(protocol, {}).get("evaluation", {})
-    cells += [f"<td class='number'>{counts.get(name, '–')}</td>" for name in ("tp", "fp", "fn")]
-    return f"<tr><td>{html.escape(method)}</td>{''.join(cells)}</tr>"
+    return [method, *map(_interval, entries), *(str(counts.get(name, "–")) for name in ("tp", "fp", "fn"))]
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    return "–" if value is None or value != value else f"{value:.3f}"
 
 
 def _figures(out: Path) -> str:

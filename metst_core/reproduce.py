@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.files import atomic_path
-from metst_core.report import collect_results, write_report
+from metst_core.report import refresh
 from metst_core.run import MAIN_JOB, PROFILES
 
 
@@ -53,8 +53,7 @@ def reproduce(
                 parameters,
                 PROFILES[profile].cell_timeout,
             )
-    collect_results(out)
-    write_report(out)
+    refresh(out)
     return out
 
 
@@ -77,8 +76,7 @@ def _execute(source: Path, target: Path, parameters: dict[str, Any], cell_timeou
     if not source.is_file():
         raise MissingError(f"{source}: no such notebook")
     target.parent.mkdir(parents=True, exist_ok=True)
-    # The kernel is a child of this process: one thread per library call keeps two folds on two cores apart.
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger warns otherwise
     try:
         papermill.execute_notebook(
             str(source), str(target), parameters=parameters, kernel_name="python3", cwd=str(source.parent.absolute()),

@@ -2,13 +2,15 @@
 
 runs/<name>/data/               the synthetic set (unless a data set is named)
 runs/<name>/motion.npz          ROI motion of every video          written by notebook 01
-runs/<name>/loso/<model>/       one folder per fold                written by notebook 03
+runs/<name>/loso/<model>/       a folder per protocol or seed      written by notebook 03, `metst seeds`
+runs/<name>/ablation/           a folder per trained cell          written by `metst ablate`
 runs/<name>/figures/*.png       the pictures, with captions.json
-runs/<name>/results/*.json      what each notebook found; joined into results.json
+runs/<name>/results/*.json      what each notebook and command found; joined into results.json
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +23,28 @@ from matplotlib.figure import Figure
 from metst_core.baselines import chance_scores, motion_spotter
 from metst_core.datasets import Dataset, load_dataset
 from metst_core.errors import InputError, MissingError
-from metst_core.experiments import Intervals, Scored, results_dict
+from metst_core.experiments import (
+    CELLS,
+    Ablation,
+    Intervals,
+    Scored,
+    over_seeds,
+    results_dict,
+    run_ablation,
+    window_cells,
+)
 from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.files import atomic_path, run_record, write_json
+from metst_core.models import Network
 from metst_core.synthetic import generate, read_truth
-from metst_core.training import PROTOCOLS, LosoResult, TrainConfig, leave_one_subject_out, run_protocols
+from metst_core.training import (
+    PROTOCOLS,
+    LosoResult,
+    TrainConfig,
+    fold_model,
+    leave_one_subject_out,
+    run_protocols,
+)
 
 MAIN_JOB = ("01_roi_extraction", "02_state_transition_regression", "03_synergy_training", "04_evaluation")
 BEYOND = ("05_roi_relationships", "06_your_own_video")
@@ -36,7 +55,8 @@ class Profile:
     """The size of a run.
 
     `n_subjects`, `n_videos` (per subject), `seconds` and `tier` describe the synthetic set; `train` holds the
-    `TrainConfig` fields that differ from the published ones, `models` the networks to compare; `train_official` trains them anew for the official protocol; `bootstrap` counts the resamples of an interval;
+    `TrainConfig` fields that differ from the published ones, `models` the networks to compare; `n_seeds` counts the
+    training seeds of ME-TST+; `train_official` trains the networks anew for the official protocol; `bootstrap` counts the resamples of an interval;
     `n_jobs` is how many videos or folds are worked on at once; `notebooks` are executed in this order,
     and a cell that says nothing for `cell_timeout` seconds is given up (a lost kernel must not wait for ever).
     """
@@ -47,6 +67,7 @@ class Profile:
     tier: str = "default"
     train: Mapping[str, Any] = field(default_factory=dict)
     models: tuple[str, ...] = ("metst_plus", "metst", "sliding_window")
+    n_seeds: int = 3
     train_official: bool = False
     bootstrap: int = 1000
     n_jobs: int = 2
@@ -57,7 +78,7 @@ class Profile:
 _SMALL = {"batch_size": 32, "ratio": 1.5, "d_state": 16}
 PROFILES = {
     "smoke": Profile(
-        3, 2, 8.0, bootstrap=200, notebooks=MAIN_JOB, cell_timeout=900,
+        3, 2, 8.0, n_seeds=2, bootstrap=200, notebooks=MAIN_JOB, cell_timeout=900,
         train={**_SMALL, "epochs": 4, "width": 16, "d_state": 8, "blocks_per_stage": 1, "depth": 2, "learning_rate": 3e-3},
     ),
     "default": Profile(
@@ -83,6 +104,18 @@ class Run:
         self.data_root = Path(data_root) if data_root is not None else None
         self.out.mkdir(parents=True, exist_ok=True)
 
+    @classmethod
+    def reopened(cls, out_dir: str | Path, data_root: str | Path | None = None) -> Run:
+        """The finished run in a folder, with the profile, data set and seed that its notebook 04 recorded."""
+        last = Path(out_dir) / "results" / f"{MAIN_JOB[-1]}.json"
+        if not last.is_file():
+            raise MissingError(
+                f"{last}: not there; name the folder of a finished run, such as runs/default (`metst reproduce` makes it)"
+            )
+        recorded = json.loads(last.read_text(encoding="utf-8"))
+        record = recorded["record"]
+        return cls(recorded["profile"], record["dataset"], data_root, recorded["seed"], out_dir)
+
     def dataset(self) -> Dataset:
         """The run's data set; the synthetic one is generated on first use (and finished, if that was interrupted)."""
         if self.dataset_name == "synthetic" and self.data_root is None:
@@ -107,11 +140,14 @@ class Run:
 
     def extract(self, dataset: Dataset) -> MotionSet:
         """The ROI motion (18 ROIs) of every video, cached under `runs/cache`; kept as `motion.npz` for later notebooks."""
-        motion = extract_dataset(
-            dataset, features="metst_plus", cache_dir=self.out.parent / "cache", n_jobs=self.profile.n_jobs
-        )
+        motion = self._extract(dataset)
         motion.save(self.out / "motion.npz")
         return motion
+
+    def _extract(self, dataset: Dataset) -> MotionSet:
+        return extract_dataset(
+            dataset, features="metst_plus", cache_dir=self.out.parent / "cache", n_jobs=self.profile.n_jobs
+        )
 
     def motion(self) -> MotionSet:
         """What `extract` left; a `MissingError` that says which notebook to run when it is not there."""
@@ -147,6 +183,41 @@ class Run:
         self.need(f"loso/{model}", "03_synergy_training")
         return self.train(model)
 
+    def fold_model(self, model: str, subject: str) -> Network:
+        """The trained network that has never seen `subject` (strict protocol)."""
+        folder = self.need(f"loso/{model}/strict", "03_synergy_training")
+        return fold_model(folder, subject)
+
+    def over_seeds(self, model: str, n_seeds: int | None = None) -> pd.DataFrame:
+        """Spread of `model`'s strict scores over training seeds (`metrics.seed_spread`): the run's own and those
+        that follow it, as many as the profile says; folds that are finished are read back.
+        """
+        n = self.profile.n_seeds if n_seeds is None else n_seeds
+        if n < 1:
+            raise InputError(f"n_seeds is {n}; give 1 or more")
+        folder = self.out / "loso" / model
+        folders = {self.seed + i: folder / (f"seed-{self.seed + i}" if i else "strict") for i in range(n)}
+        return over_seeds(self.motion(), self.config(model), folders, self.profile.n_jobs)[1]
+
+    def ablate(self, windows: Sequence[int] = ()) -> Ablation:
+        """The ablation grid around this run's ME-TST+, strict protocol; `windows` are further window lengths, for
+        which the motion is extracted anew (it counts from each window's first frame).
+        """
+        motion = self.motion()
+        sets = {motion.window: motion}
+        for window in windows:
+            if window not in sets:
+                sets[window] = self._extract(dataclasses.replace(self.dataset(), window=window))
+        return run_ablation(
+            sets,
+            self.config("metst_plus"),
+            self.out / "ablation",
+            (*CELLS, *(window_cells(sorted(sets)) if len(sets) > 1 else ())),
+            self.profile.n_jobs,
+            intervals=Intervals(self.profile.bootstrap, self.seed),
+            base_dir=self.out / "loso" / "metst_plus" / "strict",
+        )
+
     def compare(
         self,
         motion: MotionSet,
@@ -155,7 +226,8 @@ class Run:
     ) -> dict[str, Any]:
         """Every method and baseline under both protocols, as `experiments.SCHEMA` says, and `chance` by protocol.
 
-        Intervals are 95% bootstrap intervals over subjects (for chance, over subjects and draws).
+        Intervals are 95% bootstrap intervals over subjects (for chance, over subjects and draws).  The seeds are
+        those of ME-TST+, trained here where they are not yet.
         """
         methods: dict[str, dict[str, Scored]] = {name: dict(both) for name, both in results.items()}
         methods["motion_threshold"], chance = {}, {}
@@ -169,7 +241,8 @@ class Run:
             )
             chance[protocol] = scores.set_index("metric").to_dict("index")
         intervals = Intervals(self.profile.bootstrap, self.seed)
-        return {**results_dict(methods, pairs, intervals=intervals), "chance": chance}
+        seeds = {"metst_plus": self.over_seeds("metst_plus")} if self.profile.n_seeds > 1 else {}
+        return {**results_dict(methods, pairs, seeds, intervals=intervals), "chance": chance}
 
     def figure(self, figure: Figure, name: str, caption: str) -> Figure:
         """Keep `figure` as `figures/<name>.png` with its caption; returns it, so that the notebook shows it."""

@@ -2,12 +2,14 @@
 sliding window.
 
 Stem, heads, loss and decoding are those of `metst_core.models`; only the pathway between them differs, so a
-difference in score is a difference of the sequence model.  `of_like_size` picks the pathway's width such
+difference in score is a difference of the sequence model.  (The sliding window also counts motion from each of its
+own windows, as the methods it stands for do.)  `of_like_size` picks the pathway's width such
 that a network has as many parameters as the one that it is compared with.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -80,26 +82,20 @@ class TransformerPathway(nn.Module):
         return self.layers(self.inlet(x) + _positions(x.shape[1], self.features, x))
 
 
-class SlidingWindowPathway(nn.Module):
-    """Every frame is classified alone, from the `PATCH` frames around it: (B, T, W) -> (B, T, hidden).
-
-    This is what regression over the video replaces: nothing is carried from one patch to the next.  What lies
-    beyond the ends repeats the first and last frame.
-    """
+class PatchPathway(nn.Module):
+    """What one patch says: (B, T, PATCH W), all of its frames at once -> (B, T, hidden)."""
 
     def __init__(self, width: int, hidden: int, depth: int) -> None:
         super().__init__()
         self.features = hidden
-        layers: list[nn.Module] = [nn.Linear(PATCH * width, hidden), nn.ReLU()]
-        for _ in range(depth - 1):
-            layers += [nn.Linear(hidden, hidden), nn.ReLU()]
+        sizes = [PATCH * width, *depth * [hidden]]
+        layers = [
+            nn.Sequential(nn.Linear(a, b), nn.LayerNorm(b), nn.ReLU()) for a, b in itertools.pairwise(sizes)
+        ]
         self.classifier = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        frames = torch.arange(x.shape[1], device=x.device)[:, None]
-        around = torch.arange(PATCH, device=x.device) - PATCH // 2
-        patches = x[:, (frames + around).clamp(0, x.shape[1] - 1)]  # (B, T, PATCH, W)
-        return self.classifier(patches.flatten(2))
+        return self.classifier(x)
 
 
 class _SequenceNetwork(Network):
@@ -144,11 +140,33 @@ class TransformerNetwork(_SequenceNetwork):
 
 
 class SlidingWindowNetwork(_SequenceNetwork):
-    """Two hidden layers over a patch of frames.  The stem adds two frames of sight to either side of the
-    patch.
+    """Slides a patch of `PATCH` frames over the motion and classifies each patch alone, for its middle frame.
+
+    This is what regression over the video replaces: nothing is carried from one patch to the next.  Motion is
+    counted from the patch's own first frame, as sliding-window methods count it (and as this package counts
+    it in its longer windows), so that slow drift before the patch is nothing that it must see through.  What
+    lies beyond the ends repeats the first and last frame.  Stem, heads, loss and decoding are the common
+    ones; two hidden layers stand between.
     """
 
-    pathway, default_depth = SlidingWindowPathway, 2
+    pathway, default_depth = PatchPathway, 2
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Motion x (B, C, T), T >= 2 -> score (B, T) in 0..1 and logits (B, T, n_classes)."""
+        self._check(x)
+        features = self.stem(patches(x).flatten(0, 1))  # (B T, W, PATCH)
+        features = features.flatten(1).unflatten(0, (len(x), -1))  # (B, T, W PATCH)
+        spotting = self.spotting(features)
+        other = self.recognition_pathway
+        return self.heads(spotting, spotting if other is self.spotting else other(features))
+
+
+def patches(x: Tensor) -> Tensor:
+    """The `PATCH` frames around each frame of x (B, C, T), counted from their first: (B, T, C, PATCH)."""
+    frames = torch.arange(x.shape[2], device=x.device)[:, None]
+    around = torch.arange(PATCH, device=x.device) - PATCH // 2
+    cut = x[:, :, (frames + around).clamp(0, x.shape[2] - 1)]  # (B, C, T, PATCH)
+    return (cut - cut[..., :1]).transpose(1, 2)
 
 
 def count_parameters(model: nn.Module) -> int:

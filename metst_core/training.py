@@ -90,16 +90,24 @@ class TrainConfig:
 
     model: a name of `METHODS`; `features`, `pathways` and `strategy` left empty take that method's own.
     width, depth, blocks_per_stage, d_state: sizes of the network (`depth` for ME-TST, `blocks_per_stage`
-    for ME-TST+). epochs, learning_rate, batch_size: Adam under a OneCycle schedule over all steps with that
-    peak; the last epoch
-        is used, there is no model selection.
+        for ME-TST+).
+    epochs, learning_rate, batch_size: Adam under a OneCycle schedule over all steps with that peak; the last
+        epoch is used, there is no model selection.
     ratio: windows without a micro-expression drawn per window with one.
     scale_low, scale_high, scale_step: the random factors that a window is multiplied with.
     score_weight, class_weight: weights of mean squared error (score) and cross-entropy (classes) in the loss.
     neutral_weight: factor on the neutral class's balanced weight (with `synergy=0` neutral weighs nothing).
+    seed: of the weights, the drawn windows, their order and scale; each fold's own numbers follow from it and
+        the subject's name.
     synergy, strategy, p: decoding (`metst_core.decoding`).
     protocol: "strict" or "official".
     device, amp, compile: torch device; bfloat16 autocast and `torch.compile`, on CUDA only.
+
+    What the papers leave open is settled so: windows without a micro-expression are drawn once per fold, not
+    per epoch; the class weights count the frames of the drawn windows (a frame in two windows counts twice);
+    one scale factor holds for all frames and ROIs of a window and is drawn each time the window is seen; a last
+    batch that is not full is used; the rest of Adam and OneCycle (30% of the steps up, start at a 25th of the
+    peak, Adam's first beta moving between 0.95 and 0.85) is torch's default.
     """
 
     model: str = "metst_plus"
@@ -260,7 +268,7 @@ def train_fold(motion: MotionSet, subject: str, config: TrainConfig) -> Fold:
     Raises `FoldError` when the fold cannot be trained: no micro-expression among the training subjects, no
     video of the held-out subject to predict, or a loss that is not finite.
     """
-    return _train_fold(_Material.of(_with_features(motion, config)), str(subject), config)
+    return _train_fold(_Material.of(motion.select(config.features)), str(subject), config)
 
 
 def class_weights(classes: np.ndarray, neutral_weight: float = 6.0, synergy: int = 2) -> np.ndarray:
@@ -482,8 +490,8 @@ class LosoResult:
     annotations: the truth that it is scored against.
     predictions: the prediction table over all held-out subjects.
     traces: `(score (T,), probabilities (T, 5))` by (subject, video), each from the fold that held the
-    subject out. folds: one row per subject: `subject, status, reason, k_p, n_videos, windows_with_me,
-    windows_without_me,
+        subject out.
+    folds: one row per subject: `subject, status, reason, k_p, n_videos, windows_with_me, windows_without_me,
         absent_classes, seconds`; status is done, failed or left out.
     history: `subject, epoch, loss, score_loss, class_loss, learning_rate`.
     evaluation: the scores.  A failed fold's micro-expressions count as missed.
@@ -578,7 +586,7 @@ def leave_one_subject_out(
 
     Of a `Dataset` the motion is extracted first (cached in `out_dir/motion`).  `out_dir/run.json` records the
     configuration and the data; a folder of another run is refused with an `InputError` that names what
-    differs. `out_dir/folds/<subject>/` holds `weights.safetensors`, `predictions.csv`, `traces.npz`,
+    differs.  `out_dir/folds/<subject>/` holds `weights.safetensors`, `predictions.csv`, `traces.npz`,
     `history.csv` and, written last, `fold.json`.  The call may be killed at any moment and repeated.
 
     `n_jobs` folds are worked on at once by joblib's `backend`: "loky" (processes on this machine), "dask" (an
@@ -597,7 +605,7 @@ def leave_one_subject_out(
             dataset_or_motion, config.features, cache_dir=out_dir / "motion", n_jobs=n_jobs
         )
     else:
-        motion = _with_features(dataset_or_motion, config)
+        motion = dataset_or_motion.select(config.features)
     if len(motion.subjects) < 2:
         raise InputError(f"the data hold {len(motion.subjects)} subject(s); leaving one out needs at least 2")
     material = _Material.of(motion)
@@ -640,10 +648,6 @@ def _all_have_me(result: LosoResult) -> bool:
     return bool((result.folds["status"] == "done").all()) and len(kept) == len(result.traces)
 
 
-def _with_features(motion: MotionSet, config: TrainConfig) -> MotionSet:
-    return motion.select(config.features)
-
-
 def _work(
     material: _Material,
     subjects: list[str],
@@ -659,10 +663,11 @@ def _work(
     if backend == "ray":
         _register_ray()
     tasks = [joblib.delayed(_store_fold)(material, s, config, out_dir, run_hash) for s in subjects]
-    own: dict[str, Any] = {"initializer": end_with_parent} if backend == "loky" else {}
+    # loky: workers that end with this process; dask: the motion travels to every worker once, not with every fold.
+    options: dict[str, Any] = {"loky": {"initializer": end_with_parent}, "dask": {"scatter": [material]}}
     with tqdm(total=len(tasks), desc=f"{config.model} folds", unit="fold") as bar:
         try:
-            with joblib.parallel_config(backend=backend, n_jobs=n_jobs, **own):
+            with joblib.parallel_config(backend=backend, n_jobs=n_jobs, **options.get(backend, {})):
                 parallel = _ParallelWithBar(bar)
         except (ValueError, KeyError) as error:
             raise InputError(f"backend {backend!r} cannot be used ({error})") from error
@@ -769,6 +774,11 @@ def read_traces(path: str | Path) -> dict[tuple[str, str], Trace]:
             (str(subject), str(video)): (stored[f"score_{i}"], stored[f"probabilities_{i}"])
             for i, (subject, video) in enumerate(stored["keys"])
         }
+
+
+def fold_model(out_dir: str | Path, subject: str) -> Network:
+    """The network of a stored fold, the one that has never seen `subject`; `MissingError` where it is not there."""
+    return checkpoints.load(_fold_folder(Path(out_dir), subject) / _FOLD_FILES[0])
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -25,19 +27,26 @@ seed = 100
 out_dir = "../runs/smoke"
 
 # %%
+# %matplotlib inline
+import dataclasses
 import itertools
 
 import ipywidgets as widgets
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
+from matplotlib.figure import Figure
 from scipy.signal import find_peaks
 
 from metst_core import plots
 from metst_core.decoding import decode, half_length, smooth, spot_intervals, spot_threshold
 from metst_core.metrics import evaluate, interval_iou, match_intervals, match_tables
-from metst_core.report import PUBLISHED, comparison_table
+from metst_core.models import METST
+from metst_core.report import HEADLINE, PUBLISHED, comparison_table
+from metst_core.rois import roi_names
 from metst_core.run import Run, describe, videos_of
+from metst_core.tables import EMOTIONS, PREDICTION_COLUMNS
+from metst_core.training import decode_traces
 
 run = Run(profile, dataset, data_root, seed, out_dir)
 motion = run.motion()
@@ -95,7 +104,7 @@ run.figure(
 )
 
 # %% [markdown]
-# Note what the threshold implies: it depends on the *maximum* of this video's score, so **every video has at least one spotted interval**, also one without any ME. The `strict` protocol keeps such videos and counts these false positives; the `official` one drops them.
+# Note what the threshold implies: it depends on the *maximum* of this video's score, so **the highest peak of a video is always spotted**, also in a video without any ME. The `strict` protocol keeps such videos and counts these false positives; the `official` one drops them.
 #
 # ## 4.2 Interval overlap and matching
 #
@@ -135,6 +144,46 @@ assert (one.tp, one.fp, one.fn) == (tp, fp, fn)
 #
 # $$ \mathrm{STRS} = F_1^{\text{spotting}} \times F_1^{\text{recognition}}. $$
 #
+# By hand, on the video above:
+
+# %%
+names = pd.DataFrame(
+    {
+        "true": truth["emotion"].to_numpy()[matched[matched >= 0]],
+        "predicted": predictions["emotion"].to_numpy()[matched >= 0],
+    }
+)
+per_class = pd.DataFrame(
+    {
+        emotion: {
+            "right": ((names["true"] == emotion) & (names["predicted"] == emotion)).sum(),
+            "predicted": (names["predicted"] == emotion).sum(),
+            "true": (names["true"] == emotion).sum(),
+        }
+        for emotion in EMOTIONS
+    }
+).T
+per_class = per_class[
+    per_class["predicted"] + per_class["true"] > 0
+]  # a class that does not occur is left out
+per_class["precision"] = (per_class["right"] / per_class["predicted"]).fillna(
+    0.0
+)  # never predicted: counts 0
+per_class["recall"] = (per_class["right"] / per_class["true"]).fillna(0.0)
+per_class["F1"] = 2 * per_class["right"] / (per_class["predicted"] + per_class["true"])
+precision, recall, uf1 = per_class[["precision", "recall", "F1"]].mean().fillna(0.0)
+recognition_f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+print(
+    f"macro precision {precision:.2f}, macro recall (UAR) {recall:.2f}, F1 {recognition_f1:.2f}; UF1 {uf1:.2f}; "
+    f"STRS {one.spotting_f1:.2f} × {recognition_f1:.2f} = {one.spotting_f1 * recognition_f1:.2f}"
+)
+assert np.allclose(
+    [recognition_f1, uf1, recall, one.spotting_f1 * recognition_f1],
+    [one.recognition_f1, one.uf1, one.uar, one.strs],
+)
+per_class.round(2)
+
+# %% [markdown]
 # Over the whole set:
 
 # %%
@@ -164,8 +213,8 @@ run.figure(
 # A number alone says nothing. Three baselines on the same videos:
 #
 # * **chance**: as many intervals as ME-TST+ predicted, of the same length, thrown at random, with random emotions; the mean of many throws;
-# * **motion threshold**: the classical spotter, how far the ROIs leave where they are a moment before and after, under the same smoothing, threshold and peaks; emotion: the most frequent one of the training subjects;
-# * **sliding window**: the same features, every frame classified from the half second around it, with nothing carried on.
+# * **motion threshold**: the classical spotter (Moilanen's feature difference, on ROI motion): how far the third of the ROIs that moves most is from where it is a moment before and after, less the same around it; the same threshold. It cannot tell emotions and names every interval as the most frequent one of the training subjects: compare its spotting F1, not its STRS;
+# * **sliding window**: a network of the same size on the same features that classifies the half second around every frame, with nothing carried on.
 #
 # Brackets are 95% bootstrap intervals over *subjects*: people, not frames, are what we have few of.
 
@@ -173,16 +222,14 @@ run.figure(
 pairs = [("sliding_window", "metst_plus"), ("metst", "metst_plus"), ("motion_threshold", "metst_plus")]
 experiment = run.compare(motion, results, pairs)
 table = comparison_table(experiment)
-shown = table[table["metric"].isin(["spotting_f1", "recognition_f1", "strs"])].copy()
+shown = table[table["metric"].isin(HEADLINE)].copy()
 shown["text"] = [f"{v:.3f} [{lo:.3f}, {hi:.3f}]" for v, lo, hi in shown[["value", "low", "high"]].to_numpy()]
-shown.pivot(index=["protocol", "method"], columns="metric", values="text")[
-    ["spotting_f1", "recognition_f1", "strs"]
-]
+shown.pivot(index=["protocol", "method"], columns="metric", values="text")[list(HEADLINE)]
 
 # %%
 figure = plots.comparison(
     table[table["protocol"] == "strict"],
-    ("spotting_f1", "recognition_f1", "strs"),
+    HEADLINE,
     "leave one subject out, strict protocol",
 )
 run.figure(
@@ -192,7 +239,7 @@ run.figure(
 )
 
 # %% [markdown]
-# Intervals of two methods may overlap and the methods still differ, since both are tested on the same people. The paired difference asks directly: drawing the same subjects for both, how often is one better?
+# Intervals of two methods may overlap and the methods still differ, since both are tested on the same people. The paired difference asks directly: drawing the same subjects for both, how often is one better? (`p_value`: of all ways to exchange the two methods within people, how many give a difference as large. With $n$ people there are $2^n$ ways, so it cannot fall below $2 / 2^n$: three people can never be convincing.)
 
 # %%
 paired = pd.DataFrame(experiment["comparisons"])
@@ -201,38 +248,52 @@ paired[(paired["protocol"] == "strict") & paired["metric"].isin(["spotting_f1", 
 ).set_index(["a", "b", "metric"]).round(3)
 
 # %% [markdown]
+# The same people are not the only luck: another training seed gives another network. Over the seeds that were trained (ME-TST+, strict):
+
+# %%
+for name, rows in experiment["seeds"].items():
+    display(pd.DataFrame(rows).set_index("metric").loc[list(HEADLINE)].round(3).rename_axis(name))
+
+# %% [markdown]
 # ## 4.5 The knobs
 #
-# How do the threshold $p$ and the half length $k_p$ trade precision against recall? Each point is the whole set decoded anew. (These curves look at the test data; they are for understanding, never for choosing.)
+# How do the threshold $p$ and the half length $k_p$ trade precision against recall? Each point is the whole set decoded anew; the dot is the setting of the sliders. (These curves look at the test data; they are for understanding, never for choosing.)
 
 
 # %%
 def decoded(p, k):
-    tables = [decode(*trace, k, p=p, subject=s, video=v) for (s, v), trace in result.traces.items()]
-    return evaluate(pd.concat(tables, ignore_index=True), annotations)
+    moved = decode_traces(
+        result.traces, dict.fromkeys(result.k_p, k), dataclasses.replace(result.config, p=p)
+    )
+    return evaluate(moved, annotations)
 
 
 def knob_figure(p=0.55, k=None):
     k = k or half_length(annotations)
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3), layout="constrained")
-    grid = np.linspace(0.1, 0.95, 12)
-    curve = [decoded(q, k) for q in grid]
-    now = decoded(p, k)
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    by_p, by_k, trade = figure.subplots(1, 3)
+    grid, lengths = np.linspace(0.05, 0.95, 13), np.arange(2, 13)
+    over_p, over_k, now = [decoded(q, k) for q in grid], [decoded(p, n) for n in lengths], decoded(p, k)
     for name, colour in (
         ("spotting_precision", "#D55E00"),
         ("spotting_recall", "#0072B2"),
         ("spotting_f1", "#000000"),
     ):
-        axes[0].plot(
-            grid, [getattr(c, name) for c in curve], color=colour, label=name.removeprefix("spotting_")
-        )
-        axes[0].plot(p, getattr(now, name), "o", color=colour)
-    axes[0].set(xlabel="threshold parameter p", ylabel="value", ylim=(0, 1), title=f"k_p = {k} frames")
-    axes[0].legend(frameon=False)
-    lengths = np.arange(2, 13)
-    axes[1].plot(lengths, [decoded(p, n).spotting_f1 for n in lengths], color="#000000")
-    axes[1].plot(k, now.spotting_f1, "o", color="#000000")
-    axes[1].set(xlabel="half length k_p (frames)", ylabel="spotting F1", ylim=(0, 1), title=f"p = {p:.2f}")
+        label = name.removeprefix("spotting_").replace("f1", "F1")
+        for ax, knob, curve, here in ((by_p, grid, over_p, p), (by_k, lengths, over_k, k)):
+            ax.plot(knob, [getattr(point, name) for point in curve], color=colour, label=label)
+            ax.plot(here, getattr(now, name), "o", color=colour)
+    by_p.set(xlabel="threshold parameter p", ylabel="spotting", ylim=(0, 1.02), title=f"k_p = {k} frames")
+    by_k.set(xlabel="half length k_p (frames)", ylabel="spotting", ylim=(0, 1.02), title=f"p = {p:.2f}")
+    by_p.legend(frameon=False, fontsize=8)
+    trade.plot(
+        [c.spotting_recall for c in over_p], [c.spotting_precision for c in over_p], ".-", color="#999999"
+    )
+    trade.plot(now.spotting_recall, now.spotting_precision, "o", color="#000000")
+    trade.set(
+        xlabel="spotting recall", ylabel="spotting precision", xlim=(0, 1.02), ylim=(0, 1.02),
+        title=f"p from 0.05 to 0.95; TP {now.tp}, FP {now.fp}, FN {now.fn}",
+    )  # fmt: skip
     return figure
 
 
@@ -243,8 +304,8 @@ run.figure(
 )
 
 # %%
-widgets.interact(
-    lambda p, k: plt.show(knob_figure(p, k)),
+_ = widgets.interact(
+    lambda p, k: display(knob_figure(p, k)),
     p=widgets.FloatSlider(
         value=0.55, min=0.1, max=0.95, step=0.05, description="threshold p", continuous_update=False
     ),
@@ -255,7 +316,8 @@ widgets.interact(
 # %% [markdown]
 # ## 4.6 Errors, looked at
 #
-# One of each kind: a false positive, a miss, a wrong emotion. The frames are those of the onset and of the apex; what did the network see?
+# One of each kind: the false positive with the highest score, the first miss, the wrong emotion with the highest score. Left: the face at onset and apex (of the miss: the annotated ones). Middle: what the network
+# was given, the motion of the 18 ROIs around that moment (colours as in notebook 01). Right: what it made of it. True MEs are shaded in the colour of their emotion; the dashed line is the apex shown.
 
 # %%
 hit = match_tables(result.predictions, annotations)
@@ -266,41 +328,57 @@ errors = {
     "miss": missed,
     "wrong emotion": result.predictions[(hit >= 0) & (result.predictions["emotion"].to_numpy() != named)],
 }
+print({name: len(rows) for name, rows in errors.items()})
 data = run.dataset()
 found = {
-    name: rows.sort_values("score").iloc[-1] if "score" in rows and len(rows) else rows.iloc[0]
+    name: rows.sort_values("score").iloc[-1] if "score" in rows else rows.iloc[0]
     for name, rows in errors.items()
     if len(rows)
 }
 
-figure, axes = plt.subplots(
-    len(found), 3, figsize=(11, 3 * len(found)), layout="constrained", squeeze=False, width_ratios=[1, 1, 2.4]
-)
-for row, (name, error) in zip(axes, found.items(), strict=True):
-    n = motion.n_frames(error.subject, error.video)
+figure = Figure(figsize=(13, 0.6 + 2.9 * max(1, len(found))), layout="constrained")
+axes = figure.subplots(max(1, len(found)), 4, squeeze=False, width_ratios=[1, 1, 1.8, 2.2])
+for row, (name, error) in zip(axes, found.items(), strict=False):
+    n, key = motion.n_frames(error.subject, error.video), (error.subject, error.video)
     first, last = int(np.clip(error.onset, 0, n - 1)), int(np.clip(error.apex, 0, n - 1))
-    frames = list(itertools.islice(data.frames(error.subject, error.video), last + 1))
+    frames = list(itertools.islice(data.frames(*key), last + 1))
     for ax, number, label in zip(row, (first, last), ("onset", "apex"), strict=False):
         ax.imshow(frames[number])
         ax.set(title=f"{label}, frame {number}", xticks=[], yticks=[])
-    trace = result.traces[error.subject, error.video][0]
-    time = np.arange(len(trace)) / motion.fps
-    row[2].plot(time, trace, color="#0072B2", linewidth=1)
-    for t in videos_of(annotations, error.subject, error.video).itertuples():
-        row[2].axvspan(
-            t.onset / motion.fps, t.offset / motion.fps, color=plots.EMOTION_COLOURS[t.emotion], alpha=0.3
-        )
-    row[2].axvline(last / motion.fps, color="#D55E00", linestyle="--")
+    start = max(0, last - 30) // (
+        motion.window // 2
+    )  # the window that holds the moment, a second after its start
+    window = motion.windows[key][min(start, len(motion.windows[key]) - 1)]
+    moment = (
+        min(start, len(motion.windows[key]) - 1) * (motion.window // 2) + np.arange(motion.window)
+    ) / motion.fps
+    for r, roi in enumerate(roi_names(motion.features)):
+        row[2].plot(moment, np.hypot(*window[2 * r : 2 * r + 2]), color=plots.ROI_COLOURS[roi], linewidth=0.8)
+    trace = result.traces[key][0]
+    row[3].plot(np.arange(len(trace)) / motion.fps, trace, color="#0072B2", linewidth=1)
+    for ax in row[2:]:
+        for t in videos_of(annotations, *key).itertuples():
+            ax.axvspan(
+                t.onset / motion.fps,
+                (t.offset + 1) / motion.fps,
+                color=plots.EMOTION_COLOURS[t.emotion],
+                alpha=0.3,
+            )
+        ax.axvline(error.apex / motion.fps, color="#000000", linestyle="--", linewidth=1)
     row[2].set(
-        title=f"{name} ({error.emotion}), dashed; truth shaded",
+        title="ROI motion in one window",
         xlabel="time (s)",
-        ylabel="score (0 to 1)",
-        ylim=(0, 1),
+        ylabel="length (pixels)",
+        xlim=(moment[0], moment[-1]),
     )
+    row[3].set(
+        title=f"{name}: {'true' if name == 'miss' else 'named'} {error.emotion}",
+        xlabel="time (s)", ylabel="score (0 to 1)", ylim=(0, 1),
+    )  # fmt: skip
 run.figure(
     figure,
     "04f_errors",
-    "One error of each kind: the face at onset and apex, and the score with the truth shaded.",
+    "One error of each kind: the face at onset and apex, the ROI motion, and the score with the truth shaded.",
 )
 
 # %% [markdown]
@@ -320,73 +398,170 @@ if dataset == "synthetic":
 # %% [markdown]
 # ## 4.7 Published numbers, and ours
 #
-# The first table is what the papers report on licensed data. **None of it is reproduced here**, and the second table is on other data, so the two must not be compared.
+# What the papers report on licensed data (none of it is reproduced here), and what this run found.
+#
+# **Different data: do not compare across the bar.** Left are real micro-expressions of people in a laboratory; right, with the synthetic set, one warped portrait, a set made so that methods can be told apart. Within a column the numbers can be compared, across columns they mean nothing.
 
 # %%
-PUBLISHED
+PUBLISHED.rename_axis("method")
 
 # %%
-shown[shown["metric"] == "strs"].pivot(index="method", columns="protocol", values="text")
+names = {"metst": "ME-TST", "metst_plus": "ME-TST+", "boosting_vrme": "BoostingVRME"}
+ours = shown[(shown["metric"] == "strs") & (shown["protocol"] == "strict")].set_index("method")["text"]
+side_by_side = pd.concat(
+    {
+        **{
+            f"published, {where}": PUBLISHED[where, "STRS"].map("{:.4f}".format, na_action="ignore")
+            for where in ("CAS(ME)^3", "SAMM-LV")
+        },
+        f"| ours on {'SynthME' if dataset == 'synthetic' else dataset}, strict": ours.rename(names),
+    },
+    axis=1,
+).fillna("–")
+side_by_side.loc["ME-TST+", side_by_side.columns[:2]] = "see its paper's tables"
+side_by_side.rename_axis("STRS, leave one subject out")
 
 # %% [markdown]
-# ## 4.8 Traps
+# ## 4.8 Six traps
 #
-# Small experiments on things that make published numbers hard to compare.
+# Things that make published numbers hard to compare, each with a small experiment.
+#
+# **Trap 1: code that does not do what the paper says.** The released ME-TST sends both heads through the spotting pathway; its recognition blocks never run. `checkpoints.load_released` keeps to that (and lets you switch it off). Wipe those blocks out, and see who notices:
 
 # %%
-# Trap: dropping ME-free videos hides false positives.
-with_me = set(zip(annotations["subject"], annotations["video"], strict=True))
-in_free = sum(
-    (s, v) not in with_me
-    for s, v in zip(result.predictions["subject"], result.predictions["video"], strict=True)
-)
-free = len(result.traces) - len(with_me)
-print(
-    f"{free} of {len(result.traces)} videos hold no ME; they carry {in_free} of {e.fp} false positives of the strict protocol"
-)
+torch.manual_seed(seed)
+x = torch.randn(1, 10, 50)
+for as_released in (True, False):
+    network = METST(width=16, depth=2, d_state=8, both_heads_on_spotting=as_released).eval()
+    idle = sum(value.numel() for value in network.recognition.parameters())
+    with torch.no_grad():
+        before = network(x)[1]
+        for value in network.recognition.parameters():
+            value.zero_()
+        change = (network(x)[1] - before).abs().max().item()
+    print(
+        f"{'as released  ' if as_released else 'as in the paper'}: recognition blocks ({idle / sum(v.numel() for v in network.parameters()):.0%} "
+        f"of all weights) set to 0; the emotions' logits change by {change:.3f}"
+    )
+    assert (change == 0) == as_released
 
-# Trap: k_p over all subjects knows the held-out one.
-print(
-    "k_p over all subjects:",
-    half_length(annotations),
-    "| per fold, without the held-out subject:",
-    sorted(set(result.k_p.values())),
-)
+# %% [markdown]
+# **Trap 2: $k_p$ over all subjects** knows how long the held-out person's MEs last. First on this set, the same networks decoded with either; then where it matters, one person with short MEs and one with long ones, both found *perfectly* (every apex hit).
 
 # %%
-# Trap: a matcher that lets one ME be matched twice counts two predictions of the same ME as two successes.
-twice = np.array([[10, 20], [12, 22]])
-one_to_one = (match_intervals(twice, [[11, 21]]) >= 0).sum()
-greedy = sum(interval_iou(p, (11, 21)) >= 0.5 for p in twice)
-assert (one_to_one, greedy) == (1, 2)
-
-# Trap: recognition is scored on TPs only. A spotter that finds one easy ME is "perfect" at recognition.
-easy = annotations.iloc[:1].assign(score=1.0)
-lazy = evaluate(easy, annotations)
+leaked = decode_traces(result.traces, dict.fromkeys(result.k_p, half_length(annotations)), result.config)
 print(
-    f"a system that finds one ME of {len(annotations)}: recognition F1 {lazy.recognition_f1:.2f}, spotting F1 {lazy.spotting_f1:.2f}, STRS {lazy.strs:.2f}"
+    f"here: k_p per fold {sorted(set(result.k_p.values()))}, over all {half_length(annotations)}; "
+    f"spotting F1 {e.spotting_f1:.3f} and {evaluate(leaked, annotations).spotting_f1:.3f}"
 )
+short, long = (pd.DataFrame({"onset": [30 - h], "offset": [30 + h]}) for h in (2, 7))
+for name, k in (
+    ("from the other", {"short": half_length(long), "long": half_length(short)}),
+    ("over both", dict.fromkeys(("short", "long"), half_length(pd.concat([short, long])))),
+):
+    ious = {
+        who: interval_iou((30 - k[who], 30 + k[who]), (t.onset[0], t.offset[0]))
+        for who, t in (("short", short), ("long", long))
+    }
+    print(
+        f"k_p {name}: {k}; IoU {', '.join(f'{v:.2f}' for v in ious.values())}; found {sum(v >= 0.5 for v in ious.values())} of 2"
+    )
+
+# %% [markdown]
+# **Trap 3: videos without an ME dropped.** Most of an ordinary video is free of MEs, and a threshold relative to the video's own maximum finds something in it all the same. Let us cut the longest ME-free stretch out of each video and evaluate it as a video of its own: nothing new can be found there.
+
+# %%
+stretches = {}
+for (s, v), (trace, classes) in result.traces.items():
+    inside = np.zeros(len(trace), bool)
+    for t in videos_of(annotations, s, v).itertuples():
+        inside[max(0, t.onset) : t.offset + 1] = True
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], inside, [True]])))
+    start, stop = max(
+        zip(edges[::2], edges[1::2], strict=True), key=lambda part: part[1] - part[0], default=(0, 0)
+    )
+    if stop - start >= 4 * result.k_p[s]:
+        stretches[s, f"{v}, ME-free part"] = trace[start:stop], classes[start:stop]
+in_stretches = decode_traces(stretches, result.k_p, result.config)
+with_stretches = evaluate(pd.concat([result.predictions, in_stretches], ignore_index=True), annotations)
+free = len(result.traces) - len(set(zip(annotations["subject"], annotations["video"], strict=True)))
+print(
+    f"{free} of the {len(result.traces)} videos here hold no ME; {len(stretches)} ME-free stretches give {len(in_stretches)} intervals, "
+    f"all false: spotting F1 falls from {e.spotting_f1:.3f} to {with_stretches.spotting_f1:.3f}. Dropping such videos hides that."
+)
+assert with_stretches.tp == e.tp
+
+# %% [markdown]
+# **Trap 4: an ME matched twice.** A matcher that forgets which MEs are taken counts two predictions of one ME as two successes. A cheap way to profit: predict everything twice.
+
+
+# %%
+def twice_matched(found):
+    """TP, FP, FN when every prediction may have the ME that it overlaps best, taken or not."""
+    tp = sum(
+        max((interval_iou((p.onset, p.offset), (t.onset, t.offset)) for t in videos_of(annotations, p.subject, p.video).itertuples()), default=0) >= 0.5
+        for p in found.itertuples()
+    )  # fmt: skip
+    return tp, len(found) - tp, max(0, len(annotations) - tp)
+
+
+doubled = pd.concat(
+    [result.predictions, result.predictions.assign(offset=result.predictions["offset"] + 1)],
+    ignore_index=True,
+)
+for name, found_twice in (("as predicted", result.predictions), ("everything twice", doubled)):
+    strictly, loosely = evaluate(found_twice, annotations), twice_matched(found_twice)
+    f1_loose = 2 * loosely[0] / max(2 * loosely[0] + loosely[1] + loosely[2], 1)
+    print(
+        f"{name:16s}: one-to-one TP {strictly.tp}, F1 {strictly.spotting_f1:.3f}; matched twice TP {loosely[0]}, F1 {f1_loose:.3f}"
+    )
+    assert loosely[0] >= strictly.tp
+
+# %% [markdown]
+# **Trap 5: a dummy for the empty video.** The first release of ME-TST predicts `[0, 0]` where it found nothing: a false positive that the method never made. With synergy 1 intervals are withdrawn, and some videos may end up empty:
+
+# %%
+withdrawn = result.redecoded(synergy=1).predictions
+empty = [key for key in result.traces if videos_of(withdrawn, *key).empty]
+dummies = [
+    pd.DataFrame([(*key, 0, 0, 0, "others", 0.0)], columns=list(PREDICTION_COLUMNS))
+    for key in [*empty, (subject, video)]
+]
+honest, with_dummies = (
+    evaluate(withdrawn, annotations),
+    evaluate(pd.concat([withdrawn, *dummies[:-1]]), annotations),
+)
+print(
+    f"synergy 1 leaves {len(empty)} of {len(result.traces)} videos empty: FP {honest.fp} becomes {with_dummies.fp}, "
+    f"spotting F1 {honest.spotting_f1:.3f} becomes {with_dummies.spotting_f1:.3f}"
+)
+assert evaluate(pd.concat([predictions, dummies[-1]]), truth).fp == one.fp + 1  # on the video of 4.1
+
+# %% [markdown]
+# **Trap 6: recognition is scored on the TPs only**, so two systems are scored on different samples. A system that finds a single easy ME can have a perfect recognition F1. And between two real ones: compare them on the MEs that both found.
+
+# %%
+lazy = evaluate(annotations.iloc[:1].assign(score=1.0), annotations)
 assert lazy.recognition_f1 == 1.0
-
-# Trap: a dummy interval [0, 0] for a video without peaks (first release of ME-TST) is a false positive.
-dummy = pd.DataFrame(
-    [
-        {
-            "subject": subject,
-            "video": video,
-            "onset": 0,
-            "apex": 0,
-            "offset": 0,
-            "emotion": "others",
-            "score": 0.0,
-        }
-    ]
+print(
+    f"finds one ME of {len(annotations)}: recognition F1 {lazy.recognition_f1:.2f}, spotting F1 {lazy.spotting_f1:.2f}, STRS {lazy.strs:.2f}"
 )
-assert evaluate(pd.concat([predictions, dummy]), truth).fp == one.fp + 1
+found_by = {
+    name: match_tables(results[name]["strict"].predictions, annotations) for name in ("metst", "metst_plus")
+}
+common = set.intersection(*(set(m[m >= 0]) for m in found_by.values()))
+rows = []
+for name, m in found_by.items():
+    own = results[name]["strict"]
+    shared = own.predictions[np.isin(m, list(common))]
+    on_common = evaluate(shared, annotations.iloc[sorted(common)]).recognition_f1 if common else np.nan
+    rows.append((name, (m >= 0).sum(), own.evaluation.recognition_f1, len(common), on_common))
+pd.DataFrame(
+    rows,
+    columns=["method", "own TPs", "recognition F1 on them", "MEs that both found", "recognition F1 on those"],
+).set_index("method").round(3)
 
 # %% [markdown]
-# Two more, which need no experiment: the released ME-TST sends both heads through the spotting pathway and never runs its recognition blocks (`checkpoints.load_released` reproduces that); and a score per video normalised by its own maximum always finds something (4.1).
-#
 # ## Exercises
 #
 # **1.** A system predicts intervals of 11 frames for MEs that last 5 frames, perfectly centred. What is its spotting F1 at the IoU threshold of 0.5? Why does that matter for the fixed interval?

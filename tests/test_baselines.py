@@ -35,7 +35,7 @@ from metst_core.experiments import (
 )
 from metst_core.files import write_json
 from metst_core.metrics import METRICS, interval_iou
-from metst_core.sequence_models import PATCH, SEQUENCE_NETWORKS, SlidingWindowPathway
+from metst_core.sequence_models import PATCH, SEQUENCE_NETWORKS, SlidingWindowNetwork, count_parameters
 from metst_core.tables import ANNOTATION_COLUMNS, EMOTIONS, PREDICTION_COLUMNS
 from metst_core.training import TrainConfig, leave_one_subject_out
 from metst_core.windows import unstitch
@@ -63,14 +63,26 @@ def test_chaining_the_windows_gives_the_path_back(n_frames, half, seed):
 
 
 def test_contrast_cancels_a_steady_drift_and_answers_to_a_bump():
-    frames = np.arange(64.0)
+    frames = np.arange(128.0)
     drift = np.stack([0.3 * frames, -0.1 * frames], axis=1)
-    bump = drift + np.outer(np.exp(-(((frames - 30) / 3) ** 2)), [0.6, 0.8])  # a shift by 1 pixel at frame 30
-    for path, expected in ((drift, 0.0), (bump, 1.0)):
+    bump = drift + np.outer(np.exp(-(((frames - 60) / 3) ** 2)), [0.6, 0.8])  # a shift by 1 pixel at frame 60
+    # by hand: the difference is 1 at frame 60 and 1/2 ten frames to either side, where the bump is a neighbour
+    for path, expected in ((drift, 0.0), (bump, 1 - (1 / 2 + 1 / 2) / 2)):
         cut = unstitch(path, WINDOW)
-        contrast = motion_contrast((cut - cut[:, :1]).transpose(0, 2, 1), k_p=10, n_frames=64)
-        assert contrast[30] == pytest.approx(expected, abs=1e-3)
-        assert np.allclose(contrast[10:12], 0, atol=1e-3) and contrast.shape == (64,)
+        contrast = motion_contrast((cut - cut[:, :1]).transpose(0, 2, 1), k_p=5, n_frames=128)
+        assert contrast[60] == pytest.approx(expected, abs=1e-3)
+        assert np.allclose(contrast[25:35], 0, atol=1e-3) and contrast.shape == (128,)
+
+
+def test_contrast_is_that_of_the_third_of_the_rois_that_moves_most():
+    frames = np.arange(96.0)
+    bump = np.exp(-(((frames - 48) / 2) ** 2))
+    path = np.outer(
+        bump, [1.0, 0, 3.0, 0, 0, 0, 0, 0, 0, 0, 2.0, 0]
+    )  # six ROIs, of which the 2nd and 6th count
+    cut = unstitch(path, WINDOW)
+    contrast = motion_contrast((cut - cut[:, :1]).transpose(0, 2, 1), k_p=4, n_frames=96)
+    assert contrast.argmax() == 48 and contrast[48] == pytest.approx(2.5 / 2, abs=1e-3)
 
 
 def test_the_motion_spotter_finds_bumps_and_knows_only_the_majority(motion):
@@ -150,12 +162,23 @@ def test_chance_lies_below_the_spotter(motion):
 
 def test_the_sliding_window_sees_its_patch_and_nothing_else():
     torch.manual_seed(0)
-    pathway = SlidingWindowPathway(3, 8, 2)
-    x = torch.randn(1, 60, 3)
+    network = SlidingWindowNetwork(in_channels=4, width=4, hidden=8).eval()
+    x = torch.randn(1, 4, 60)
     changed = x.clone()
-    changed[0, 30] += 1
-    moved = (pathway(x) != pathway(changed)).any(dim=2)[0].nonzero().ravel().tolist()
-    assert moved[0] >= 30 - PATCH // 2 + 1 and moved[-1] <= 30 + PATCH // 2
+    changed[0, :, 30] += 1
+    with torch.no_grad():
+        (score, logits), (score_changed, logits_changed) = network(x), network(changed)
+    for a, b in ((score[..., None], score_changed[..., None]), (logits, logits_changed)):
+        moved = (a != b).any(dim=2)[0].nonzero().ravel().tolist()
+        assert moved[0] >= 30 - PATCH // 2 + 1 and moved[-1] <= 30 + PATCH // 2
+
+
+def test_the_sliding_window_counts_motion_from_its_patch():
+    torch.manual_seed(0)
+    network = SlidingWindowNetwork(in_channels=4, width=4, hidden=8).eval()
+    x = torch.randn(1, 4, 60)
+    with torch.no_grad():
+        assert torch.allclose(network(x)[0], network(x + 5.0)[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", SEQUENCE_NETWORKS)
@@ -177,6 +200,7 @@ def test_ablation_trains_what_training_tells_apart_and_pairs_every_cell_with_the
     cells = [c for c in CELLS if c.factor in ("synergy", "intervals")] + list(window_cells([WINDOW]))
     ablation = run_ablation(motion, TINY, tmp_path, cells, intervals=FEW)
     assert len(list(tmp_path.iterdir())) == 2  # synergy 0, and all the rest
+    assert (ablation.table["parameters"] == count_parameters(TINY.build())).all()
     table = ablation.table.set_index(["factor", "level"])
     assert table["is_base"].to_dict() == {
         ("synergy", "0"): False,
@@ -196,6 +220,13 @@ def test_ablation_trains_what_training_tells_apart_and_pairs_every_cell_with_the
         run_ablation(motion, TINY, tmp_path, window_cells([30]))
 
 
+def test_ablation_reads_the_base_from_its_finished_run(motion, tmp_path):
+    leave_one_subject_out(motion, TINY, tmp_path / "base")
+    cells = [Cell("synergy", level, {"synergy": int(level)}) for level in "12"]
+    run_ablation(motion, TINY, tmp_path / "grid", cells, intervals=FEW, base_dir=tmp_path / "base")
+    assert not (tmp_path / "grid").exists()  # nothing was left to train
+
+
 def test_every_cell_of_the_grid_is_a_configuration():
     base = TrainConfig()
     for cell in CELLS:
@@ -207,8 +238,10 @@ def test_every_cell_of_the_grid_is_a_configuration():
 
 
 def test_results_have_their_schema_and_survive_json(motion, tmp_path):
-    seeds, spread = over_seeds(motion, TINY, [3, 4], tmp_path / "seeds")
+    seeds, spread = over_seeds(motion, TINY, {seed: tmp_path / f"seed-{seed}" for seed in (3, 4)})
     assert list(seeds) == [3, 4] and spread["n_seeds"].eq(2).all()
+    assert seeds[3].config == TINY and seeds[4].config.seed == 4
+    assert seeds[3].traces["s0", "v0"][0].tolist() != seeds[4].traces["s0", "v0"][0].tolist()
     spotter = motion_spotter(motion)
     ablation = run_ablation(
         motion, TINY, tmp_path / "grid", [Cell("synergy", "1", {"synergy": 1})], intervals=FEW

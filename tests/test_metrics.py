@@ -235,6 +235,8 @@ def test_seed_spread():
     values = [e.strs for e in evaluations.values()]
     assert spread.loc["strs", "mean"] == pytest.approx(np.mean(values))
     assert spread.loc["strs", "sd"] == pytest.approx(np.std(values, ddof=1))
+    assert spread.loc["strs", ["min", "median", "max"]].tolist() == sorted(values)
+    assert spread["n_seeds"].eq(3).all()
 
 
 @pytest.mark.parametrize(

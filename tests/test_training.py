@@ -3,6 +3,7 @@ leakage.
 """
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -274,6 +275,12 @@ def test_backends_that_are_not_there_are_named(motion, tmp_path):
         leave_one_subject_out(motion, TINY, tmp_path, backend="slurm")
 
 
+def test_ray_where_it_is_not_installed_is_named(motion, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)  # the import fails, whatever is installed
+    with pytest.raises(InputError, match="needs the package ray; install it, or use 'loky'"):
+        leave_one_subject_out(motion, TINY, tmp_path, backend="ray")
+
+
 KILLED = """
 import sys
 sys.path.insert(0, {tests!r})
@@ -324,6 +331,37 @@ def test_a_worker_ends_when_the_process_that_started_it_is_killed():
         time.sleep(0.01)
     else:
         pytest.fail("the worker outlived its parent")
+
+
+class Death(BaseException):
+    """Ends a run on the spot, as SIGKILL does: nothing of the run catches it."""
+
+
+@pytest.mark.parametrize("files", range(6))
+def test_a_run_that_dies_between_any_two_files_goes_on_with_the_same_numbers(
+    motion, tiny_run, tmp_path, monkeypatch, files
+):
+    written = itertools.count()
+
+    def mortal(write):
+        def writes(*args):
+            if next(written) == files:  # run.json, then weights, predictions, history, traces, fold.json
+                raise Death
+            return write(*args)
+
+        return writes
+
+    with monkeypatch.context() as patch:
+        for owner, name in (
+            (training.checkpoints, "save"),
+            *((training, f"write_{kind}") for kind in ("table", "json")),
+        ):
+            patch.setattr(owner, name, mortal(getattr(owner, name)))
+        patch.setattr(training, "_write_traces", mortal(training._write_traces))
+        with pytest.raises(Death):
+            leave_one_subject_out(motion, TINY, tmp_path)
+    assert sum(file.is_file() for file in tmp_path.rglob("*")) == files
+    assert same(leave_one_subject_out(motion, TINY, tmp_path), tiny_run[0])
 
 
 @pytest.mark.parametrize("left", ["weights.safetensors", "traces.npz", "history.csv"])
@@ -385,6 +423,18 @@ def corrupted(motion, subject):
     annotations.loc[here, "offset"] = 50
     annotations.loc[here, "emotion"] = "surprise"
     return dataclasses.replace(motion, annotations=annotations)
+
+
+def test_strict_predictions_of_a_subject_are_there_and_the_same_without_its_labels(
+    motion, tiny_run, tmp_path
+):
+    unlabelled = motion.annotations[motion.annotations["subject"] != "s1"].reset_index(drop=True)
+    result = leave_one_subject_out(dataclasses.replace(motion, annotations=unlabelled), TINY, tmp_path)
+    without, honest = (
+        r.predictions[r.predictions["subject"] == "s1"].reset_index(drop=True) for r in (result, tiny_run[0])
+    )
+    assert len(without)
+    pd.testing.assert_frame_equal(without, honest, check_exact=True)
 
 
 def test_strict_predictions_of_a_subject_do_not_depend_on_its_labels_and_official_ones_do(motion, tmp_path):
