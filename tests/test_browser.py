@@ -373,6 +373,13 @@ def prepared(tmp_path_factory):
 OURS = ("explorer", "anywidget", "roi-", "TypeError", "ReferenceError")
 
 
+def is_ours(error):
+    """Notebook 7 reports a TypeError of its own settings at start, also for an empty notebook: a stack that stays
+    within its bundle is not ours (our code runs from a blob)."""
+    own_bundle = "/static/notebook/" in error and not any(w in error for w in ("blob:", "anywidget"))
+    return any(word in error for word in OURS) and not own_bundle
+
+
 def use_the_explorer(page, errors, shots, name):
     """Move the slider, click a node: the picture that is shown changes; nothing of ours is wrong in the console."""
     root, failed = (
@@ -401,7 +408,7 @@ def use_the_explorer(page, errors, shots, name):
     root.screenshot(path=shots / f"{name}.png")
     assert changed(first, second) > 0.001, "the slider did not change the picture"
     assert changed(second, third) > 0.002, "the click did not change the picture"
-    assert not [error for error in errors if any(word in error for word in OURS)]
+    assert not [error for error in errors if is_ours(error)]
 
 
 @pytest.mark.parametrize(
