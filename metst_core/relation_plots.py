@@ -95,7 +95,7 @@ def relation_graph(
                   markeredgecolor="black" if chosen else "white", markeredgewidth=1.8 if chosen else 1)  # fmt: skip
     axes.set(xlim=(0, CROP_SIZE), ylim=(CROP_SIZE, 0), xticks=[], yticks=[])
     axes.set_xlabel(
-        "■ whole ROI   ● fine ROI   (whole brows and mouth drawn beside their centre)", fontsize=8
+        "■ whole ROI (brows and mouth: beside their centre)   ● fine ROI   thicker edge: stronger", fontsize=8
     )
 
 

@@ -11,7 +11,9 @@ emotion.  At a lag a pair of frames counts as inside when either of the two is, 
 part all pairs between them and r(a, b, lag) = r(b, a, -lag).  A positive lag means that the first ROI leads.
 
 Significance is by permutation: every ROI's series is rotated within each video by its own random amount,
-which keeps each series as it is and breaks what they have to do with each other.  Many pairs are tested, so
+which keeps each series as it is, memory included, and breaks what they have to do with each other.  Where
+ROIs move more inside MEs than outside, the rotated frames are a mixture of both, and the test inside MEs is
+stricter than its level says.  Many pairs are tested, so
 tables carry `p_max` (largest statistic over all pairs and lags: family-wise error) and `q` (Benjamini and
 Hochberg).
 
@@ -248,17 +250,20 @@ def partial_correlation(
 
     From the inverse of the correlation matrix, shrunk towards the identity (Schäfer and Strimmer 2005)
     because a whole ROI and its fine ones are nearly collinear.  Select whole or fine ROIs (`Traces.select`)
-    to keep a region from being explained away by its own parts.
+    to keep a region from being explained away by its own parts.  What is rotated for the null is what the
+    others leave of each series, since that, not the series, is what two ROIs may share here.
     """
     stack = _Stack.of(traces, condition, component, 0)
+    correlation = stack.lagged(stack.observed())[0]
     # One shrinkage for the data and all permutations: chosen anew, it would all but remove what chance makes.
-    shrinkage = _shrinkage(stack.lagged(stack.observed())[0], stack.n_frames)
+    shrinkage = _shrinkage(correlation, stack.n_frames)
 
     def statistic(samples: np.ndarray) -> np.ndarray:
         return _partial(stack.lagged(samples)[0], shrinkage)[None]
 
+    remainder = replace(stack, series=(_precision(correlation, shrinkage) @ stack.series).astype(np.float32))
     return _tested(
-        "partial correlation", stack, statistic, traces, condition, component, n_permutations, seed
+        "partial correlation", stack, statistic, traces, condition, component, n_permutations, seed, remainder
     )
 
 
@@ -273,13 +278,14 @@ def difference(
     """Which pairs relate otherwise under one condition than under another (lag 0), strongest first.
 
     Columns `roi_a, roi_b, r_first, r_second, difference` (of Fisher's z), `p, q, p_max`.  Between two
-    emotions the null exchanges the emotions of the MEs; otherwise it rotates the MEs within their videos.
+    emotions, or one and all MEs, the null exchanges the emotions of the MEs; otherwise it rotates the MEs
+    within their videos.
     """
     _check_choice("condition", first, CONDITIONS)
     _check_choice("condition", second, CONDITIONS)
     _check_choice("component", component, COMPONENTS)
     whole, spans = _MeSpans.of(traces, component)
-    relabel = spans.with_exchanged_emotions if {first, second} <= set(EMOTIONS) else spans.rotated
+    relabel = spans.with_exchanged_emotions if {first, second} <= {"inside", *EMOTIONS} else spans.rotated
     upper = np.triu_indices(len(traces.names), 1)
 
     def measure(labelled: _MeSpans) -> np.ndarray | None:
@@ -387,12 +393,14 @@ class _Stack:
 
 def _tested(
     kind: str, stack: _Stack, statistic: Callable[[np.ndarray], np.ndarray], traces: Traces,
-    condition: str, component: str, n_permutations: int, seed: int,
+    condition: str, component: str, n_permutations: int, seed: int, rotated: _Stack | None = None,
 ) -> Relations:  # fmt: skip
+    """`statistic` of the series of `stack`, and of those of `rotated` (default: the same) once rotated."""
+    source = stack if rotated is None else rotated
     rng = np.random.default_rng(seed)
     r = statistic(stack.observed())
     upper = np.triu_indices(len(traces.names), 1)
-    drawn = [np.abs(statistic(stack.rotated(rng))[:, *upper]).max(axis=0) for _ in range(n_permutations)]
+    drawn = [np.abs(statistic(source.rotated(rng))[:, *upper]).max(axis=0) for _ in range(n_permutations)]
     null = np.array(drawn).reshape(n_permutations, len(upper[0]))
     reach = len(r) // 2
     lags = tuple(range(-reach, reach + 1))
@@ -437,10 +445,14 @@ def _shrinkage(correlation: np.ndarray, n: int) -> float:
 
 def _partial(correlation: np.ndarray, shrinkage: float) -> np.ndarray:
     """Partial correlations (R, R) from a correlation matrix, shrunk by the given share."""
-    identity = np.eye(len(correlation))
-    precision = np.linalg.inv((1 - shrinkage) * correlation.astype(float) + shrinkage * identity)
+    precision = _precision(correlation, shrinkage)
     scale = np.sqrt(np.diag(precision))
-    return np.where(identity > 0, 1.0, -precision / np.outer(scale, scale))
+    return np.where(np.eye(len(precision)) > 0, 1.0, -precision / np.outer(scale, scale))
+
+
+def _precision(correlation: np.ndarray, shrinkage: float) -> np.ndarray:
+    """Inverse of the shrunk correlation matrix; times the series, row i is what all others leave of ROI i."""
+    return np.linalg.inv((1 - shrinkage) * correlation.astype(float) + shrinkage * np.eye(len(correlation)))
 
 
 def _p_values(observed: np.ndarray, null: np.ndarray) -> np.ndarray:

@@ -1,15 +1,16 @@
 """The ROI explorer: relations between ROIs on a face, as a matrix and over time, to click through.
 
-    explorer = explore(film, relations, motion)      # in a notebook: shows itself
-    explorer.relation_figure(), explorer.time_figure()      # the static figures behind it, of its present
-    state explorer.save_page("explorer.html")              # the same, as a page for any browser, without a
-    kernel
+    explorer = explore(film, layers, motion, subject, video)  # in a notebook: shows itself
+    explorer.relation_figure(), explorer.time_figure()        # the static figures behind it, as it is now
+    explorer.save_page("explorer.html")                       # the same for any browser, without a kernel
 
 All numbers are computed beforehand and handed to the browser once; the views are drawn there
 (`assets/explorer.js`), so that sliders do not wait for Python.  What is selected and shown are traits
 (`frame`, `condition`, `component`, `lag`, `threshold`, `layer`, `selected`) that Python can read, set and
-observe. It is an `anywidget`: JupyterLab, Notebook 7, VS Code and Voila show it without building an
-extension.
+observe.  It is an `anywidget`, whose code travels with it and reaches for nothing else, so no extension is
+built: it is tested in JupyterLab, Notebook 7 and Voila.  VS Code knows anywidget too (with a local kernel it
+takes anywidget's own loader from the Python environment, else it asks for leave to fetch it); no test runs
+there.
 """
 
 from __future__ import annotations
@@ -402,7 +403,7 @@ def _scene(layers: Sequence[Layer], content: Mapping[str, Any]) -> tuple[dict[st
         "fps": float(content["fps"]),
         "window": int(content["window"]),
         "n_frames": int(content["motion"].shape[-1]),
-        "motion_top": float(np.quantile(np.abs(content["motion"]), 0.998)),
+        "motion_top": float(np.quantile(np.hypot(*content["motion"]), 0.999)),
         "annotations": _intervals(content["annotations"]),
         "predictions": _intervals(content["predictions"]),
         "maps": list(maps),

@@ -123,6 +123,13 @@ def alone(chromium, tmp_path_factory):
         assert not errors
 
 
+def click_cell(page, i, j):
+    """Click the matrix where row i meets column j."""
+    cells = page.locator(".roi-explorer .matrix canvas").bounding_box()
+    side = cells["width"] / 18
+    page.mouse.click(cells["x"] + (j + 0.4) * side, cells["y"] + (i + 0.4) * side)
+
+
 def shown(page, name):
     return page.locator(".roi-explorer").get_attribute(f"data-{name}")
 
@@ -168,7 +175,7 @@ def test_a_cell_an_edge_and_two_nodes_select_the_same_pair(alone):
     edge = page.locator(f'.roi-explorer [data-edge="{LEADER},{FOLLOWER}"] .touch')
     assert edge.count() == 1, "the planted relation has no edge at its lag"
     ways = {
-        "cell": lambda: page.locator(f'[data-cell="{i},{j}"]').click(),
+        "cell": lambda: click_cell(page, i, j),
         "edge": lambda: edge.dispatch_event("click"),
         "nodes": lambda: [
             page.locator(f'.roi-explorer g[data-roi="{LEADER}"]').click(),
@@ -228,16 +235,41 @@ def test_everything_can_be_done_from_the_keyboard(alone):
     page.locator('.roi-explorer g[data-roi="mouth"]').focus()
     page.keyboard.press("Enter")
     assert shown(page, "selected") == "mouth"
-    page.locator('[data-cell][tabindex="0"]').focus()
+    cell = page.locator("[data-cell]")
+    cell.focus()
+    here = cell.get_attribute("data-cell")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
+    assert cell.get_attribute("data-cell") == ",".join(str(int(k) + 1) for k in here.split(","))
+    name = cell.get_attribute("aria-label")
+    assert page.locator(".roi-explorer .told").inner_text() == name, (
+        "what is stood on is told before it is picked"
+    )
     page.keyboard.press("Enter")
-    assert len(shown(page, "selected").split(",")) == 2
+    pair = shown(page, "selected").split(",")
+    assert len(pair) == 2
+    assert name.startswith(" – ".join(pair).replace("_", " "))
+    page.locator('.roi-explorer g[data-roi="mouth"]').focus()
+    page.keyboard.press("Enter")
+    page.locator('.roi-explorer g[data-roi="left_wing"]').focus()
+    page.keyboard.press("Shift+Enter")
+    assert shown(page, "selected") == "mouth,left_wing"
     frame = int(shown(page, "frame"))
     page.locator(".roi-explorer .frame-slider").focus()
     page.keyboard.press("ArrowLeft")
     assert int(shown(page, "frame")) == frame - 1
     escape(page)
+
+
+def test_a_narrow_page_shows_everything_below_each_other(chromium, tmp_path, shots):
+    path = made_up_explorer(60, n_permutations=0).save_page(tmp_path / "explorer.html")
+    with opened(chromium, path.as_uri(), width=420, height=1500) as (page, errors):
+        page.wait_for_selector(".roi-explorer[data-shown]")
+        page.screenshot(path=shots / "narrow.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 420, "nothing is cut off at the side"
+        face, matrix = (page.locator(f".roi-explorer .{v}").bounding_box() for v in ("face", "matrix"))
+        assert matrix["y"] >= face["y"] + face["height"]
+        assert not errors
 
 
 def test_play_runs_at_the_videos_speed_and_stops_at_its_end(alone):
@@ -253,7 +285,7 @@ def test_play_runs_at_the_videos_speed_and_stops_at_its_end(alone):
 def test_a_change_is_drawn_within_a_tenth_of_a_second(alone):
     """The goal of 100 ms is for an idle laptop (benchmarks/bench_widgets.py); here, the computing share alone."""
     page, _ = alone
-    took = page.evaluate("""() => {
+    took = page.evaluate("""async () => {
       const root = document.querySelector(".roi-explorer"), took = [];
       const slider = root.querySelector(".frame-slider"), lag = root.querySelector("input[id$='-lag']");
       for (let i = 0; i < 20; i++) {
@@ -261,12 +293,13 @@ def test_a_change_is_drawn_within_a_tenth_of_a_second(alone):
         slider.value = i * 5; slider.dispatchEvent(new Event("input"));
         lag.value = (i % 9) - 4; lag.dispatchEvent(new Event("input"));
         root.querySelectorAll(".node")[i % 18].dispatchEvent(new MouseEvent("click"));
+        await null; // drawn when the event is over
         took.push(performance.now() - began);
       }
       lag.value = 0; lag.dispatchEvent(new Event("input"));
       return took;
     }""")
-    assert np.median(took) / 3 < 100
+    assert np.median(took) < 100
 
 
 # --- in JupyterLab and Voila ------------------------------------------------------------------------
@@ -340,6 +373,13 @@ def prepared(tmp_path_factory):
 OURS = ("explorer", "anywidget", "roi-", "TypeError", "ReferenceError")
 
 
+def is_ours(error):
+    """Notebook 7 reports a TypeError of its own settings at start, also for an empty notebook: a stack that stays
+    within its bundle is not ours (our code runs from a blob)."""
+    own_bundle = "/static/notebook/" in error and not any(w in error for w in ("blob:", "anywidget"))
+    return any(word in error for word in OURS) and not own_bundle
+
+
 def use_the_explorer(page, errors, shots, name):
     """Move the slider, click a node: the picture that is shown changes; nothing of ours is wrong in the console."""
     root, failed = (
@@ -368,23 +408,31 @@ def use_the_explorer(page, errors, shots, name):
     root.screenshot(path=shots / f"{name}.png")
     assert changed(first, second) > 0.001, "the slider did not change the picture"
     assert changed(second, third) > 0.002, "the click did not change the picture"
-    assert not [error for error in errors if any(word in error for word in OURS)]
+    assert not [error for error in errors if is_ours(error)]
 
 
-def test_notebook_05_in_jupyterlab(chromium, prepared, shots):
+@pytest.mark.parametrize(
+    ("module", "place"), [("jupyterlab", "lab/tree/05.ipynb"), ("notebook", "notebooks/05.ipynb")]
+)
+def test_notebook_05_in_jupyterlab_and_notebook_7(module, place, chromium, prepared, shots):
+    pytest.importorskip(module, reason=f"{module} is not installed (pip install {module})")
     token = secrets.token_hex(8)
     arguments = [f"--IdentityProvider.token={token}", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
                  "--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
                  "--expose-app-in-browser"]  # fmt: skip
     with (
-        server("jupyterlab", arguments, prepared, f"/api?token={token}") as address,
-        opened(chromium, f"{address}/lab/tree/05.ipynb?token={token}&reset") as (page, errors),
+        server(module, arguments, prepared, f"/api?token={token}") as address,
+        opened(chromium, f"{address}/{place}?token={token}&reset") as (page, errors),
     ):
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000 * LOAD)
-        page.get_by_text("| Idle").first.wait_for(timeout=60_000 * LOAD)  # the notebook has its kernel
+        # The notebook has its kernel: told to run before that, it asks which one to take.
+        page.wait_for_function(
+            "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
+            timeout=60_000 * LOAD,
+        )
         page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
-        use_the_explorer(page, errors, shots, "jupyterlab")
-        page.screenshot(path=shots / "jupyterlab_page.png")
+        use_the_explorer(page, errors, shots, module)
+        page.screenshot(path=shots / f"{module}_page.png")
 
 
 def test_notebook_05_in_voila(chromium, prepared, shots):

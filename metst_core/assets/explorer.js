@@ -14,9 +14,9 @@ const ASIDE = { left_brow: [0, -25], right_brow: [0, -25], mouth: [0, 44] };
 
 const words = (name) => name.replaceAll("_", " ");
 const clamp = (v, low, high) => Math.min(high, Math.max(low, v));
-const mix = (colour, share) => {
+const mix = (colour, share, opacity = 1) => { // from nothing to `colour`, seen through `opacity` on white
   const s = clamp(share, 0, 1);
-  return `rgb(${NOTHING.map((c, i) => Math.round(c + (colour[i] - c) * s)).join(",")})`;
+  return `rgb(${NOTHING.map((c, i) => Math.round(255 + (c + (colour[i] - c) * s - 255) * opacity)).join(",")})`;
 };
 
 function node(tag, attributes = {}, ...children) {
@@ -77,10 +77,11 @@ function render({ model, el }) {
     const l = layers[layer()];
     return l.critical.length ? l.critical[slot("conditions", get("condition"))][slot("components", get("component"))] : null;
   };
-  const colour = (v) => {
+  const colour = (v, opacity) => {
     const l = layers[layer()];
-    return l.signed ? mix(v < 0 ? NEGATIVE : POSITIVE, Math.abs(v) / l.top) : mix(STRENGTH, v / l.top);
+    return l.signed ? mix(v < 0 ? NEGATIVE : POSITIVE, Math.abs(v) / l.top, opacity) : mix(STRENGTH, v / l.top, opacity);
   };
+  const thickness = (v) => 0.8 + 4.2 * clamp(Math.abs(v) / layers[layer()].top, 0, 1);
   const windowOf = (t) => clamp(Math.floor(t / (width / 2)), 0, nWindows - 1);
   function box(r, t) {
     const at = (windowOf(t) * R + r) * 4;
@@ -106,7 +107,12 @@ function render({ model, el }) {
   // --- controls ------------------------------------------------------------------------------------
   const choice = (name, options, label) => {
     const made = node("select", { id: `${id}-${name}`, onchange: () => set(name, made.value) });
-    const fill = (list) => made.replaceChildren(...list.map((o) => node("option", { value: o }, words(o))));
+    let filled = null;
+    const fill = (list) => {
+      if (list === filled) return;
+      filled = list;
+      made.replaceChildren(...list.map((o) => node("option", { value: o }, words(o))));
+    };
     fill(options);
     return { box: node("label", { for: `${id}-${name}` }, node("span", {}, label), made), made, fill };
   };
@@ -171,9 +177,14 @@ function render({ model, el }) {
   nodeLayer.append(...nodes);
 
   // --- the matrix ----------------------------------------------------------------------------------
-  const table = node("svg", {
-    viewBox: `0 0 ${LEFT + R * CELL + BEYOND} ${TOP + R * CELL + 4}`, class: "matrix", role: "grid", "aria-label": "matrix of relations",
+  const extent = [LEFT + R * CELL + BEYOND, TOP + R * CELL + 4], SHARP = 2;
+  const percent = (part, of) => `${(100 * part) / of}%`;
+  // The cells are one picture: 324 elements of a page would cost more at every change than all else together.
+  const cells = node("canvas", {
+    width: R * CELL * SHARP, height: R * CELL * SHARP, "aria-hidden": "true",
+    style: `left:${percent(LEFT, extent[0])};top:${percent(TOP, extent[1])};width:${percent(R * CELL, extent[0])};height:${percent(R * CELL, extent[1])}`,
   });
+  const table = node("svg", { viewBox: `0 0 ${extent.join(" ")}`, role: "group", "aria-label": "matrix of relations; the arrow keys walk from cell to cell" });
   const label = (r, transform, anchor) => node("text", {
     transform, "text-anchor": anchor, class: "roi", "data-roi": names[r], onclick: pick(r),
   }, words(names[r]));
@@ -184,38 +195,40 @@ function render({ model, el }) {
     node("rect", { x: LEFT + r * CELL + 3, y: TOP - 12, width: CELL - 6, height: 8, fill: colours[r] }),
   ]);
   let here = [0, 1]; // the cell that the arrow keys stand on
-  const cells = [];
-  for (let i = 0; i < R; i++) {
-    for (let j = 0; j < R; j++) {
-      cells.push(node("rect", {
-        x: LEFT + j * CELL, y: TOP + i * CELL, width: CELL - 1, height: CELL - 1, role: "gridcell", "data-cell": `${i},${j}`,
-        tabindex: i === 0 && j === 1 ? 0 : -1, onclick: () => pickCell(i, j),
-      }));
-    }
-  }
+  const standing = node("rect", {
+    width: CELL - 1, height: CELL - 1, class: "here", tabindex: 0, role: "button", "aria-roledescription": "cell",
+    onkeydown: (event) => {
+      const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+      if (!step) { press(() => pickCell(...here))(event); return; }
+      event.preventDefault();
+      standOn(clamp(here[0] + step[0], 0, R - 1), clamp(here[1] + step[1], 0, R - 1));
+      told.textContent = sentence(...here);
+    },
+  });
   const frame = node("g", { class: "frame" });
-  table.append(...rowLabels, ...columnLabels, ...chips, ...cells, frame);
+  table.append(...rowLabels, ...columnLabels, ...chips, standing, frame);
   function pickCell(i, j) {
     standOn(i, j);
     if (i === j) select(i); else select(i, j);
   }
   function standOn(i, j) {
-    cells[here[0] * R + here[1]].setAttribute("tabindex", -1);
     here = [i, j];
-    cells[i * R + j].setAttribute("tabindex", 0);
+    standing.setAttribute("x", LEFT + j * CELL);
+    standing.setAttribute("y", TOP + i * CELL);
+    standing.dataset.cell = here;
+    nameCell();
   }
-  table.addEventListener("keydown", (event) => {
-    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-    if (step) {
-      event.preventDefault();
-      standOn(clamp(here[0] + step[0], 0, R - 1), clamp(here[1] + step[1], 0, R - 1));
-      cells[here[0] * R + here[1]].focus();
-      say();
-    } else press(() => pickCell(...here))(event);
-  });
-  table.addEventListener("mouseover", (event) => {
-    const at = event.target.getAttribute?.("data-cell");
-    if (at) { const [i, j] = at.split(",").map(Number); told.textContent = sentence(i, j); }
+  const nameCell = () => standing.setAttribute("aria-label", sentence(...here));
+  function cellAt(event) { // [row, column], or null beside the cells
+    const { left, top, width: across, height } = cells.getBoundingClientRect();
+    const at = [Math.floor(((event.clientY - top) / height) * R), Math.floor(((event.clientX - left) / across) * R)];
+    return at.every((k) => k >= 0 && k < R) ? at : null;
+  }
+  table.addEventListener("click", (event) => { const at = cellAt(event); if (at) pickCell(...at); });
+  table.addEventListener("mousemove", (event) => {
+    const at = cellAt(event);
+    table.style.cursor = at ? "pointer" : "";
+    if (at) told.textContent = sentence(...at); else say();
   });
   table.addEventListener("mouseleave", () => say());
 
@@ -246,10 +259,12 @@ function render({ model, el }) {
   }
 
   // --- the time line -------------------------------------------------------------------------------
-  const still = node("canvas"), cursor = node("div", { class: "cursor" });
-  const strips = node("div", { class: "strips", role: "img", "aria-label": "motion, score and attribution over time" }, still, cursor);
+  // Two canvases, so that the motion can be drawn anew without the rest.
+  const above = node("canvas"), below = node("canvas"), cursor = node("div", { class: "cursor" });
+  const strips = node("div", { class: "strips", role: "img", "aria-label": "motion, score and attribution over time" }, above, below, cursor);
   const heights = { motion: 110, score: score ? 84 : 34, map: scene.maps.length ? R * 6 : 0 };
   const tall = heights.motion + heights.score + heights.map + ROWS.gap * 3 + 22;
+  const divide = 16 + heights.motion + ROWS.gap / 2;
   strips.style.height = `${tall}px`;
   let wide = 900;
   const timeX = (t) => ROWS.left + (t / T) * (wide - ROWS.left - ROWS.right);
@@ -267,14 +282,22 @@ function render({ model, el }) {
     return scene.maps.includes(wanted) ? wanted : scene.maps[0];
   };
 
-  function prepare() {
+  function prepare(canvas, from, to) { // the part of the strips between two heights, with the true intervals behind it
     const ratio = window.devicePixelRatio || 1;
-    still.width = wide * ratio;
-    still.height = tall * ratio;
-    const c = still.getContext("2d");
+    canvas.width = wide * ratio;
+    canvas.height = (to - from) * ratio;
+    Object.assign(canvas.style, { top: `${from}px`, height: `${to - from}px` });
+    const c = canvas.getContext("2d");
     c.scale(ratio, ratio);
+    c.translate(0, -from);
     c.font = "11px system-ui, sans-serif";
     c.textBaseline = "middle";
+    c.globalAlpha = 0.16;
+    for (const me of scene.annotations) {
+      c.fillStyle = emotions[me.emotion];
+      c.fillRect(timeX(me.onset), 16, timeX(me.offset + 1) - timeX(me.onset), tall - 36);
+    }
+    c.globalAlpha = 1;
     return c;
   }
   function value(r, t, axis) {
@@ -298,19 +321,8 @@ function render({ model, el }) {
     }
     c.putImageData(image, 0, 0);
   }
-  let drawnMap = null;
-  function drawStill() {
-    drawnMap = mapName();
-    const c = prepare(), chosen = selected(), right = wide - ROWS.right;
-    let y = 16;
-    // true intervals behind everything
-    for (const me of scene.annotations) {
-      c.globalAlpha = 0.16;
-      c.fillStyle = emotions[me.emotion];
-      c.fillRect(timeX(me.onset), y, timeX(me.offset + 1) - timeX(me.onset), tall - y - 20);
-      c.globalAlpha = 1;
-    }
-    // motion
+  function drawMotion() {
+    const c = prepare(above, 0, divide), chosen = selected(), right = wide - ROWS.right, y = 16;
     const signed = part() !== "magnitude", middle = signed ? y + heights.motion / 2 : y + heights.motion;
     const scale = (signed ? heights.motion / 2 : heights.motion) / motionTop;
     const axis = part(), upward = axis === "y" ? -scale : scale; // y counts downwards
@@ -336,8 +348,14 @@ function render({ model, el }) {
     c.fillText(`${motionTop.toFixed(0)} px`, ROWS.left - 4, y + 6);
     if (signed) { c.fillText(ends[0], ROWS.left - 4, y + 20); c.fillText(ends[1], ROWS.left - 4, y + heights.motion - 6); }
     c.fillText("motion", ROWS.left - 4, middle - (signed ? 0 : 8));
-    y += heights.motion + ROWS.gap;
-    // score, truth and prediction
+    c.textAlign = "center";
+    for (const me of scene.annotations) c.fillText(me.emotion, timeX((me.onset + me.offset + 1) / 2), 8);
+  }
+  function drawRest() { // score, truth and prediction, attribution, seconds
+    const c = prepare(below, divide, tall), chosen = selected(), right = wide - ROWS.right;
+    let y = 16 + heights.motion + ROWS.gap;
+    c.textAlign = "right";
+    c.fillStyle = "#333";
     const base = y + heights.score - 12;
     if (score) {
       c.strokeStyle = "#0072B2";
@@ -390,11 +408,6 @@ function render({ model, el }) {
       c.fillRect(timeX(s * fps), tall - 20, 1, 5);
       c.fillStyle = "#333";
       c.fillText(`${s} s`, timeX(s * fps), tall - 8);
-    }
-    // names of the emotions, above
-    for (const me of scene.annotations) {
-      c.fillStyle = "#333";
-      c.fillText(me.emotion, timeX((me.onset + me.offset + 1) / 2), 8);
     }
   }
   const drawCursor = () => { cursor.style.transform = `translateX(${timeX(get("frame") + 0.5)}px)`; };
@@ -462,7 +475,7 @@ function render({ model, el }) {
     made.checked = on;
     const apply = () => root.classList.toggle(`with-${name}`, made.checked);
     made.addEventListener("change", apply);
-    return { apply, box: node("label", { for: `${id}-${name}`, class: "check" }, made, ` ${name}`) };
+    return { apply, box: node("label", { for: `${id}-${name}`, class: "check" }, made, ` ${name === "arrows" ? `arrows ×${ARROW}` : name}`) };
   });
   const clock = node("output", { class: "clock" });
 
@@ -484,20 +497,23 @@ function render({ model, el }) {
       told.textContent = `${words(names[r])}: strongest with ${best.map((j) => `${words(names[j])} (${m[r * R + j].toFixed(2)})`).join(", ")}`;
       return;
     }
-    told.textContent = "Select a node or a cell; shift-click a second node for a pair. Arrow keys walk the matrix, Escape clears.";
+    told.textContent = "Select a node or a cell; shift-click (or Shift+Enter on) a second node for a pair. Arrow keys walk the matrix, Escape clears.";
   }
 
   // --- drawing -------------------------------------------------------------------------------------
   const legendBar = node("canvas", { width: 160, height: 10, "aria-hidden": "true" });
   const legendLow = node("span"), legendHigh = node("span");
-  function drawLegend() {
-    const l = layers[layer()], c = legendBar.getContext("2d");
+  function drawLegend() { // every value in the colour and the thickness of its edge
+    const l = layers[layer()], c = legendBar.getContext("2d"), end = l.top.toFixed(l.top < 0.2 ? 2 : 1);
+    c.clearRect(0, 0, 160, 10);
     for (let x = 0; x < 160; x++) {
-      c.fillStyle = colour(l.signed ? l.top * (x / 79.5 - 1) : (l.top * x) / 159);
-      c.fillRect(x, 0, 1, 10);
+      const v = l.signed ? l.top * (x / 79.5 - 1) : (l.top * x) / 159;
+      const high = 1.5 * thickness(v); // the face is drawn at about 1.5 pixels per unit
+      c.fillStyle = colour(v);
+      c.fillRect(x, 5 - high / 2, 1, high);
     }
-    legendLow.textContent = l.signed ? `−${l.top.toFixed(l.top < 0.2 ? 2 : 1)}` : "0";
-    legendHigh.textContent = `${l.top.toFixed(l.top < 0.2 ? 2 : 1)}  (thicker = stronger)`;
+    legendLow.textContent = `${l.symbol} = ${l.signed ? `−${end}` : "0"}`;
+    legendHigh.textContent = l.signed ? `+${end}` : end;
   }
   let edges = [];
   function findEdges() {
@@ -518,7 +534,7 @@ function render({ model, el }) {
       const hit = chosen.length === 2 ? chosen.includes(i) && chosen.includes(j) : chosen.length === 1 ? chosen.includes(i) || chosen.includes(j) : true;
       // A gentle arc keeps edges along one brow apart.
       const bend = 0.12, mx = (x1 + x2) / 2 - (y2 - y1) * bend, my = (y1 + y2) / 2 + (x2 - x1) * bend;
-      const d = `M${x1},${y1}Q${mx},${my} ${x2},${y2}`, w = 0.8 + 4.2 * clamp(Math.abs(v) / l.top, 0, 1);
+      const d = `M${x1},${y1}Q${mx},${my} ${x2},${y2}`, w = thickness(v);
       let head = "";
       if (lag !== 0 && l.lags.length > 1) {
         const forth = (lag > 0) !== turned, px = (x1 + 2 * mx + x2) / 4, py = (y1 + 2 * my + y2) / 4;
@@ -533,14 +549,16 @@ function render({ model, el }) {
     root.dataset.edges = edges.length;
   }
   function drawCells() {
-    const m = matrix();
+    const m = matrix(), c = cells.getContext("2d"), from = get("threshold"), side = CELL * SHARP, lagged = layers[layer()].lags.length > 1;
+    c.clearRect(0, 0, R * side, R * side);
     for (let i = 0; i < R; i++) {
       for (let j = 0; j < R; j++) {
-        const cell = cells[i * R + j], v = m[i * R + j];
-        cell.setAttribute("fill", i === j && layers[layer()].lags.length === 1 ? "#ddd" : colour(v));
-        cell.classList.toggle("below", i !== j && Math.abs(v) < get("threshold"));
+        const v = m[i * R + j];
+        c.fillStyle = i === j && !lagged ? "#ddd" : colour(v, i !== j && Math.abs(v) < from ? 0.42 : 1);
+        c.fillRect(j * side, i * side, side - SHARP, side - SHARP);
       }
     }
+    nameCell();
   }
   function drawSelection() {
     const chosen = selected(), all = R * CELL;
@@ -614,22 +632,6 @@ function render({ model, el }) {
     significant.textContent = edge === null ? "5% level" : `5% level: ${edge.toFixed(2)}`;
     note.textContent = l.note;
   }
-  function drawRelations() {
-    drawControls();
-    findEdges();
-    drawEdges();
-    drawCells();
-    drawSelection();
-    drawCurve();
-    drawLegend();
-    say();
-  }
-  function drawAll() {
-    drawRelations();
-    drawStill();
-    drawFrame();
-  }
-
   // --- the page ------------------------------------------------------------------------------------
   const emotionLegend = node("span", { class: "emotions" }, ...Object.entries(emotions).filter(([name]) => name !== "neutral")
     .map(([name, tint]) => node("span", {}, node("i", { style: `background:${tint}` }), ` ${name}`)));
@@ -640,7 +642,7 @@ function render({ model, el }) {
       node("div", { class: "left" },
         node("div", { class: "face" }, picture, face),
         node("div", { class: "legend" }, legendLow, legendBar, legendHigh, node("span", {}, `■ whole  ● fine${scene.maps.length ? "  ◎ used in this frame" : ""}`))),
-      node("div", { class: "right" }, table, curve)),
+      node("div", { class: "right" }, node("div", { class: "matrix" }, cells, table), curve)),
     told,
     strips,
     frameSlider,
@@ -658,17 +660,26 @@ function render({ model, el }) {
   toggles.forEach((t) => t.apply());
   el.replaceChildren(root);
 
+  // Each change asks for the drawings that depend on it; what one event asks for twice is drawn once, in this order.
+  const drawings = [drawControls, drawLegend, findEdges, drawEdges, drawCells, drawSelection, drawCurve, say, drawMotion, drawRest, drawFrame];
+  const asked = new Set();
+  function ask(...wanted) {
+    if (!asked.size) queueMicrotask(() => {
+      const now = drawings.filter((drawing) => asked.has(drawing));
+      asked.clear();
+      now.forEach((drawing) => drawing());
+    });
+    wanted.forEach((drawing) => asked.add(drawing));
+  }
+  const relations = [drawControls, findEdges, drawEdges, drawCells, drawCurve, say];
   const listeners = {
-    "change:frame": drawFrame,
-    "change:selected": () => { drawEdges(); drawSelection(); drawCurve(); drawStill(); say(); },
-    "change:layer": () => {
-      drawRelations();
-      if (drawnMap !== mapName()) { drawStill(); drawFrame(); }
-    },
-    "change:condition": drawRelations,
-    "change:component": () => { drawRelations(); drawStill(); },
-    "change:lag": drawRelations,
-    "change:threshold": drawRelations,
+    "change:frame": () => ask(drawFrame),
+    "change:selected": () => ask(drawEdges, drawSelection, drawCurve, say, drawMotion, drawRest),
+    "change:layer": () => ask(...relations, drawLegend, drawRest, drawFrame), // the map in the time line may be another
+    "change:condition": () => ask(...relations),
+    "change:component": () => ask(...relations, drawMotion),
+    "change:lag": () => ask(...relations),
+    "change:threshold": () => ask(drawControls, findEdges, drawEdges, drawCells),
     "msg:custom": receive,
   };
   for (const [name, listener] of Object.entries(listeners)) model.on(name, listener);
@@ -676,12 +687,12 @@ function render({ model, el }) {
     const now = Math.max(320, strips.clientWidth);
     if (now === wide) return;
     wide = now;
-    drawStill();
-    drawCursor();
+    ask(drawMotion, drawRest, drawFrame);
   });
   resize.observe(strips);
   wide = Math.max(320, strips.clientWidth || 900);
-  drawAll();
+  standOn(...here);
+  ask(...drawings);
   if (arrays.pictures) {
     const ends = scene.picture_ends, all = arrays.pictures;
     const cut = ends.map((end, i) => new DataView(all.buffer, all.byteOffset + (i ? ends[i - 1] : 0), end - (i ? ends[i - 1] : 0)));
