@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import cv2
@@ -21,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from metst_core import rois
+from metst_core.checks import half_window, number_array, number_between, one_of
 from metst_core.errors import InputError
 from metst_core.landmarks import Landmarker
 from metst_core.rois import BOXES, CROP_SIZE, REFERENCE, Bounds, Roi
@@ -107,23 +109,22 @@ def stream_motion(
     tail: str = "keep",
 ) -> Iterator[MotionWindow]:
     """The windows of `extract_motion` one by one, each as soon as its last frame has been read."""
-    if window < 2 or window % 2:
-        raise InputError(f"window={window} cannot be used; give an even number of frames, 2 or more")
-    if tail not in ("keep", "drop"):
-        raise InputError(f"tail={tail!r} is unknown; use 'keep' or 'drop'")
-    rois.select_rois(features)  # a wrong name is an error here, not at the first frame
-    return _stream(_grey_frames(frames), landmarker, features, window, tail)
+    half = half_window(window)
+    one_of("tail", tail, ("keep", "drop"))
+    tracker = partial(WindowTracker, landmarker, features)
+    tracker()  # a wrong argument is an error here, not at the first frame
+    return _stream(_grey_frames(frames), tracker, half, tail)
 
 
 def _stream(
-    frames: Iterator[np.ndarray], landmarker: Landmarker, features: str, window: int, tail: str
+    frames: Iterator[np.ndarray], tracker: Callable[[], WindowTracker], half: int, tail: str
 ) -> Iterator[MotionWindow]:
-    half = window // 2
+    window = 2 * half
     open_windows: list[_OpenWindow] = []
     n_frames = 0
     for frame in frames:
         if n_frames % half == 0:
-            open_windows.append(_OpenWindow(n_frames, WindowTracker(landmarker, features)))
+            open_windows.append(_OpenWindow(n_frames, tracker()))
         for each in open_windows:
             each.add(frame)
         n_frames += 1
@@ -207,7 +208,10 @@ def crop_place(points: np.ndarray) -> Bounds:
 
 
 def cut_crop(frame: np.ndarray, place: Bounds) -> np.ndarray | None:
-    """The part of a grey frame at `place`, resized (bilinear) to 320 x 320; None where it holds no pixel."""
+    """The part of a grey frame at `place`, resized (bilinear) to 320 x 320; None where it holds no pixel.
+
+    A negative bottom or right (a crop moved out of the frame) holds none; it is not counted from the far end.
+    """
     if place.bottom <= 0 or place.right <= 0:
         return None
     part = frame[place.slices]
@@ -231,7 +235,7 @@ class WindowTracker:
     """
 
     def __init__(self, landmarker: Landmarker, features: str = "metst_plus") -> None:
-        self.landmarker = landmarker
+        self.landmarker = _checked_landmarker(landmarker)
         self.rois = rois.select_rois(features)
         self.reference: Reference | None = None
         self.place: Bounds | None = None
@@ -321,12 +325,17 @@ def box_flow(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 def main_direction_mean(flow: np.ndarray, q: float) -> np.ndarray:
     """Mean (2,) float64 of the share `q` of flow vectors (..., 2) that are longest; (0, 0) where there is none.
 
-    Sorted by length, stable, the n vectors from index `int(n * (1 - q))` on are averaged: of equally long
-    ones at the cut, those that come later in the array.  Lengths are compared as float64 squares.
+    Sorted by length, stable, the n vectors from index `int(n * (1 - q))` on are averaged (at least the last):
+    of equally long ones at the cut, those that come later in the array.  Lengths are compared as float64
+    squares.
     """
+    q = number_between("q", q, 0, 1)
+    flow = number_array("flow", flow, "vectors (dx, dy) as (..., 2)")
+    if flow.ndim < 1 or flow.shape[-1] != 2:
+        raise InputError(f"flow has shape {flow.shape}; it must be (..., 2), vectors (dx, dy)")
     vectors = np.ascontiguousarray(flow).reshape(-1, 2)
     n = len(vectors)
-    return np.array(_mean_of_longest(vectors, int(n * (1 - q)))) if n else np.zeros(2)
+    return np.array(_mean_of_longest(vectors, min(int(n * (1 - q)), n - 1))) if n else np.zeros(2)
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -401,6 +410,7 @@ def landmark_jitter(frames: np.ndarray | Iterable[np.ndarray], landmarker: Landm
     Frames before the first face are left out; a frame on whose crop no face is found has no `landmark` rows.
     Raises `InputError` when no frame holds a face.
     """
+    _checked_landmarker(landmarker)
     members = (*rois.ROIS, REFERENCE)
     names = rois.roi_names()
     reference = None
@@ -437,11 +447,29 @@ def _roi_points(points: np.ndarray, members: Sequence[Roi]) -> np.ndarray:
     return np.array([np.asarray(points[first:last], dtype=float).mean(axis=0) for first, last in spans])
 
 
+def _checked_landmarker(landmarker: Landmarker) -> Landmarker:
+    if not callable(landmarker):
+        raise InputError(
+            f"landmarker is {landmarker!r}; give a function from an image to its 68 points, for instance "
+            "MediaPipeLandmarker()"
+        )
+    return landmarker
+
+
 def _grey_frames(frames: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """The frames as grey (H, W) uint8 images, checked one by one."""
+    if isinstance(frames, str | bytes) or not isinstance(frames, Iterable):
+        raise InputError(
+            f"frames is {frames!r}; give an array or an iterable of images (metst_core.video.read_frames opens "
+            "a file)"
+        )
+    return _checked_frames(frames)
+
+
+def _checked_frames(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     shape = None
     for number, frame in enumerate(frames):
-        frame = np.asarray(frame)
+        frame = number_array(f"frame {number}", frame, "(H, W) grey or (H, W, 3) RGB in uint8")
         is_image = frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 3)
         if frame.dtype != np.uint8 or not is_image or not frame.size:
             raise InputError(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from metst_core.checks import as_path
 from metst_core.errors import InputError, MissingError
 from metst_core.files import atomic_path
 
@@ -79,7 +80,7 @@ def write_table(table: pd.DataFrame, path: str | Path) -> Path:
 
 
 def _read_csv(path: str | Path) -> pd.DataFrame:
-    path = Path(path)
+    path = as_path("path", path)
     if not path.is_file():
         raise MissingError(f"{path}: no such file; expected a CSV table with a header row")
     try:
@@ -93,6 +94,10 @@ def _read_csv(path: str | Path) -> pd.DataFrame:
 
 
 def _require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: str) -> None:
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(
+            f"{where}: a {type(table).__name__} is no table; give a pandas DataFrame with columns {', '.join(columns)}"
+        )
     missing = [c for c in columns if c not in table.columns]
     if missing:
         raise InputError(
@@ -118,6 +123,9 @@ def _check_intervals(
                 f"{where}: row {bad[0]}: {column} is {table[column][bad[0]]!r}, not a frame number"
             )
         table[column] = numbers.astype("int64")
+    for column in ("subject", "video"):
+        if table[column].isna().any():
+            raise InputError(f"{where}: row {table[column].isna().argmax()}: {column} is missing")
     table = table.astype({"subject": str, "video": str, "emotion": str})
     for row in table.itertuples():
         if not row.onset <= row.apex <= row.offset:
