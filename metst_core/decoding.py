@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.signal import find_peaks
 
+from metst_core.checks import number_array, number_between, one_of, whole_number
 from metst_core.errors import InputError
 from metst_core.tables import CLASSES, NEUTRAL, PREDICTION_COLUMNS, check_predictions
 
@@ -25,11 +26,18 @@ _REACH = 5  # extensible: an interval may grow to this many half lengths beside 
 def half_length(annotations: pd.DataFrame) -> int:
     """Half length k_p of micro-expressions in frames: `int((mean(offset - onset) + 1) / 2)` over the table.
 
-    An annotation table without rows has no half length: `InputError`.
+    Of the table only the columns `onset` and `offset` are read.  One without rows has no half length:
+    `InputError`.
     """
+    if not isinstance(annotations, pd.DataFrame) or not {"onset", "offset"} <= set(annotations.columns):
+        raise InputError("annotations must be an annotation table, with columns onset and offset")
     if len(annotations) == 0:
         raise InputError("annotations hold no micro-expression, so there is no half length; add some")
-    lengths = annotations["offset"].to_numpy(dtype=float) - annotations["onset"].to_numpy(dtype=float)
+    ends = annotations[["onset", "offset"]].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+    lengths = ends[:, 1] - ends[:, 0]
+    if not (lengths >= 0).all():
+        row = annotations.index[int(np.argmin(lengths >= 0))]
+        raise InputError(f"annotations: row {row}: onset and offset are not two frame numbers in order")
     return int((lengths.mean() + 1) / 2)
 
 
@@ -39,8 +47,8 @@ def smooth(score: np.ndarray, k_p: int) -> np.ndarray:
     It is NumPy's "same" convolution, also for T < 2 k_p (where NumPy's own result would be longer than the
     video). With `k_p = 0` there is nothing to average and the score comes back unchanged.
     """
-    score = _checked_score(score, k_p)
-    width = max(1, 2 * k_p)
+    score = _checked_score(score)
+    width = max(1, 2 * whole_number("k_p", k_p, 0))
     whole = np.convolve(score, np.ones(width) / width)
     first = (width - 1) // 2
     return whole[first : first + len(score)]
@@ -48,10 +56,8 @@ def smooth(score: np.ndarray, k_p: int) -> np.ndarray:
 
 def spot_threshold(smoothed: np.ndarray, p: float = 0.55) -> float:
     """Moilanen's threshold of a smoothed score: `mean + p (max - mean)`, `p` in 0..1."""
-    if not 0 <= p <= 1:
-        raise InputError(
-            f"p is {p}; the threshold lies between the mean (0) and the maximum (1) of the score"
-        )
+    smoothed = _checked_score(smoothed, "smoothed")
+    p = number_between("p", p, 0, 1)
     return float(smoothed.mean() + p * (smoothed.max() - smoothed.mean()))
 
 
@@ -63,8 +69,8 @@ def spot_intervals(score: np.ndarray, k_p: int, p: float = 0.55, strategy: str =
     clipped to the video, with the peak as apex; `"extensible"` (BoostingVRME) places and extends both ends
     on the raw score.
     """
-    if strategy not in STRATEGIES:
-        raise InputError(f"strategy is {strategy!r}; use one of {', '.join(STRATEGIES)}")
+    one_of("strategy", strategy, STRATEGIES)
+    k_p = whole_number("k_p", k_p, 0)
     smoothed = smooth(score, k_p)
     peaks, _ = find_peaks(smoothed, height=spot_threshold(smoothed, p), distance=max(1, k_p))
     if strategy == "extensible":
@@ -79,10 +85,22 @@ def name_intervals(intervals: np.ndarray, frame_classes: np.ndarray) -> np.ndarr
     frames `onset + 1 .. offset - 2` inside the video vote; of equally frequent classes the one seen first
     wins, and an interval without voting frames is neutral.
     """
-    intervals = np.asarray(intervals)
+    intervals = number_array("intervals", intervals, "(n, 3)")
+    if intervals.size == 0:
+        return np.zeros(0, np.int64)
+    if intervals.ndim != 2 or intervals.shape[1] not in (2, 3) or intervals.dtype.kind not in "ui":
+        raise InputError(
+            f"intervals is an array of {intervals.dtype} of shape {intervals.shape}; its rows must be onset, "
+            "apex, offset (or onset, offset), in whole frames"
+        )
+    frame_classes = number_array("frame_classes", frame_classes, "(T,)")
+    if frame_classes.ndim != 1 or not np.isin(frame_classes, range(len(CLASSES))).all():
+        raise InputError(
+            f"frame_classes (shape {frame_classes.shape}) must be (T,), a class index from 0 to {_NEUTRAL} per frame"
+        )
     names = np.full(len(intervals), _NEUTRAL, np.int64)
-    for i, row in enumerate(intervals):
-        votes = np.asarray(frame_classes)[max(0, row[0] + 1) : max(1, row[-1] - 1)]
+    for i, row in enumerate(intervals.tolist()):
+        votes = frame_classes[max(0, row[0] + 1) : max(1, row[-1] - 1)]
         if len(votes):
             values, first, counts = np.unique(votes, return_index=True, return_counts=True)
             names[i] = values[np.lexsort((first, -counts))[0]]
@@ -106,16 +124,17 @@ def decode(
     every interval with a frame to vote gets one of the four emotions.  The column `score` is the smoothed
     score at the apex.
     """
-    if synergy not in SYNERGIES:
-        raise InputError(
-            f"synergy is {synergy!r}; use 0 (none), 1 (recognition mainly) or 2 (spotting mainly)"
-        )
-    probabilities = np.asarray(probabilities)
+    one_of("synergy", synergy, SYNERGIES)
+    score = _checked_score(score)
+    probabilities = number_array("probabilities", probabilities, f"(T, {len(CLASSES)})")
     if probabilities.shape != (len(score), len(CLASSES)):
         raise InputError(
             f"probabilities has shape {probabilities.shape}; with {len(score)} frames of score it must be "
             f"({len(score)}, {len(CLASSES)})"
         )
+    if np.isnan(probabilities).any():
+        frame = int(np.isnan(probabilities).any(axis=1).argmax())
+        raise InputError(f"probabilities is not a number at frame {frame}; check the network")
     intervals = spot_intervals(score, k_p, p, strategy)
     voters = probabilities[:, :_NEUTRAL] if synergy == 2 else probabilities
     classes = name_intervals(intervals, voters.argmax(axis=1))
@@ -169,14 +188,12 @@ def _span_iou(a: tuple[int, int, int], b: tuple[int, int, int]) -> float:
     return max(0, min(a[2], b[2]) - max(a[0], b[0])) / span if span else 1.0
 
 
-def _checked_score(score: np.ndarray, k_p: int) -> np.ndarray:
-    score = np.asarray(score, dtype=float)
+def _checked_score(score: np.ndarray, name: str = "score") -> np.ndarray:
+    score = number_array(name, score, "(T,)").astype(float)
     if score.ndim != 1 or len(score) == 0:
-        raise InputError(f"score has shape {score.shape}; it must be (T,) with at least one frame")
+        raise InputError(f"{name} has shape {score.shape}; it must be (T,) with at least one frame")
     if not np.isfinite(score).all():
         raise InputError(
-            f"score is not finite at frame {int(np.argmin(np.isfinite(score)))}; check the network"
+            f"{name} is not finite at frame {int(np.argmin(np.isfinite(score)))}; check the network"
         )
-    if k_p < 0 or k_p != int(k_p):
-        raise InputError(f"k_p is {k_p}; the half length is a whole number of frames, 0 or more")
     return score

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from metst_core.checks import as_path
 from metst_core.errors import InputError, MetstError, MissingError
 
 Landmarker = Callable[[np.ndarray], np.ndarray | None]
@@ -52,7 +53,7 @@ class MediaPipeLandmarker:
     """
 
     def __init__(self, model_path: str | Path | None = None) -> None:
-        self.model_path = None if model_path is None else Path(model_path)
+        self.model_path = None if model_path is None else as_path("model_path", model_path)
         self._find: Landmarker | None = None
         self._started = False
         if self.model_path is not None and not self.model_path.is_file():

@@ -6,22 +6,16 @@ Matching is one-to-one and per (subject, video); counts are pooled over all vide
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from metst_core.checks import number_array, number_between, whole_number
 from metst_core.errors import InputError
-from metst_core.tables import (
-    ANNOTATION_COLUMNS,
-    CLASSES,
-    EMOTIONS,
-    PREDICTION_COLUMNS,
-    check_annotations,
-    check_predictions,
-)
+from metst_core.tables import CLASSES, EMOTIONS, check_annotations, check_predictions
 
 METRICS = (
     "spotting_precision",
@@ -75,8 +69,12 @@ def interval_iou(a: Sequence[int] | np.ndarray, b: Sequence[int] | np.ndarray) -
 
     An interval from onset to offset holds `offset - onset + 1` frames; disjoint intervals give 0.
     """
-    overlap = max(0, min(a[-1], b[-1]) - max(a[0], b[0]) + 1)
-    return float(overlap / ((a[-1] - a[0] + 1) + (b[-1] - b[0] + 1) - overlap))
+    return _iou(*_ends(a, "a"), *_ends(b, "b"))
+
+
+def _iou(s1: int, e1: int, s2: int, e2: int) -> float:
+    overlap = max(0, min(e1, e2) - max(s1, s2) + 1)
+    return overlap / ((e1 - s1 + 1) + (e2 - s2 + 1) - overlap)
 
 
 def match_intervals(
@@ -91,10 +89,13 @@ def match_intervals(
     true intervals the first counts.  Rows are `(onset, offset)` or `(onset, apex, offset)`.
     """
     pred_rows, true_rows = _interval_rows(pred, "pred"), _interval_rows(true, "true")
+    if number_between("threshold", threshold, 0, 1) == 0:
+        raise InputError("threshold is 0, and intervals that do not meet would match; use 0.5, for instance")
     matched = np.full(len(pred_rows), -1, np.int64)
     taken: set[int] = set()
     for i in sorted(range(len(pred_rows)), key=lambda i: pred_rows[i][0]):
-        ious = [interval_iou(pred_rows[i], row) for row in true_rows]
+        start, *_, end = pred_rows[i]
+        ious = [_iou(start, end, row[0], row[-1]) for row in true_rows]
         best = int(np.argmax(ious)) if ious else -1
         if best >= 0 and ious[best] >= threshold and best not in taken:
             matched[i] = best
@@ -203,8 +204,10 @@ def seed_spread(evaluations: Mapping[int, Evaluation]) -> pd.DataFrame:
 
     The seeds are few: minimum and maximum are those of the runs made, not the ends of an interval.
     """
-    if not evaluations:
-        raise InputError("evaluations is empty; give one Evaluation per seed")
+    if not isinstance(evaluations, Mapping) or not evaluations:
+        raise InputError(
+            "evaluations is empty or no mapping; give one Evaluation per seed: {seed: evaluation}"
+        )
     rows = []
     for m in METRICS:
         values = np.array([getattr(e, m) for e in evaluations.values()])
@@ -237,10 +240,12 @@ class SubjectCounts:
     def of(
         cls, predictions: pd.DataFrame, annotations: pd.DataFrame, subjects: Sequence[str] | None
     ) -> SubjectCounts:
-        if "score" not in predictions.columns:
+        if isinstance(predictions, pd.DataFrame) and "score" not in predictions.columns:
             predictions = predictions.assign(score=np.nan)
-        predictions = check_predictions(predictions[[c for c in PREDICTION_COLUMNS if c in predictions]])
-        annotations = check_annotations(annotations[[c for c in ANNOTATION_COLUMNS if c in annotations]])
+        predictions, annotations = check_predictions(predictions), check_annotations(annotations)
+        if isinstance(subjects, str) or not isinstance(subjects, Iterable | None):
+            raise InputError(f"subjects is {subjects!r}; give a list of subjects' names")
+        subjects = None if subjects is None else list(subjects)
         seen = dict.fromkeys([*annotations["subject"], *predictions["subject"]])
         index = {s: i for i, s in enumerate(seen if subjects is None else map(str, subjects))}
         if subjects is not None and (len(subjects) == 0 or len(index) != len(subjects)):
@@ -317,32 +322,43 @@ def _mixed_scores(
 
 def resamples(n_subjects: int, n: int, seed: int) -> np.ndarray:
     """How often each subject is drawn in each of `n` bootstrap samples, `(n, S)`."""
-    if n < 1:
-        raise InputError(f"n is {n}; draw at least one bootstrap sample")
+    n, seed = whole_number("n", n, 1), whole_number("seed", seed, 0)
+    if n_subjects == 0:
+        raise InputError("subjects is empty, and so are the tables; there is nobody to draw")
     drawn = np.random.default_rng([seed, 0]).integers(0, n_subjects, (n, n_subjects))
     return np.stack([np.bincount(row, minlength=n_subjects) for row in drawn]).astype(float)
 
 
 def percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
-    if not 0 < level < 1:
-        raise InputError(f"level is {level}; use a value between 0 and 1, for instance 0.95")
+    level = number_between("level", level, 0, 1)
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def class_indices(classes: Sequence[str]) -> list[int]:
-    unknown = [c for c in classes if c not in EMOTIONS]
-    if unknown or not len(classes) or len(set(classes)) != len(classes):
-        raise InputError(f"classes is {list(classes)}; use distinct names of {', '.join(EMOTIONS)}")
-    return [EMOTIONS.index(c) for c in classes]
+    names = list(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else []
+    if not names or any(not isinstance(c, str) or names.count(c) > 1 or c not in EMOTIONS for c in names):
+        raise InputError(f"classes is {classes!r}; use a list of distinct names of {', '.join(EMOTIONS)}")
+    return [EMOTIONS.index(c) for c in names]
 
 
-def _interval_rows(intervals: Sequence[Sequence[int]] | np.ndarray, name: str) -> list[list[int]]:
-    rows = np.asarray(intervals)
+def _ends(interval: Sequence[int] | np.ndarray, name: str) -> tuple[int, int]:
+    rows = _interval_rows([interval], name)
+    if len(rows) != 1:
+        raise InputError(f"{name} is empty; an interval is (onset, offset) or (onset, apex, offset)")
+    return rows[0][0], rows[0][-1]
+
+
+def _interval_rows(
+    intervals: Sequence[Sequence[int] | np.ndarray] | np.ndarray, name: str
+) -> list[list[int]]:
+    rows = number_array(name, intervals, "rows (onset, offset)")
     if rows.size == 0:
         return []
     if rows.ndim != 2 or rows.shape[1] not in (2, 3):
         raise InputError(f"{name} has shape {rows.shape}; rows are (onset, offset) or (onset, apex, offset)")
+    if not np.isfinite(rows).all() or (rows[:, 0] > rows[:, -1]).any():
+        raise InputError(f"{name} holds a row whose onset and offset are not two frame numbers in order")
     return rows.tolist()
 
 

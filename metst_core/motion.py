@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import cv2
@@ -23,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from metst_core import rois
+from metst_core.checks import half_window, number_array, number_between, one_of
 from metst_core.errors import InputError
 from metst_core.landmarks import Landmarker
 from metst_core.rois import BOXES, CROP_SIZE, REFERENCE, Bounds, Roi
@@ -114,31 +116,24 @@ def stream_motion(
     n_threads: with 2, the two windows that overlap on a frame are measured at the same time (the landmarker is
         still asked for one image at a time); the numbers are the same.
     """
-    if window < 2 or window % 2:
-        raise InputError(f"window={window} cannot be used; give an even number of frames, 2 or more")
-    if tail not in ("keep", "drop"):
-        raise InputError(f"tail={tail!r} is unknown; use 'keep' or 'drop'")
-    if n_threads not in (1, 2):
-        raise InputError(f"n_threads={n_threads} cannot be used; there is work for 1 or 2")
-    rois.select_rois(features)  # a wrong name is an error here, not at the first frame
-    return _stream(_grey_frames(frames), _one_at_a_time(landmarker), features, window, tail, n_threads)
+    half = half_window(window)
+    one_of("tail", tail, ("keep", "drop"))
+    one_of("n_threads", n_threads, (1, 2))
+    WindowTracker(landmarker, features)  # a wrong argument is an error here, not at the first frame
+    tracker = partial(WindowTracker, _one_at_a_time(landmarker), features)
+    return _stream(_grey_frames(frames), tracker, half, tail, n_threads)
 
 
 def _stream(
-    frames: Iterator[np.ndarray],
-    landmarker: Landmarker,
-    features: str,
-    window: int,
-    tail: str,
-    n_threads: int,
+    frames: Iterator[np.ndarray], tracker: Callable[[], WindowTracker], half: int, tail: str, n_threads: int
 ) -> Iterator[MotionWindow]:
-    half = window // 2
+    window = 2 * half
     open_windows: list[_OpenWindow] = []
     n_frames = 0
     with ThreadPoolExecutor(1) as helper:
         for frame in frames:
             if n_frames % half == 0:
-                open_windows.append(_OpenWindow(n_frames, WindowTracker(landmarker, features)))
+                open_windows.append(_OpenWindow(n_frames, tracker()))
             shared = open_windows[1:] if n_threads > 1 else []
             waiting = [helper.submit(each.add, frame) for each in shared]
             for each in open_windows[: len(open_windows) - len(shared)]:
@@ -236,7 +231,10 @@ def crop_place(points: np.ndarray) -> Bounds:
 
 
 def cut_crop(frame: np.ndarray, place: Bounds) -> np.ndarray | None:
-    """The part of a grey frame at `place`, resized (bilinear) to 320 x 320; None where it holds no pixel."""
+    """The part of a grey frame at `place`, resized (bilinear) to 320 x 320; None where it holds no pixel.
+
+    A negative bottom or right (a crop moved out of the frame) holds none; it is not counted from the far end.
+    """
     if place.bottom <= 0 or place.right <= 0:
         return None
     part = frame[place.slices]
@@ -260,7 +258,7 @@ class WindowTracker:
     """
 
     def __init__(self, landmarker: Landmarker, features: str = "metst_plus") -> None:
-        self.landmarker = landmarker
+        self.landmarker = _checked_landmarker(landmarker)
         self.rois = rois.select_rois(features)
         self.reference: Reference | None = None
         self.place: Bounds | None = None
@@ -350,12 +348,17 @@ def box_flow(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 def main_direction_mean(flow: np.ndarray, q: float) -> np.ndarray:
     """Mean (2,) float64 of the share `q` of flow vectors (..., 2) that are longest; (0, 0) where there is none.
 
-    Sorted by length, stable, the n vectors from index `int(n * (1 - q))` on are averaged: of equally long
-    ones at the cut, those that come later in the array.  Lengths are compared as float64 squares.
+    Sorted by length, stable, the n vectors from index `int(n * (1 - q))` on are averaged (at least the last):
+    of equally long ones at the cut, those that come later in the array.  Lengths are compared as float64
+    squares.
     """
+    q = number_between("q", q, 0, 1)
+    flow = number_array("flow", flow, "vectors (dx, dy) as (..., 2)")
+    if flow.ndim < 1 or flow.shape[-1] != 2:
+        raise InputError(f"flow has shape {flow.shape}; it must be (..., 2), vectors (dx, dy)")
     vectors = np.ascontiguousarray(flow).reshape(-1, 2)
     n = len(vectors)
-    return np.array(_mean_of_longest(vectors, int(n * (1 - q)))) if n else np.zeros(2)
+    return np.array(_mean_of_longest(vectors, min(int(n * (1 - q)), n - 1))) if n else np.zeros(2)
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -430,6 +433,7 @@ def landmark_jitter(frames: np.ndarray | Iterable[np.ndarray], landmarker: Landm
     Frames before the first face are left out; a frame on whose crop no face is found has no `landmark` rows.
     Raises `InputError` when no frame holds a face.
     """
+    _checked_landmarker(landmarker)
     members = (*rois.ROIS, REFERENCE)
     names = rois.roi_names()
     reference = None
@@ -466,11 +470,29 @@ def _roi_points(points: np.ndarray, members: Sequence[Roi]) -> np.ndarray:
     return np.array([np.asarray(points[first:last], dtype=float).mean(axis=0) for first, last in spans])
 
 
+def _checked_landmarker(landmarker: Landmarker) -> Landmarker:
+    if not callable(landmarker):
+        raise InputError(
+            f"landmarker is {landmarker!r}; give a function from an image to its 68 points, for instance "
+            "MediaPipeLandmarker()"
+        )
+    return landmarker
+
+
 def _grey_frames(frames: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """The frames as grey (H, W) uint8 images, checked one by one."""
+    if isinstance(frames, str | bytes) or not isinstance(frames, Iterable):
+        raise InputError(
+            f"frames is {frames!r}; give an array or an iterable of images (metst_core.video.read_frames opens "
+            "a file)"
+        )
+    return _checked_frames(frames)
+
+
+def _checked_frames(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     shape = None
     for number, frame in enumerate(frames):
-        frame = np.asarray(frame)
+        frame = number_array(f"frame {number}", frame, "(H, W) grey or (H, W, 3) RGB in uint8")
         is_image = frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 3)
         if frame.dtype != np.uint8 or not is_image or not frame.size:
             raise InputError(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metst_core.checks import number_array, one_of
 from metst_core.errors import InputError
 
 CROP_SIZE = 320
@@ -202,8 +203,7 @@ REFERENCE = _whole("nose_bridge", 0.7, margin=(15, 5), bottom=10)
 def select_rois(features: str = "metst_plus") -> tuple[Roi, ...]:
     """The ROIs of a feature set, in channel order: 5 for "metst", 18 for "metst_plus"; else an
     `InputError`."""
-    if features not in FEATURES:
-        raise InputError(f"features={features!r} is unknown; use one of {', '.join(map(repr, FEATURES))}")
+    one_of("features", features, FEATURES)
     return tuple(roi for roi in ROIS if roi.in_metst or features == "metst_plus")
 
 
@@ -252,8 +252,8 @@ def rois_on_crop(points: np.ndarray, features: str = "metst_plus") -> dict[str, 
 def round_points(points: np.ndarray) -> np.ndarray:
     """Landmarks as integers (68, 2), rounded half to even; an `InputError` for any other shape or a
     non-number."""
-    points = np.asarray(points, dtype=float)
-    if points.shape != (68, 2) or not np.isfinite(points).all():
+    points = number_array("landmarks", points, "the 68 iBUG points as (68, 2)").astype(float)
+    if points.shape != (68, 2) or not (np.abs(points) < 2**31).all():
         raise InputError(
             f"landmarks of shape {points.shape} cannot be used; a landmarker returns the 68 iBUG points as a "
             "finite (68, 2) array of pixel coordinates (x, y), or None if there is no face"
@@ -266,9 +266,11 @@ def _around(x: int, y: int, rows: tuple[int, int], columns: tuple[int, int]) -> 
 
 
 def _cut(bounds: Bounds, height: int, width: int) -> Bounds:
-    """`bounds` cut at the lower and right end of an array; empty if it starts above or left of it.
+    """`bounds` cut at the lower and right end of an array; empty if it starts or ends above or left of it.
 
-    That is what a Python slice with a negative start gives on an array longer than the slice.
+    A Python slice would count a negative bound from the array's far end.  For a negative start that is empty
+    too on an array longer than the slice; for a negative end (a box wholly above or left of the crop) it is
+    not, and would take nearly the whole crop for that part of the face.
     """
     if bounds.top < 0 or bounds.left < 0:
         return EMPTY

@@ -33,6 +33,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from metst_core.action_units import RECIPES, UNIT_INDEX, UNIT_NAMES, UNITS, Recipe, grid_points, unit_field
+from metst_core.checks import as_path, number_between, one_of, whole_number
 from metst_core.datasets import Dataset, load_dataset
 from metst_core.errors import InputError, MissingError
 from metst_core.files import atomic_path, content_hash, write_json
@@ -152,8 +153,7 @@ _MOST = {"me_strength": 0.1, "macro_strength": 0.15, "speech_strength": 0.1, "ga
 
 def difficulty_of(tier: str = "default", **knobs: Any) -> Difficulty:
     """The `Difficulty` of a tier with some knobs changed; an `InputError` that lists what there is, else."""
-    if tier not in TIERS:
-        raise InputError(f"tier {tier!r} is none of {', '.join(TIERS)}")
+    one_of("tier", tier, TIERS)
     names = [f.name for f in dataclasses.fields(Difficulty)]
     unknown = [name for name in knobs if name not in names]
     if unknown:
@@ -278,9 +278,12 @@ def plan_video(
     seed: int, subject: int, video: int, seconds: float, fps: float = 30, difficulty: Difficulty | None = None
 ) -> Plan:
     """Plan video number `video` of subject number `subject` (from 0); a pure function."""
-    difficulty = difficulty or Difficulty()
-    n_frames = round(seconds * fps)
-    _check_sizes(seed, seconds, fps, n_frames, difficulty)
+    difficulty = Difficulty() if difficulty is None else difficulty
+    if not isinstance(difficulty, Difficulty):
+        raise InputError(f"difficulty is {difficulty!r}; give what difficulty_of(tier, **knobs) makes")
+    seed, subject = whole_number("seed", seed, 0), whole_number("subject", subject, 0)
+    video = whole_number("video", video, 0)
+    n_frames = _checked_length(seconds, fps, difficulty)
 
     def stream(concern: int) -> _Stream:
         return _Stream(seed, subject, video, concern)
@@ -322,17 +325,17 @@ def compose_plan(
     )  # fmt: skip
 
 
-def _check_sizes(seed: int, seconds: float, fps: float, n_frames: int, difficulty: Difficulty) -> None:
-    if not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise InputError(f"seed: expected a whole number from 0 on, got {seed!r}")
-    if not (math.isfinite(fps) and fps > 0):
-        raise InputError(f"fps: expected a rate above 0 frames per second, got {fps!r}")
+def _checked_length(seconds: float, fps: float, difficulty: Difficulty) -> int:
+    """The number of frames of a video, or an `InputError` for what no video can be made with."""
+    number_between("fps", fps, 0.1, 1000)
+    n_frames = round(number_between("seconds", seconds, 0, 24 * 3600) * fps)
     if n_frames < 2:
         raise InputError(f"seconds: {seconds!r} at {fps} fps are {n_frames} frames; a video needs at least 2")
     if difficulty.me_seconds[1] * fps < 2:
         raise InputError(
             f"me_seconds: {difficulty.me_seconds} are below 2 frames at {fps} fps; raise fps or me_seconds"
         )
+    return n_frames
 
 
 def _intensity(events: Sequence[Event], n_frames: int) -> np.ndarray:
@@ -717,16 +720,20 @@ def generate(
 
     Raises an `InputError` for an unknown or unusable knob, and if `out_dir` holds a set made in another way.
     """
-    out_dir = Path(out_dir)
+    out_dir = as_path("out_dir", out_dir)
+    if out_dir.exists() and not out_dir.is_dir():
+        raise InputError(f"{out_dir}: a file is in the way; give a folder to write")
     knobs = difficulty_of(tier, **difficulty)
-    for name, value in (("n_subjects", n_subjects), ("n_videos", n_videos)):
-        if value < 1:
-            raise InputError(f"{name}: expected at least 1, got {value!r}")
+    n_subjects, n_videos = whole_number("n_subjects", n_subjects, 1), whole_number("n_videos", n_videos, 1)
+    first_subject, seed = whole_number("first_subject", first_subject, 0), whole_number("seed", seed, 0)
+    if whole_number("n_jobs", n_jobs, -1000) == 0:
+        raise InputError("n_jobs is 0; give a number of processes, or -1 for one per core")
+    if isinstance(portraits, str | Path) or not isinstance(portraits, Sequence):
+        raise InputError(f"portraits is {portraits!r}; give a list of image files")
     paths = tuple(str(p) for p in portraits)
-    settings = _settings(seed, seconds, fps, knobs, paths)
-    _claim(out_dir, settings)
     subjects = range(first_subject, first_subject + n_subjects)
     tables = plan_tables(seed, subjects, n_videos, seconds, fps, knobs)
+    _claim(out_dir, _settings(seed, seconds, fps, knobs, paths))
     todo = [(s, v) for s in subjects for v in range(n_videos) if not _is_finished(out_dir, s, v)]
     tasks = (delayed(_make_video)(out_dir, s, v, seed, seconds, fps, knobs, paths) for s, v in todo)
     done = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
@@ -747,7 +754,7 @@ def _settings(
         raise MissingError(f"{missing[0]}: no such portrait; give the path of an image file")
     return {
         "version": VERSION,
-        "seed": int(seed),
+        "seed": seed,
         "seconds": float(seconds),
         "fps": float(fps),
         "difficulty": {
@@ -761,15 +768,21 @@ def _claim(out_dir: Path, settings: dict[str, Any]) -> None:
     """Note how the set is made; refuse a folder whose videos were made in another way."""
     note = out_dir / "generation.json"
     if note.is_file():
-        found = json.loads(note.read_text(encoding="utf-8"))
-        different = [k for k in settings if found.get(k) != settings[k]]
-        if different:
+        try:
+            found = json.loads(note.read_text(encoding="utf-8"))
+            different = [k for k in settings if found.get(k) != settings[k]]
+        except (ValueError, AttributeError) as error:
+            raise InputError(
+                f"{note}: cannot be read ({error}); delete the set or use another folder"
+            ) from error
+        if not different:
+            return
+        if any((out_dir / "truth").glob("*.npz")):
             raise InputError(
                 f"{out_dir}: holds a set made with another {', '.join(different)}; "
                 "delete it or use another folder"
             )
-    else:
-        write_json(settings, note)
+    write_json(settings, note)
 
 
 def _video_paths(out_dir: Path, subject: int, video: int) -> tuple[Path, Path]:
@@ -821,7 +834,7 @@ def read_truth(root: str | Path, subject: str, video: str) -> dict[str, np.ndarr
     `head_names`, see `HEAD_NAMES`), `gain (T,)`, `shown (T,)`, `mesh (478, 2)` and `iod` of the neutral
     face (frame pixels), `fps`.
     """
-    path = Path(root) / "truth" / f"{subject}_{video}.npz"
+    path = as_path("root", root) / "truth" / f"{subject}_{video}.npz"
     if not path.is_file():
         raise MissingError(f"{path}: no such file; generate the set with `metst synth` (or `generate`)")
     with np.load(path, allow_pickle=False) as stored:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from metst_core.checks import as_path
 from metst_core.errors import InputError, MissingError
 from metst_core.files import atomic_path
 
@@ -108,7 +109,7 @@ def write_table(table: pd.DataFrame, path: str | Path) -> Path:
 
 def read_csv(path: str | Path) -> pd.DataFrame:
     """Any CSV table with a header row; ids are text, and an empty cell is an empty text."""
-    path = Path(path)
+    path = as_path("path", path)
     if not path.is_file():
         raise MissingError(f"{path}: no such file; expected a CSV table with a header row")
     try:
@@ -130,6 +131,10 @@ def read_csv(path: str | Path) -> pd.DataFrame:
 
 
 def _require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: str) -> None:
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(
+            f"{where}: a {type(table).__name__} is no table; give a pandas DataFrame with columns {', '.join(columns)}"
+        )
     missing = [c for c in columns if c not in table.columns]
     if missing:
         raise InputError(
@@ -151,6 +156,9 @@ def _check_intervals(
     for column in _FRAME_COLUMNS:
         numbers = _numbers(table, column, _is_frame, "a frame number", where, first_row)
         table[column] = numbers.astype("int64")
+    for column in ("subject", "video"):
+        if table[column].isna().any():
+            raise InputError(f"{where}: row {table[column].isna().argmax()}: {column} is missing")
     table = table.astype({"subject": str, "video": str, "emotion": str})
     for row in table.itertuples():
         here = f"{where}: row {row.Index + first_row}"

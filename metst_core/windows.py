@@ -9,13 +9,12 @@ T >= k the two agree.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 import numpy as np
 import pandas as pd
 
+from metst_core.checks import half_window, number_array, one_of, whole_number
 from metst_core.errors import InputError
-from metst_core.tables import CLASSES, EMOTIONS, NEUTRAL
+from metst_core.tables import CLASSES, NEUTRAL, check_annotations
 
 TAILS = ("keep", "drop")
 
@@ -28,16 +27,15 @@ def window_starts(n_frames: int, window: int, tail: str = "keep") -> np.ndarray:
     last window may reach past the end of the video.  A video of fewer than 2 frames has no motion:
     `InputError`.
     """
-    half = _half(window)
-    if tail not in TAILS:
-        raise InputError(f"tail is {tail!r}; use one of {', '.join(TAILS)}")
-    if n_frames < 2:
+    half = half_window(window)
+    one_of("tail", tail, TAILS)
+    if whole_number("n_frames", n_frames, 0) < 2:
         raise InputError(
             f"n_frames is {n_frames}: a video of fewer than 2 frames holds no motion; leave it out"
         )
     if tail == "drop" and n_frames < window:
         raise InputError(f"n_frames is {n_frames}, shorter than one window of {window}: use tail='keep'")
-    n_halves = n_frames // half if tail == "drop" else max(2, -(-n_frames // half))
+    n_halves = int(n_frames) // half if tail == "drop" else max(2, -(-int(n_frames) // half))
     return half * np.arange(n_halves - 1, dtype=np.int64)
 
 
@@ -48,14 +46,15 @@ def stitch(parts: np.ndarray, n_frames: int | None = None) -> np.ndarray:
     gives both its halves, each later window its second half: the result is `(T,)` or `(T, ...)` with `T =
     (n_windows + 1) k/2`, cut to `n_frames` where that is given (frames that only pad the last window).
     """
-    parts = np.asarray(parts)
+    parts = number_array("parts", parts, "(n_windows, window, ...)")
     if parts.ndim < 2 or parts.shape[0] < 1:
         raise InputError(f"parts has shape {parts.shape}; it must be (n_windows >= 1, window, ...)")
-    half = _half(parts.shape[1])
+    half = half_window(parts.shape[1])
     whole = np.concatenate([parts[0], *parts[1:, half:]])
     if n_frames is None:
         return whole
-    if not 1 <= n_frames <= len(whole):
+    n_frames = whole_number("n_frames", n_frames, 1)
+    if n_frames > len(whole):
         raise InputError(
             f"n_frames is {n_frames}, but {len(parts)} window(s) of {parts.shape[1]} hold {len(whole)} frames"
         )
@@ -68,9 +67,11 @@ def unstitch(values: np.ndarray, window: int) -> np.ndarray:
     What lies past the end of the video repeats the last frame's value; `stitch(unstitch(v, k), len(v))` is
     `v`.
     """
-    values = np.asarray(values)
+    values = number_array("values", values, "(T, ...)")
+    if values.ndim < 1:
+        raise InputError(f"values is {values!r}; it must be (T, ...), one value or row per frame")
     starts = window_starts(len(values), window)
-    frames = np.minimum(starts[:, None] + np.arange(window), len(values) - 1)
+    frames = np.minimum(starts[:, None] + np.arange(int(window)), len(values) - 1)
     return values[frames]
 
 
@@ -81,24 +82,15 @@ def frame_targets(annotations: pd.DataFrame, n_frames: int) -> tuple[np.ndarray,
     is that emotion's index in `CLASSES` there and neutral elsewhere (ME-TST, labels).  Annotations must be
     of one video; parts that reach past the last frame are cut, and where two overlap the later onset wins.
     """
+    annotations = check_annotations(annotations, "annotations")
+    n_frames = whole_number("n_frames", n_frames, 1)
     videos = annotations[["subject", "video"]].drop_duplicates()
     if len(videos) > 1:
         raise InputError(f"annotations hold {len(videos)} videos; select the rows of one (subject, video)")
-    if n_frames < 1:
-        raise InputError(f"n_frames is {n_frames}; it must be at least 1")
     score = np.zeros(n_frames, np.float32)
     classes = np.full(n_frames, CLASSES.index(NEUTRAL), np.int64)
-    index: dict[Hashable, int] = {name: i for i, name in enumerate(EMOTIONS)}
-    for row in annotations.sort_values("onset", kind="stable").to_dict("records"):
-        if row["emotion"] not in index:
-            raise InputError(f"emotion is {row['emotion']!r}; use one of {', '.join(EMOTIONS)}")
-        inside = slice(max(0, row["onset"] + 1), max(0, row["offset"]))
+    for row in annotations.sort_values("onset", kind="stable").itertuples():
+        inside = slice(row.onset + 1, row.offset)
         score[inside] = 1.0
-        classes[inside] = index[row["emotion"]]
+        classes[inside] = CLASSES.index(row.emotion)
     return score, classes
-
-
-def _half(window: int) -> int:
-    if window < 2 or window % 2:
-        raise InputError(f"window is {window}; it must be an even number of frames, at least 2")
-    return window // 2

@@ -187,6 +187,12 @@ def test_a_decoded_table_holds_the_spotted_intervals(score, k_p, synergy, strate
     assert (table["subject"] == "s1").all() and (table["video"] == "v1").all()
 
 
+def test_a_half_length_that_is_a_whole_float_is_that_number():
+    """5.0 was refused by NumPy with a TypeError, deep inside."""
+    score = bump(60, 15, 40)
+    assert np.array_equal(spot_intervals(score, 5.0), spot_intervals(score, 5))
+
+
 @pytest.mark.parametrize("n_frames", [1, 2, 3, 9])
 @pytest.mark.parametrize("strategy", ["fixed", "extensible"])
 def test_a_video_shorter_than_a_micro_expression_is_decoded(n_frames, strategy):
@@ -201,6 +207,18 @@ def test_a_video_shorter_than_a_micro_expression_is_decoded(n_frames, strategy):
         (lambda: spot_intervals([0.1, np.nan], 2), "not finite at frame 1"),
         (lambda: spot_intervals([[0.1]], 2), "shape"),
         (lambda: spot_intervals([0.1], -1), "k_p is -1"),
+        (lambda: spot_intervals([0.1], float("nan")), "k_p is nan"),
+        (lambda: spot_intervals([0.1], "5"), "k_p is '5'"),
+        (lambda: spot_intervals(["a"], 2), "score holds no numbers"),
+        (lambda: spot_intervals(None, 2), "score holds no numbers"),
+        (lambda: spot_threshold(np.zeros(0)), "smoothed has shape"),
+        (lambda: half_length(None), "columns onset and offset"),
+        (lambda: half_length(spans((9, 4))), "row 0"),
+        (lambda: half_length(spans((4, 9), (4, np.nan))), "row 1"),
+        (lambda: name_intervals([(0.5, 1.0, 2.0)], [0, 1]), "whole frames"),
+        (lambda: name_intervals([(0, 1, 2)], [0, 7]), "class index"),
+        (lambda: decode([0.1, 0.2], np.full((2, 5), np.nan), 1), "probabilities is not a number at frame 0"),
+        (lambda: decode(None, np.ones((2, 5)), 1), "score holds no numbers"),
         (lambda: spot_intervals([0.1], 1, p=2), "p is 2"),
         (lambda: spot_intervals([0.1], 1, strategy="long"), "strategy is 'long'"),
         (lambda: decode([0.1], np.ones((1, 5)), 1, synergy=3), "synergy is 3"),

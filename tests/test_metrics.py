@@ -251,6 +251,17 @@ def test_seed_spread():
         (lambda f, t: bootstrap(f, t, SUBJECTS, n=0), "n is 0"),
         (lambda f, t: seed_spread({}), "empty"),
         (lambda f, t: match_intervals([1, 2], [(1, 2)]), "pred has shape"),
+        (lambda f, t: match_intervals([(0, 4)], [(9, 5)]), "true holds a row"),
+        (lambda f, t: match_intervals([(0, np.nan)], [(5, 9)]), "pred holds a row"),
+        (lambda f, t: match_intervals([(0, 4)], [(5, 9)], threshold=0), "threshold is 0"),
+        (lambda f, t: match_intervals([(0, 4)], [(5, 9)], threshold=50), "threshold is 50"),
+        (lambda f, t: interval_iou((4, 0), (0, 4)), "a holds a row"),
+        (lambda f, t: interval_iou((0, 4), ()), "b is empty"),
+        (lambda f, t: evaluate(None, t), "prediction table: a NoneType"),
+        (lambda f, t: evaluate(f, t.assign(subject=None)), "row 0: subject is missing"),
+        (lambda f, t: evaluate(f, t, classes="negative"), "classes is 'negative'"),
+        (lambda f, t: bootstrap(f, t, "s0"), "subjects is 's0'"),
+        (lambda f, t: bootstrap(f, t, SUBJECTS, seed=-1), "seed is -1"),
     ],
 )
 def test_bad_input_is_named(call, named):

@@ -252,6 +252,16 @@ class TestAgainstTheDefinition:
     def test_boxes_cut_by_the_crop(self, to):
         compare(scene(2, n=3), Fake(ON_FRAME, FACE + to))
 
+    @pytest.mark.parametrize("to", [(0, -120), (-320, 0), (-200, -200)])
+    def test_a_part_of_the_face_wholly_outside_the_crop_has_no_motion_of_its_own(self, to):
+        """The brow boxes' ends lie above (or left of) the crop: they are empty, not all but the crop's last
+        rows, as a slice with a negative end would be.  What is left is minus the head's motion, here 0 too
+        where the nose bridge has left the crop."""
+        frames, fake = scene(2, n=3), Fake(ON_FRAME, FACE + to)
+        compare(frames, fake)
+        head = head_by_definition(*window_crops(frames), np.round(FACE + to).astype(int))
+        np.testing.assert_allclose(window_motion(frames, fake)[:8, 1], np.tile(-head, 4), atol=1e-6)
+
     @pytest.mark.parametrize("scale", [0.0, 0.02, 0.1, 0.25, 0.5])
     def test_small_boxes(self, scale):
         centre = np.array([160.0, 160.0])
@@ -318,6 +328,10 @@ class TestMainDirectionMean:
     def test_is_the_sorted_mean(self, flow, q):
         """Equal to sorting everything, also where vectors are equally long (sampled from few values)."""
         np.testing.assert_allclose(main_direction_mean(flow, q), mean_by_definition(flow, q), atol=1e-12)
+
+    def test_a_share_too_small_for_one_vector_is_the_longest_alone(self):
+        """int(n * (1 - 0)) = n would leave nothing to average (it was a division by zero)."""
+        assert main_direction_mean(np.array([(1, 0), (0, 3), (2, 0)]), 0).tolist() == [0, 3]
 
     def test_known_value(self):
         """Of ten vectors the three longest count at q = 0.3: (8 + 9 + 10) / 3."""
@@ -476,6 +490,34 @@ class TestBadInput:
     def test_arguments(self, arguments):
         with pytest.raises(InputError, match=next(iter(arguments))):
             extract_motion(scene(0, n=4), Fake(ON_FRAME, FACE), **arguments)
+
+    @pytest.mark.parametrize("call", [window_motion, extract_motion, landmark_jitter])
+    @pytest.mark.parametrize(
+        ("frames", "landmarker", "named"),
+        [
+            ("face.avi", lambda image: None, "frames is 'face.avi'"),
+            (None, lambda image: None, "frames is None"),
+            ([None, None], lambda image: None, "frame 0"),
+            (np.ones((3, 9, 9), np.uint8), None, "landmarker is None"),
+            (np.ones((3, 9, 9), np.uint8), lambda image: ["no", "points"], "landmarks"),
+            (np.ones((3, 9, 9), np.uint8), lambda image: np.full((68, 2), 1e30), "landmarks"),
+        ],
+    )
+    def test_what_is_no_frame_or_no_landmarker(self, call, frames, landmarker, named):
+        with pytest.raises(InputError, match=named):
+            call(frames, landmarker)
+
+    @pytest.mark.parametrize(
+        ("flow", "q", "named"),
+        [
+            (np.zeros((4, 3)), 0.3, "flow has shape"),
+            (np.zeros((4, 2)), -0.1, "q is"),
+            ("x", 0.3, "flow holds"),
+        ],
+    )
+    def test_main_direction_mean(self, flow, q, named):
+        with pytest.raises(InputError, match=named):
+            main_direction_mean(flow, q)
 
     def test_too_short(self):
         with pytest.raises(InputError, match="2 frames"):

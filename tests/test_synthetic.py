@@ -238,7 +238,7 @@ def test_without_overlap_no_distractor_meets_a_micro_expression():
     ("knobs", "words"),
     [
         ({"strenght": 1}, "strenght.*me_per_minute.*jpeg_quality"),
-        ({"tier": "insane"}, "easy, default, hard"),
+        ({"tier": "insane"}, "'easy', 'default', 'hard'"),
         ({"noise": -1}, "noise"),
         ({"me_strength": (0.02, 0.01)}, "me_strength.*rising"),
         ({"me_strength": 0.01}, "me_strength.*two numbers"),
@@ -259,6 +259,27 @@ def test_an_unusable_knob_is_named(tmp_path, knobs, words):
 def test_an_unusable_size_is_named(tmp_path, sizes):
     with pytest.raises(InputError, match=next(iter(sizes))):
         generate(tmp_path, **{"n_subjects": 1, "n_videos": 1, "seconds": 2, **sizes})
+
+
+def test_a_call_that_could_not_be_made_does_not_claim_the_folder(tmp_path):
+    """A wrong call left generation.json behind, after which the right one was refused."""
+    for wrong in ({"seconds": 0.01}, {"seconds": float("nan")}, {"seconds": "2"}, {"n_jobs": 0}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            generate(tmp_path, **{"n_subjects": 1, "n_videos": 1, "seconds": 2, **wrong})
+        assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_without_a_finished_video_may_be_claimed_anew(tmp_path):
+    """A portrait without a face is only noticed when the first video is made."""
+    synthetic._claim(tmp_path, {"seed": 1})
+    synthetic._claim(tmp_path, {"seed": 2})
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "truth" / "s001_v01.npz").touch()
+    with pytest.raises(InputError, match="another seed"):
+        synthetic._claim(tmp_path, {"seed": 3})
+    (tmp_path / "generation.json").write_text("half a fi")
+    with pytest.raises(InputError, match=r"generation\.json"):
+        synthetic._claim(tmp_path, {"seed": 2})
 
 
 # Rendering

@@ -79,10 +79,16 @@ def test_targets_of_a_video_without_me_are_neutral_and_those_past_the_end_are_cu
     [
         (lambda: window_starts(1, 10), "n_frames is 1"),
         (lambda: window_starts(20, 7), "window is 7"),
+        (lambda: window_starts(20, "10"), "window is '10'"),
+        (lambda: window_starts(float("nan"), 10), "n_frames is nan"),
+        (lambda: stitch([[1, 2], [3]]), "parts is no array"),
+        (lambda: unstitch(5, 4), "values is"),
+        (lambda: frame_targets(None, 5), "annotations: a NoneType"),
+        (lambda: frame_targets(annotations((0, 1, np.nan, "others")), 5), "row 0: offset is nan"),
         (lambda: window_starts(20, 10, tail="half"), "tail is 'half'"),
         (lambda: stitch(np.zeros((2, 4)), n_frames=7), "n_frames is 7"),
         (lambda: stitch(np.zeros(4)), "shape"),
-        (lambda: frame_targets(annotations((0, 1, 2, "neutral")), 5), "emotion is 'neutral'"),
+        (lambda: frame_targets(annotations((0, 1, 2, "neutral")), 5), "emotion 'neutral'"),
         (
             lambda: frame_targets(
                 pd.DataFrame(

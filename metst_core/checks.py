@@ -1,0 +1,69 @@
+"""Checks of arguments that several modules share.  Each raises an `InputError` that names the argument."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metst_core.errors import InputError
+
+
+def whole_number(name: str, value: Any, lowest: int) -> int:
+    """`value` as an int of at least `lowest`; 5.0 and NumPy's integers count as whole numbers."""
+    number = _real(value)
+    if not number.is_integer() or number < lowest:
+        raise InputError(f"{name} is {value!r}; it must be a whole number, {lowest} or more")
+    return int(value)
+
+
+def number_between(name: str, value: Any, low: float, high: float) -> float:
+    """`value` as a float in `low .. high`, both included."""
+    number = _real(value)
+    if not low <= number <= high:
+        raise InputError(f"{name} is {value!r}; it must be a number from {low:g} to {high:g}")
+    return number
+
+
+def half_window(window: Any) -> int:
+    """Half of a window length k, which is the stride of the windows."""
+    number = _real(window)
+    if not number.is_integer() or number < 2 or number % 2:
+        raise InputError(f"window is {window!r}; it must be an even number of frames, at least 2")
+    return int(number) // 2
+
+
+def one_of(name: str, value: Any, choices: Iterable[Any]) -> Any:
+    """`value`, which must be one of `choices` (strings or numbers)."""
+    choices = tuple(choices)
+    if isinstance(value, np.ndarray) or value not in choices:
+        raise InputError(f"{name} is {value!r}; use one of {', '.join(map(repr, choices))}")
+    return value
+
+
+def as_path(name: str, value: Any) -> Path:
+    """`value` as a `Path`."""
+    if not isinstance(value, str | os.PathLike):
+        raise InputError(f"{name} is {value!r}; give the path of a file or folder")
+    return Path(value)
+
+
+def number_array(name: str, value: Any, shape: str) -> np.ndarray:
+    """`value` as an array of numbers of its own kind; `shape` says in the message what it should be."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # rows of unequal length
+        raise InputError(f"{name} is no array ({error}); give {shape}") from error
+    if array.size and array.dtype.kind not in "buif":
+        raise InputError(f"{name} holds no numbers (type {array.dtype}); give {shape}")
+    return array
+
+
+def _real(value: Any) -> float:
+    """`value` as a float, NaN where it is no number."""
+    return float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
