@@ -280,6 +280,40 @@ _LOADERS: dict[str, Callable[[], tuple[_Scan | None, str]]] = {
 
 
 # --- the Mamba block --------------------------------------------------------------------------------------
+class CausalConv(torch.autograd.Function):
+    """Each channel's own causal convolution: y_t = bias + sum_k weight_k u_{t - (K - 1) + k}.
+
+    u (B, L, D), weight (D, K), bias (D) -> y (B, L, D), as `nn.Conv1d(D, D, K, groups=D, padding=K - 1)` cut
+    to L frames.  It keeps the layout of the projections around it; on a CPU its backward is several times
+    faster than that of the general convolution.
+    """
+
+    @staticmethod
+    def forward(ctx, u, weight, bias):
+        ctx.save_for_backward(u, weight)
+        y = u * weight[:, -1] + bias
+        for back, tap in CausalConv.taps(u, weight):
+            y[:, back:].addcmul_(u[:, :-back], tap)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        u, weight = ctx.saved_tensors
+        du, dweight = dy * weight[:, -1], [(dy * u).sum((0, 1))]
+        for back, tap in CausalConv.taps(u, weight):
+            du[:, :-back].addcmul_(dy[:, back:], tap)
+            dweight.append((dy[:, back:] * u[:, :-back]).sum((0, 1)))
+        dweight += [torch.zeros_like(dweight[0])] * (
+            weight.shape[1] - len(dweight)
+        )  # longer than the sequence
+        return du, torch.stack(dweight[::-1], dim=1), dy.sum((0, 1))
+
+    @staticmethod
+    def taps(u, weight):
+        """How many frames each tap but the last looks back, and its weights (D)."""
+        return [(back, weight[:, -1 - back]) for back in range(1, min(weight.shape[1], u.shape[1]))]
+
+
 class Mamba(nn.Module):
     """The Mamba block (Mamba, section 3.4, figure 3): (B, L, d_model) -> (B, L, d_model), causal along L.
 
@@ -326,11 +360,12 @@ class Mamba(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, L, d_model) -> (B, L, d_model)."""
-        u, z = self.in_proj(x).transpose(1, 2).chunk(2, dim=1)
-        u = F.silu(self.conv1d(u)[:, :, : x.shape[1]])
-        delta, B, C = self._selection(u.transpose(1, 2))
+        u, z = self.in_proj(x).chunk(2, dim=2)
+        u = F.silu(CausalConv.apply(u, self.conv1d.weight[:, 0], self.conv1d.bias))
+        delta, B, C = self._selection(u)
+        u, delta, B, C, z = (t.transpose(1, 2) for t in (u, delta, B, C, z))
         y = selective_scan(
-            u, delta.transpose(1, 2), -torch.exp(self.A_log), B.transpose(1, 2), C.transpose(1, 2), self.D, z,
+            u, delta, -torch.exp(self.A_log), B, C, self.D, z,
             self.dt_proj.bias, delta_softplus=True, backend=self.scan_backend,
         )  # fmt: skip
         return self.out_proj(cast(Tensor, y).transpose(1, 2))

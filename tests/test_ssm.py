@@ -367,10 +367,10 @@ def test_kernels_compile_where_no_folder_can_be_written(monkeypatch):
     scan_cpu = pytest.importorskip("metst_core.scan_cpu")
     compile_ = numba.njit
 
-    def njit(**options):
+    def njit(*signature, **options):
         if options.pop("cache", False):
             raise RuntimeError("cannot cache function: no locator available")
-        return compile_(**options)
+        return compile_(*signature, **options)
 
     monkeypatch.setattr(numba, "njit", njit)
     assert scan_cpu._jit()(lambda x: x + 1)(2) == 3
@@ -563,6 +563,31 @@ def test_block_never_looks_ahead():
     before, after = mamba(x), mamba(changed)
     assert torch.equal(before[:, :6], after[:, :6])
     assert not torch.equal(before[:, 6:], after[:, 6:])
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 11])
+@pytest.mark.parametrize("taps", [1, 4])
+def test_causal_convolution_is_that_of_pytorch(length, taps):
+    """Output and gradients of `nn.Conv1d` with a group per channel, cut to the sequence, in float64."""
+    torch.manual_seed(length)
+    conv = torch.nn.Conv1d(6, 6, taps, groups=6, padding=taps - 1).double()
+    u = torch.randn(2, length, 12, dtype=torch.float64, requires_grad=True)
+    half = u[:, :, :6]  # as Mamba cuts it out of its input projection
+    expected = conv(half.transpose(1, 2))[:, :, :length].transpose(1, 2)
+    found = ssm.CausalConv.apply(half, conv.weight[:, 0], conv.bias)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+    leaves, weights = (u, conv.weight, conv.bias), torch.randn(found.shape, dtype=torch.float64)
+    for a, b in zip(
+        *(torch.autograd.grad((y * weights).sum(), leaves) for y in (found, expected)), strict=True
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_causal_convolution_can_be_differentiated_twice():
+    u, weight, bias = (
+        torch.randn(s, dtype=torch.float64, requires_grad=True) for s in ((1, 3, 2), (2, 4), (2,))
+    )
+    assert torch.autograd.gradgradcheck(ssm.CausalConv.apply, (u, weight, bias))
 
 
 def test_sizes_must_be_whole_numbers():
