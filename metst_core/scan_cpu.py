@@ -164,11 +164,13 @@ def exp2(typing, x):
 
 # --- kernels ----------------------------------------------------------------------------------------------
 def _jit(*signature: Any, **options: Any) -> Callable[[Callable], Callable]:
+    compile_: Any = numba.njit  # its type hints know no signature
+
     def decorate(function: Callable) -> Callable:
         try:
-            return numba.njit(*signature, error_model="numpy", cache=True, **options)(function)
+            return compile_(*signature, error_model="numpy", cache=True, **options)(function)
         except RuntimeError:  # no folder is writable: neither beside this file nor in the user's cache
-            return numba.njit(*signature, error_model="numpy", **options)(function)
+            return compile_(*signature, error_model="numpy", **options)(function)
 
     return decorate
 
