@@ -24,16 +24,19 @@ from torch import Tensor
 from metst_core.errors import InputError, MissingError
 from metst_core.files import atomic_path
 from metst_core.models import METST, METSTPlus, Network
+from metst_core.sequence_models import SEQUENCE_NETWORKS
 
-CLASSES: dict[str, type[Network]] = {"METST": METST, "METSTPlus": METSTPlus}
+CLASSES: dict[str, type[Network]] = {
+    network.__name__: network for network in (METST, METSTPlus, *SEQUENCE_NETWORKS.values())
+}
 _METADATA = "metst_model"
 
 
 def save(model: Network, path: str | Path) -> Path:
-    """Write a `METST` or `METSTPlus` to a safetensors file, whole or not at all."""
+    """Write one of the package's networks to a safetensors file, whole or not at all."""
     name = type(model).__name__
     if CLASSES.get(name) is not type(model):
-        raise InputError(f"only {' and '.join(CLASSES)} can be saved, not {type(model).__qualname__}")
+        raise InputError(f"only {', '.join(CLASSES)} can be saved, not {type(model).__qualname__}")
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     with atomic_path(path) as temporary:
         save_file(state, temporary, metadata={_METADATA: json.dumps({"class": name, "config": model.config})})
@@ -136,23 +139,31 @@ LAYOUTS = (
 )
 _IN_BLOCK = {".mamba.": ".attn.mamba.", ".norm_in.": ".attn.norm.", ".norm_out.": ".norm1."}
 _UNUSED = re.compile(r"(.*\d\.)norm2\.(weight|bias)")  # present in the released blocks, never used there
+_COUNTER = "num_batches_tracked"  # computes nothing here: a state dict may come without, as PyTorch allows
 
 
 def load_released(source: str | Path | Mapping[str, Tensor]) -> Network:
     """A model from a released state dict, or file of one: ME-TST (both releases), ME-TST+, BoostingVRME.
 
-    The variant comes from the key names (with or without `module.`), every size from the shapes.  The model
-    is on the CPU, float32, in evaluation mode.  For ME-TST `both_heads_on_spotting` is set: the released
+    The variant comes from the key names (with or without `module.`), every size from the shapes.  A dict that
+    holds the state dict under `state_dict` is unwrapped.  The model is on the CPU, float32 (half and double
+    precision are converted), in evaluation mode.  For ME-TST `both_heads_on_spotting` is set: the released
     forward pass sends both heads through the spotting pathway; the unused recognition weights are kept, set
     it to False to use them.
 
     Raises MissingError without the file, InputError that names every missing, extra or misshapen key.
     """
+    if not isinstance(source, str | Path | Mapping):
+        raise InputError(f"source must be a path or a state dict, not a {type(source).__name__}")
     where = "the state dict" if isinstance(source, Mapping) else str(source)
     released = source if isinstance(source, Mapping) else _read_state_dict(Path(source))
+    wrapped = released.get("state_dict")
+    released = wrapped if isinstance(wrapped, Mapping) else released
     for key, value in released.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise InputError(f"{where}: entry {key!r} is not a named tensor; pass the state dict itself")
+        if not _is_entry(key, value):
+            raise InputError(
+                f"{where}: entry {key!r} is not a named tensor of real numbers; pass the state dict itself"
+            )
     prefix = "module." if released and all(key.startswith("module.") for key in released) else ""
     state = {key.removeprefix(prefix): value for key, value in released.items()}
     layout = next((layout for layout in LAYOUTS if any(re.match(layout.sign, key) for key in state)), None)
@@ -161,11 +172,23 @@ def load_released(source: str | Path | Mapping[str, Tensor]) -> Network:
         raise InputError(
             f"{where} has no pathway of ME-TST, ME-TST+ or BoostingVRME; its first keys are {shown}"
         )
-    model = _build(layout.model, _released_config(state, layout, where, prefix))
     inner = "0." if any(re.match(r"fc_(spot|recog)\.0\.", key) for key in state) else ""
+    model = _build(layout.model, _released_config(state, layout, inner, where, prefix))
     names = {key: _released_name(key, layout, inner) for key in model.state_dict()}
     state = {key: value for key, value in state.items() if not _is_unused(key, state)}
+    for ours, theirs in names.items():
+        if ours.endswith(_COUNTER):
+            state.setdefault(theirs, torch.tensor(0))
     return _fill(model, state, names, where, prefix)
+
+
+def _is_entry(key: Any, value: Any) -> bool:
+    """Whether it is a named tensor of real numbers, or one of BatchNorm's counters."""
+    return (
+        isinstance(key, str)
+        and isinstance(value, Tensor)
+        and (value.dtype.is_floating_point or key.endswith(_COUNTER))
+    )
 
 
 def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
@@ -203,7 +226,9 @@ def _is_unused(key: str, state: Mapping[str, Tensor]) -> bool:
     return twin is not None and twin.shape == state[key].shape
 
 
-def _released_config(state: Mapping[str, Tensor], layout: Layout, where: str, prefix: str) -> dict[str, Any]:
+def _released_config(
+    state: Mapping[str, Tensor], layout: Layout, inner: str, where: str, prefix: str
+) -> dict[str, Any]:
     """The model's sizes.  Where several tensors tell the same size the majority counts, so that `_fill` can
     name the odd one out."""
 
@@ -214,13 +239,13 @@ def _released_config(state: Mapping[str, Tensor], layout: Layout, where: str, pr
             if value.dim() > axis and any(re.fullmatch(pattern, key) for pattern in patterns)
         ]
         if not found:
-            names = " or ".join(prefix + pattern.replace("\\", "") for pattern in patterns)
+            names = " or ".join(prefix + pattern.replace("\\", "").replace(".*", "*") for pattern in patterns)
             raise InputError(f"{where}: {names} is missing or misshapen")
         return statistics.mode(found)
 
     numbers = {match[1] for key in state if (match := re.search(layout.block_number, key))}
     return {
-        "n_classes": size(0, r"fc_recog\.(?:0\.)?weight", r"fc_recog\.(?:0\.)?bias"),
+        "n_classes": size(0, rf"fc_recog\.{inner}weight", rf"fc_recog\.{inner}bias"),
         "in_channels": size(1, r"Stem\.0\.weight"),
         "width": size(0, r"Stem\.[0134]\.weight", r"Stem\.[0134]\.bias", r"Stem\.[14]\.running_(?:mean|var)"),
         "d_state": size(1, r".*\.A_log"),

@@ -163,12 +163,14 @@ def exp2(typing, x):
 
 
 # --- kernels ----------------------------------------------------------------------------------------------
-def _jit(**options: Any) -> Callable[[Callable], Callable]:
+def _jit(*signature: Any, **options: Any) -> Callable[[Callable], Callable]:
+    compile_: Any = numba.njit  # its type hints know no signature
+
     def decorate(function: Callable) -> Callable:
         try:
-            return numba.njit(error_model="numpy", cache=True, **options)(function)
+            return compile_(*signature, error_model="numpy", cache=True, **options)(function)
         except RuntimeError:  # no folder is writable: neither beside this file nor in the user's cache
-            return numba.njit(error_model="numpy", **options)(function)
+            return compile_(*signature, error_model="numpy", **options)(function)
 
     return decorate
 
@@ -232,7 +234,7 @@ def _backward_row(u, dt, A, A2, B, C, D, dy, du, ddt, dA, dB, dC, a, h, g):
 
 
 def _forward(u, dt, A2, B, C, D, y, tasks):
-    """u, dt, y (B, D, L); A2 (D, N); B, C (B, L * N); D (D).  `tasks` per batch entry share its channels."""
+    """u, dt, y (B, D, L), in any layout; A2 (D, N); B, C (B, L * N); D (D).  `tasks` per batch entry share its channels."""
     channels, N = u.shape[1], A2.shape[1]
     for k in prange(u.shape[0] * tasks):
         b, j = k // tasks, k % tasks
@@ -256,7 +258,17 @@ def _backward(u, dt, A, A2, B, C, D, dy, du, ddt, dA, dB, dC, tasks):
             )  # fmt: skip
 
 
-_PARALLEL = {f: _jit(parallel=True, nogil=True)(f) for f in (_forward, _backward)}
+# Rows are read and written number by number, so they may lie in any layout (Mamba's are (B, L, D) in memory);
+# one signature for all layouts, or each combination of them would be compiled on its own.
+_ROWS = types.Array(types.float32, 3, "A")
+_1D, _2D, _3D = (types.Array(types.float32, n, "C") for n in (1, 2, 3))
+_SIGNATURES: dict[Callable, Any] = {
+    _forward: types.void(_ROWS, _ROWS, _2D, _2D, _2D, _1D, _ROWS, types.intp),
+    _backward: types.void(
+        *(_ROWS, _ROWS, _2D, _2D, _2D, _2D, _1D, _ROWS, _ROWS, _ROWS, _3D, _2D, _2D, types.intp)
+    ),
+}
+_PARALLEL = {f: _jit(signature, parallel=True, nogil=True)(f) for f, signature in _SIGNATURES.items()}
 # Not cached: numba's cache would take the parallel version for this one.
 _SERIAL = {f: numba.njit(error_model="numpy", nogil=True)(f) for f in (_forward, _backward)}
 _owner: int | None = None  # the process that started the thread pool
@@ -307,7 +319,7 @@ class SelectiveScanCPU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, u, dt, A, B, C, D):
-        u, dt, A, B, C, D = (t.contiguous() for t in (u, dt, A, B, C, D))
+        A, B, C, D = (t.contiguous() for t in (A, B, C, D))
         A2, y = A * math.log2(math.e), torch.empty_like(u)
         ctx.tasks = min(u.shape[1], -(-MIN_TASKS // u.shape[0]))
         _launch(_forward, (u, dt, A2, B.flatten(1), C.flatten(1), D, y), ctx.tasks)
@@ -319,7 +331,6 @@ class SelectiveScanCPU(torch.autograd.Function):
     def backward(ctx, dy):
         u, dt, A, A2, B, C, D = ctx.saved_tensors
         (batch, channels, L), N, tasks = u.shape, A.shape[1], ctx.tasks
-        dy = dy.contiguous()
         du, ddt, dA = torch.empty_like(u), torch.empty_like(u), u.new_empty(batch, channels, N)
         dB, dC = u.new_zeros(batch * tasks, L * N), u.new_zeros(batch * tasks, L * N)
         flat = (u, dt, A, A2, B.flatten(1), C.flatten(1), D, dy)

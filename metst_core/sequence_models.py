@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metst_core import checkpoints
 from metst_core.errors import InputError
 from metst_core.models import Network, check_config
 
@@ -214,4 +213,3 @@ SEQUENCE_NETWORKS: dict[str, type[_SequenceNetwork]] = {
     "transformer": TransformerNetwork,
     "sliding_window": SlidingWindowNetwork,
 }
-checkpoints.CLASSES.update({network.__name__: network for network in SEQUENCE_NETWORKS.values()})

@@ -81,7 +81,7 @@ def selective_scan(
     _check_arguments(u, delta, A, B, C, D, z, delta_bias)
     given = [t for t in (u, delta, A, B, C, D, z, delta_bias) if t is not None]
     dtype = functools.reduce(torch.promote_types, (t.dtype for t in given), torch.float32)
-    run = _choose(backend, u, dtype, return_states)
+    run = _choose(backend, u, A.shape[1], dtype, return_states)
 
     dt = delta.to(dtype) if delta_bias is None else delta.to(dtype) + delta_bias.to(dtype)[:, None]
     if delta_softplus:
@@ -138,9 +138,10 @@ def _check_arguments(
 
 # --- backends ---------------------------------------------------------------------------------------------
 _Scan = Callable[..., Tensor]
+_MAX_STATES = {"mamba_ssm": 256}  # a limit of its CUDA kernel
 
 
-def _choose(backend: str, u: Tensor, dtype: torch.dtype, return_states: bool) -> _Scan | None:
+def _choose(backend: str, u: Tensor, states: int, dtype: torch.dtype, return_states: bool) -> _Scan | None:
     """The function that runs the scan, None for the reference."""
     if return_states and backend not in ("auto", "reference"):
         raise InputError(f"backend {backend!r} does not keep the states: with return_states use 'reference'")
@@ -148,7 +149,8 @@ def _choose(backend: str, u: Tensor, dtype: torch.dtype, return_states: bool) ->
         if return_states or dtype == torch.float64 or u.numel() == 0:
             return None
         candidates = {"cpu": ("numba",), "cuda": ("mamba_ssm", "triton")}.get(u.device.type, ())
-        return next((run for name in candidates if (run := _load(name)[0]) is not None), None)
+        fit = [name for name in candidates if states <= _MAX_STATES.get(name, states)]
+        return next((run for name in fit if (run := _load(name)[0]) is not None), None)
     if backend not in _LOADERS:
         raise InputError(f"backend {backend!r} is unknown: use 'auto' or one of {', '.join(_LOADERS)}")
     run, note = _load(backend)
@@ -158,6 +160,10 @@ def _choose(backend: str, u: Tensor, dtype: torch.dtype, return_states: bool) ->
         return None
     if u.device.type != ("cpu" if backend == "numba" else "cuda"):
         raise InputError(f"backend {backend!r} cannot work on {u.device}: use 'auto' or 'reference'")
+    if states > _MAX_STATES.get(backend, states):
+        raise InputError(
+            f"backend {backend!r} takes at most {_MAX_STATES[backend]} states, A has {states}: use 'auto'"
+        )
     return run
 
 
@@ -186,41 +192,47 @@ def _load_reference() -> tuple[_Scan | None, str]:
 
 
 def _load_numba() -> tuple[_Scan | None, str]:
-    """Compile (or read back) the kernels; trust them only if they reproduce the reference on this machine."""
-    try:
-        scan_cpu = importlib.import_module("metst_core.scan_cpu")
-        error = _error_against_reference(scan_cpu.scan, "cpu")
-        layer = scan_cpu.threading_layer()
-    except Exception as problem:  # whatever breaks a compiler on a machine we never saw: say so and go on
-        return _give_up(f"the CPU kernels do not compile here ({_brief(problem)})")
-    if not error < 1e-4:
-        return _give_up(f"the CPU kernels give wrong numbers here (relative error {error:.1e})")
-    return scan_cpu.scan, f"float32 on the CPU, threading layer {layer}"
+    """Compile the CPU kernels, or read them back."""
+    name = "metst_core.scan_cpu"
+    run, reason = _trusted("the CPU kernels", "cpu", lambda: importlib.import_module(name).scan)
+    if run is None:
+        return None, reason
+    return run, f"float32 on the CPU, threading layer {importlib.import_module(name).threading_layer()}"
 
 
 def _load_mamba_ssm() -> tuple[_Scan | None, str]:
     if not torch.cuda.is_available():
         return None, "no CUDA device"
     try:
-        interface = importlib.import_module("mamba_ssm.ops.selective_scan_interface")
+        module = importlib.import_module("mamba_ssm.ops.selective_scan_interface")
     except ImportError as problem:
         return None, f"mamba_ssm cannot be imported ({problem})"
-    return interface.selective_scan_fn, "float32 on CUDA, the kernel of mamba_ssm"
+    # its kernel for Mamba 1 is a build of its own, without which the package may still be imported
+    run, reason = _trusted("the kernels of mamba_ssm", "cuda", lambda: module.selective_scan_fn)
+    return run, reason or "float32 on CUDA, the kernel of mamba_ssm"
 
 
 def _load_triton() -> tuple[_Scan | None, str]:
     if not torch.cuda.is_available():
         return None, "no CUDA device"
     try:
-        scan = importlib.import_module("metst_core.scan_triton").scan
-        error = _error_against_reference(scan, "cuda")
+        module = importlib.import_module("metst_core.scan_triton")
     except ImportError as problem:
         return None, f"triton cannot be imported ({problem})"
-    except Exception as problem:  # as for the CPU kernels
-        return _give_up(f"the Triton kernels do not compile here ({_brief(problem)})")
+    run, reason = _trusted("the Triton kernels", "cuda", lambda: module.scan)
+    return run, reason or "float32 on CUDA, Triton kernels"
+
+
+def _trusted(name: str, device: str, get: Callable[[], _Scan]) -> tuple[_Scan | None, str]:
+    """The kernels, trusted only if they reproduce the reference on this machine; else None and the reason."""
+    try:
+        run = get()
+        error = _error_against_reference(run, device)
+    except Exception as problem:  # whatever breaks a compiler on a machine we never saw: say so and go on
+        return _give_up(f"{name} do not run here ({_brief(problem)})")
     if not error < 1e-4:
-        return _give_up(f"the Triton kernels give wrong numbers here (relative error {error:.1e})")
-    return scan, "float32 on CUDA, Triton kernels"
+        return _give_up(f"{name} compute wrong numbers here (relative error {error:.1e})")
+    return run, ""
 
 
 def _brief(problem: Exception) -> str:
@@ -229,7 +241,7 @@ def _brief(problem: Exception) -> str:
 
 
 def _give_up(note: str) -> tuple[None, str]:
-    warnings.warn(f"{note}; the slower reference scan is used instead", RuntimeWarning, stacklevel=5)
+    warnings.warn(f"{note}; another backend takes over", RuntimeWarning, stacklevel=6)
     return None, note
 
 
@@ -268,6 +280,40 @@ _LOADERS: dict[str, Callable[[], tuple[_Scan | None, str]]] = {
 
 
 # --- the Mamba block --------------------------------------------------------------------------------------
+class CausalConv(torch.autograd.Function):
+    """Each channel's own causal convolution: y_t = bias + sum_k weight_k u_{t - (K - 1) + k}.
+
+    u (B, L, D), weight (D, K), bias (D) -> y (B, L, D), as `nn.Conv1d(D, D, K, groups=D, padding=K - 1)` cut
+    to L frames.  It keeps the layout of the projections around it; on a CPU its backward is several times
+    faster than that of the general convolution.
+    """
+
+    @staticmethod
+    def forward(ctx, u, weight, bias):
+        ctx.save_for_backward(u, weight)
+        y = u * weight[:, -1] + bias
+        for back, tap in CausalConv.taps(u, weight):
+            y[:, back:].addcmul_(u[:, :-back], tap)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        u, weight = ctx.saved_tensors
+        du, dweight = dy * weight[:, -1], [(dy * u).sum((0, 1))]
+        for back, tap in CausalConv.taps(u, weight):
+            du[:, :-back].addcmul_(dy[:, back:], tap)
+            dweight.append((dy[:, back:] * u[:, :-back]).sum((0, 1)))
+        dweight += [torch.zeros_like(dweight[0])] * (
+            weight.shape[1] - len(dweight)
+        )  # longer than the sequence
+        return du, torch.stack(dweight[::-1], dim=1), dy.sum((0, 1))
+
+    @staticmethod
+    def taps(u, weight):
+        """How many frames each tap but the last looks back, and its weights (D)."""
+        return [(back, weight[:, -1 - back]) for back in range(1, min(weight.shape[1], u.shape[1]))]
+
+
 class Mamba(nn.Module):
     """The Mamba block (Mamba, section 3.4, figure 3): (B, L, d_model) -> (B, L, d_model), causal along L.
 
@@ -314,11 +360,12 @@ class Mamba(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, L, d_model) -> (B, L, d_model)."""
-        u, z = self.in_proj(x).transpose(1, 2).chunk(2, dim=1)
-        u = F.silu(self.conv1d(u)[:, :, : x.shape[1]])
-        delta, B, C = self._selection(u.transpose(1, 2))
+        u, z = self.in_proj(x).chunk(2, dim=2)
+        u = F.silu(CausalConv.apply(u, self.conv1d.weight[:, 0], self.conv1d.bias))
+        delta, B, C = self._selection(u)
+        u, delta, B, C, z = (t.transpose(1, 2) for t in (u, delta, B, C, z))
         y = selective_scan(
-            u, delta.transpose(1, 2), -torch.exp(self.A_log), B.transpose(1, 2), C.transpose(1, 2), self.D, z,
+            u, delta, -torch.exp(self.A_log), B, C, self.D, z,
             self.dt_proj.bias, delta_softplus=True, backend=self.scan_backend,
         )  # fmt: skip
         return self.out_proj(cast(Tensor, y).transpose(1, 2))

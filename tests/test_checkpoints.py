@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import re
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,25 @@ def test_released_checkpoint_computes_the_published_forward_pass(release, sizes)
             torch.testing.assert_close(a.double(), c, rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize(
+    ("release", "width", "depth", "channels", "millions"),
+    [("first", 64, 12, 10, None), ("metst", 128, 12, 10, 3.75), ("metst_plus", 128, 4, 36, 16.7)],
+)
+def test_checkpoints_of_the_published_sizes(release, width, depth, channels, millions):
+    """W = 128 (the first release 64), 64 states, 12 blocks or 3 stages of 4; counts as third parties state."""
+    state = released_state(release, width, 64, depth, channels)
+    model = load_released({f"module.{key}": value for key, value in state.items()})
+    x = torch.randn(1, channels, 5, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = model.double()(x.double())
+    for a, b in zip(found, published_forward(state, release, x), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-9)
+    if millions is not None:
+        count = sum(v.numel() for k, v in state.items() if not re.search("running|batches|norm2", k))
+        assert count == sum(p.numel() for p in model.parameters())
+        assert abs(count / 1e6 - millions) <= 0.05
+
+
 def test_sizes_and_variant_are_read_from_the_shapes():
     found = {release: load_released(released_state(release, width=32, depth=3)) for release in RELEASES}
     common = {"n_classes": 5, "in_channels": 6, "width": 32, "d_state": 4}
@@ -216,6 +236,38 @@ def test_released_file_is_read(tmp_path, prefix):
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_are_converted_to_float32(dtype):
+    state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in released_state("metst").items()}
+    model = load_released(state)
+    assert {value.dtype for value in model.parameters()} == {torch.float32}
+    assert torch.equal(model.score_head.weight, state["fc_spot.weight"].float())
+
+
+def test_wrapped_and_ordered_state_dicts_are_read(tmp_path):
+    """What trainers write around a state dict, under the name that they all use."""
+    state = released_state("boosting")
+    ordered = OrderedDict(sorted(state.items(), reverse=True))
+    torch.save({"epoch": 3, "state_dict": ordered}, tmp_path / "wrapped.pth")
+    x, expected = torch.randn(1, 6, 5), load_released(state).state_dict()
+    for source in (ordered, {"state_dict": state}, tmp_path / "wrapped.pth", str(tmp_path / "wrapped.pth")):
+        model = load_released(source)
+        assert all(torch.equal(value, expected[key]) for key, value in model.state_dict().items())
+        assert model(x)[0].shape == (1, 5)
+
+
+def test_the_counters_of_batch_norm_may_be_missing():
+    """They count training batches and compute nothing: PyTorch too takes a state dict without them."""
+    state = {k: v for k, v in released_state("metst_plus").items() if "num_batches_tracked" not in k}
+    found, expected = (
+        load_released(state).state_dict(),
+        load_released(released_state("metst_plus")).state_dict(),
+    )
+    for key, value in expected.items():
+        if "num_batches_tracked" not in key:
+            assert torch.equal(found[key], value), key
+
+
 STATES = {release: released_state(release) for release in RELEASES}
 
 
@@ -224,7 +276,8 @@ STATES = {release: released_state(release) for release in RELEASES}
 def test_each_missing_extra_or_misshapen_key_is_named(data, release, prefix):
     state = dict(STATES[release])
     key = data.draw(st.sampled_from([k for k in state if "norm2" not in k]))
-    damage = data.draw(st.sampled_from(["missing", "extra", "longer", "transposed"]))
+    damages = ["missing", "extra", "longer", "transposed"]
+    damage = data.draw(st.sampled_from(damages["num_batches_tracked" in key :]))  # a counter may be missing
     if damage == "missing":
         del state[key]
     elif damage == "extra":
@@ -251,6 +304,9 @@ def test_whole_blocks_that_are_missing_are_named():
         ({"encoder.weight": torch.zeros(1)}, "encoder.weight"),
         ({"Stem.0.weight": [1.0]}, "not a named tensor"),
         ({"epoch": 3, "model": {}}, "pass the state dict itself"),
+        ({"Stem.0.weight": torch.zeros(2, dtype=torch.int8)}, "real numbers"),
+        ({"state_dict": {"encoder.weight": torch.zeros(1)}}, "encoder.weight"),
+        (METST(width=16, depth=1, d_state=2), "a path or a state dict, not a METST"),
     ],
 )
 def test_what_is_no_released_state_dict_is_refused(state, message):
@@ -303,7 +359,7 @@ def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_only_our_networks_are_saved(tmp_path):
-    with pytest.raises(InputError, match="METST and METSTPlus"):
+    with pytest.raises(InputError, match="only METST, METSTPlus, .* can be saved, not Linear"):
         save(torch.nn.Linear(1, 1), tmp_path / "model.safetensors")
 
 

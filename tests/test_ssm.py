@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import types
 import warnings
 
 import numba
@@ -49,23 +50,24 @@ def problem(batch, channels, states, length, seed=0, delta_scale=1.0, without=()
     return {name: value for name, value in arguments.items() if name not in without}
 
 
-def output_and_gradients(arguments, backend, dtype):
+def output_and_gradients(arguments, backend, dtype, wanted=NAMES):
     """y and the gradients of a fixed random projection of y, on the CPU in float64."""
     device = DEVICES.get(backend, "cpu")
-    leaves = {k: v.to(device, dtype).requires_grad_() for k, v in arguments.items()}
+    leaves = {k: v.to(device, dtype).requires_grad_(k in wanted) for k, v in arguments.items()}
     y = selective_scan(**leaves, delta_softplus=True, backend=backend)
     weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(device, dtype)
-    gradients = torch.autograd.grad((y * weights).sum(), list(leaves.values()))
+    wanted = [k for k in leaves if k in wanted]
+    gradients = torch.autograd.grad((y * weights).sum(), [leaves[k] for k in wanted])
     return {"y": y.detach().cpu().double()} | {
-        k: g.cpu().double() for k, g in zip(leaves, gradients, strict=True)
+        k: g.cpu().double() for k, g in zip(wanted, gradients, strict=True)
     }
 
 
-def assert_equals_reference(arguments, backend, tolerance=2e-5):
+def assert_equals_reference(arguments, backend, tolerance=2e-5, wanted=NAMES):
     """Errors count relative to the largest entry of each tensor: single entries may cancel."""
     single = {k: v.float().double() for k, v in arguments.items()}  # what the float32 backend really sees
-    expected = output_and_gradients(single, "reference", torch.float64)
-    found = output_and_gradients(single, backend, torch.float32)
+    expected = output_and_gradients(single, "reference", torch.float64, wanted)
+    found = output_and_gradients(single, backend, torch.float32, wanted)
     for name, value in expected.items():
         assert torch.isfinite(found[name]).all(), name
         error = (found[name] - value).abs().max().item()
@@ -137,6 +139,23 @@ def test_backend_equals_reference(backend, shape, without, seed):
 
 
 @pytest.mark.parametrize("backend", FAST)
+@settings(max_examples=10, deadline=None)
+@given(length=st.integers(1, 3000), states=st.integers(1, 20), seed=st.integers(0, 1000))
+def test_backend_equals_reference_at_any_length(backend, length, states, seed):
+    need(backend)
+    assert_equals_reference(problem(1, 2, states, length, seed=seed), backend)
+
+
+@pytest.mark.parametrize("backend", FAST)
+@settings(max_examples=15, deadline=None)
+@given(wanted=st.sets(st.sampled_from(NAMES), min_size=1))
+def test_gradients_of_some_inputs_only(backend, wanted):
+    """Whatever else needs no gradient, those that do get theirs (a frozen A, a probe of u alone, ...)."""
+    need(backend)
+    assert_equals_reference(problem(2, 3, 5, 7), backend, wanted=wanted)
+
+
+@pytest.mark.parametrize("backend", FAST)
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 3, 16, 3000), (2, 40, 64, 50), (17, 2, 8, 2)])
 def test_backend_equals_reference_at_the_extremes_of_size(backend, shape):
     need(backend)
@@ -151,6 +170,19 @@ def test_extreme_delta_neither_overflows_nor_turns_nan(backend, scale):
     a = problem(2, 4, 9, 12, without=("delta_bias",))
     a["delta"] *= scale
     a["u"] /= max(1.0, scale)
+    assert_equals_reference(a, backend)
+
+
+@pytest.mark.parametrize("backend", FAST)
+@settings(max_examples=20, deadline=None)
+@given(exponents=st.lists(st.floats(-40, 6), min_size=12, max_size=12), seed=st.integers(0, 1000))
+def test_steps_of_any_size_in_one_sequence(backend, exponents, seed):
+    """From 1e-40 (below the smallest normal float32) to a million, side by side."""
+    need(backend)
+    a = problem(1, 2, 9, 12, seed=seed, without=("delta_bias",))
+    a["delta"] = a["delta"].abs() * 10 ** torch.tensor(exponents, dtype=torch.float64)
+    a["u"] /= a["delta"].clamp(min=1)  # keeps what enters the state near one
+    a["delta"] = torch.where(a["delta"] > 20, a["delta"], torch.log(torch.expm1(a["delta"].clamp(max=20))))
     assert_equals_reference(a, backend)
 
 
@@ -265,13 +297,58 @@ def test_without_a_compiler_the_reference_takes_over_and_says_so(fresh_backends,
 
     monkeypatch.setattr(ssm.importlib, "import_module", refuse)
     a = {k: v.float() for k, v in problem(1, 2, 3, 4).items()}
-    with pytest.warns(RuntimeWarning, match="no metst_core.scan_cpu today"):
+    with pytest.warns(RuntimeWarning, match="the CPU kernels do not run here.*no metst_core.scan_cpu today"):
         y = selective_scan(**a)
     assert torch.equal(y, selective_scan(**a, backend="reference"))
     assert "numba" not in available_backends()
     assert "no metst_core.scan_cpu today" in unavailable_backends()["numba"]
     with pytest.raises(InputError, match="cannot be used here"):
         selective_scan(**a, backend="numba")
+
+
+def pretend_cuda(monkeypatch, kernel):
+    """A CUDA device and a `mamba_ssm` whose scan is `kernel`, checked on the CPU."""
+    module = types.ModuleType("mamba_ssm.ops.selective_scan_interface")
+    module.selective_scan_fn = kernel
+    monkeypatch.setitem(sys.modules, "mamba_ssm", types.ModuleType("mamba_ssm"))
+    monkeypatch.setitem(sys.modules, "mamba_ssm.ops", types.ModuleType("mamba_ssm.ops"))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    compare = ssm._error_against_reference
+    monkeypatch.setattr(ssm, "_error_against_reference", lambda scan, device: compare(scan, "cpu"))
+
+
+def test_mamba_ssm_is_used_as_it_is_called(fresh_backends, monkeypatch):
+    """Its `selective_scan_fn(u, delta, A, B, C, D, ...)` gets the step sizes ready-made, in float32."""
+
+    def kernel(u, delta, A, B, C, D=None, z=None, delta_bias=None, delta_softplus=False):
+        assert {t.dtype for t in (u, delta, A, B, C, D)} == {torch.float32}
+        assert (z, delta_bias, delta_softplus) == (None, None, False)
+        return selective_scan(u, delta, A, B, C, D, backend="reference")
+
+    pretend_cuda(monkeypatch, kernel)
+    assert "mamba_ssm" in available_backends()
+
+
+def test_mamba_ssm_without_its_kernel_is_not_used(fresh_backends, monkeypatch):
+    """Where its extension was not built, the package imports all the same, and fails when called."""
+
+    def kernel(*core):
+        raise AttributeError("'NoneType' object has no attribute 'fwd'")
+
+    pretend_cuda(monkeypatch, kernel)
+    with pytest.warns(RuntimeWarning, match="kernels of mamba_ssm do not run here.*no attribute 'fwd'"):
+        assert "mamba_ssm" not in available_backends()
+
+
+def test_mamba_ssm_is_spared_what_its_kernel_refuses(monkeypatch):
+    """It checks `dstate <= 256`; more states go to the next backend."""
+    monkeypatch.setattr(ssm, "_load", lambda name: (name, ""))
+    u = types.SimpleNamespace(device=torch.device("cuda"), numel=lambda: 1)
+    assert ssm._choose("auto", u, 256, torch.float32, False) == "mamba_ssm"
+    assert ssm._choose("auto", u, 257, torch.float32, False) == "triton"
+    with pytest.raises(InputError, match="at most 256 states, A has 257"):
+        ssm._choose("mamba_ssm", u, 257, torch.float32, False)
 
 
 @pytest.mark.parametrize("fault", [1.001, math.nan])
@@ -290,10 +367,10 @@ def test_kernels_compile_where_no_folder_can_be_written(monkeypatch):
     scan_cpu = pytest.importorskip("metst_core.scan_cpu")
     compile_ = numba.njit
 
-    def njit(**options):
+    def njit(*signature, **options):
         if options.pop("cache", False):
             raise RuntimeError("cannot cache function: no locator available")
-        return compile_(**options)
+        return compile_(*signature, **options)
 
     monkeypatch.setattr(numba, "njit", njit)
     assert scan_cpu._jit()(lambda x: x + 1)(2) == 3
@@ -333,6 +410,28 @@ def test_output_has_the_type_of_u(dtype):
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_gradients_in_half_precision_are_those_of_the_rounded_inputs(dtype):
+    """Computed in float32 and rounded once, so within a few units of the last place."""
+    a = {k: v.to(dtype) for k, v in problem(2, 3, 9, 12).items()}
+    found = output_and_gradients(a, "auto", dtype)
+    exact = output_and_gradients(a, "reference", torch.float64)
+    for name, value in exact.items():
+        error = (found[name] - value).abs().max()
+        assert error <= 4 * torch.finfo(dtype).eps * value.abs().max(), name
+
+
+def test_mixed_types_are_computed_in_the_widest():
+    """As mamba_ssm's callers do: half precision signals, float32 A, D and bias; gradients keep each type."""
+    a = {k: v.float() for k, v in problem(2, 3, 9, 12).items()}
+    half = {k: a[k].bfloat16() for k in ("u", "delta", "B", "C", "z")}
+    leaves = {k: v.requires_grad_() for k, v in (a | half).items()}
+    y = selective_scan(**leaves, delta_softplus=True)
+    assert y.dtype == torch.bfloat16
+    y.float().sum().backward()
+    assert all(leaf.grad.dtype == leaf.dtype for leaf in leaves.values())
+
+
 def test_float64_is_exact_whatever_the_backend():
     a = problem(1, 2, 3, 4)
     expected = selective_scan(**a, backend="reference")
@@ -341,8 +440,12 @@ def test_float64_is_exact_whatever_the_backend():
 
 
 def test_an_empty_batch_has_an_empty_answer():
-    a = {k: v.float() for k, v in problem(0, 2, 3, 4).items()}
-    assert selective_scan(**a).shape == (0, 2, 4)
+    a = {k: v.float().requires_grad_() for k, v in problem(0, 2, 3, 4).items()}
+    for backend in ("auto", *available_backends()):
+        y = selective_scan(**a, backend=backend)
+        assert y.shape == (0, 2, 4)
+        gradients = torch.autograd.grad(y.sum(), list(a.values()), allow_unused=True)
+        assert not gradients[2].any()  # A: nothing was learnt
 
 
 @pytest.mark.parametrize(
@@ -460,6 +563,31 @@ def test_block_never_looks_ahead():
     before, after = mamba(x), mamba(changed)
     assert torch.equal(before[:, :6], after[:, :6])
     assert not torch.equal(before[:, 6:], after[:, 6:])
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 11])
+@pytest.mark.parametrize("taps", [1, 4])
+def test_causal_convolution_is_that_of_pytorch(length, taps):
+    """Output and gradients of `nn.Conv1d` with a group per channel, cut to the sequence, in float64."""
+    torch.manual_seed(length)
+    conv = torch.nn.Conv1d(6, 6, taps, groups=6, padding=taps - 1).double()
+    u = torch.randn(2, length, 12, dtype=torch.float64, requires_grad=True)
+    half = u[:, :, :6]  # as Mamba cuts it out of its input projection
+    expected = conv(half.transpose(1, 2))[:, :, :length].transpose(1, 2)
+    found = ssm.CausalConv.apply(half, conv.weight[:, 0], conv.bias)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+    leaves, weights = (u, conv.weight, conv.bias), torch.randn(found.shape, dtype=torch.float64)
+    for a, b in zip(
+        *(torch.autograd.grad((y * weights).sum(), leaves) for y in (found, expected)), strict=True
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_causal_convolution_can_be_differentiated_twice():
+    u, weight, bias = (
+        torch.randn(s, dtype=torch.float64, requires_grad=True) for s in ((1, 3, 2), (2, 4), (2,))
+    )
+    assert torch.autograd.gradgradcheck(ssm.CausalConv.apply, (u, weight, bias))
 
 
 def test_sizes_must_be_whole_numbers():
