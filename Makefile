@@ -31,7 +31,7 @@ test: $(STAMP) lint
 # The widgets in JupyterLab and Voila, in a real browser (part of `make test` where Chromium is installed).
 test-browser: $(STAMP)
 	command -v chromium chromium-browser google-chrome >/dev/null || { apt-get update -q && apt-get install -y -q chromium; }
-	$(PY) -m pytest tests/test_browser.py
+	$(PY) -m pytest tests/test_browser.py tests/test_camera.py
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
@@ -46,8 +46,9 @@ figures:
 notebooks: $(STAMP)
 	$(PY) -m jupytext --sync notebooks/*.py
 
+# All but bench_hour.py, which takes about half an hour by itself.
 bench: $(STAMP)
-	for script in benchmarks/bench_*.py; do $(PY) "$$script" || exit 1; done
+	for script in $(filter-out benchmarks/bench_hour.py,$(wildcard benchmarks/bench_*.py)); do $(PY) "$$script" || exit 1; done
 
 clean:
 	rm -rf .venv build dist *.egg-info

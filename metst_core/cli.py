@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--seed", type=int, default=100)
     reproduce.add_argument("--name", help="the run's name: results go to runs/NAME (default: the profile)")
     reproduce.add_argument("--notebooks", help="the folder of the notebooks (default: notebooks/)")
+    reproduce.add_argument(
+        "--weights", metavar="DIR", help="then also train the bundled weights anew, by their recipe, into DIR"
+    )
     reproduce.set_defaults(command=_reproduce)
 
     compare = commands.add_parser("compare", help="show how the results of two runs differ")
@@ -200,6 +203,10 @@ def _reproduce(options: argparse.Namespace) -> int:
         out_dir=Path("runs") / (options.name or options.profile), notebooks_dir=options.notebooks,
     )  # fmt: skip
     print(f"{out / 'report.html'}: open it in a browser")
+    if options.weights:
+        from metst_core import bundled
+
+        bundled.main(["--out", options.weights, "--work", str(out / "weights"), "--jobs", "2"])
     return 0
 
 

@@ -76,3 +76,14 @@ def test_check_takes_the_options_of_the_set(tmp_path, capsys):
 def test_a_root_without_a_data_set_is_not_a_check_of_the_machine(tmp_path, capsys):
     assert main(["check", "--root", str(tmp_path)]) == 1
     assert "--dataset" in capsys.readouterr().err
+
+
+def test_reproduce_trains_the_bundled_weights_where_asked(tmp_path, monkeypatch):
+    from metst_core import bundled, reproduce
+
+    asked = []
+    monkeypatch.setattr(reproduce, "reproduce", lambda *args, **kwargs: kwargs["out_dir"])
+    monkeypatch.setattr(bundled, "main", asked.append)
+    assert main(["reproduce", "--profile", "smoke"]) == 0 and asked == []
+    assert main(["reproduce", "--profile", "smoke", "--weights", str(tmp_path / "w")]) == 0
+    assert asked[0][asked[0].index("--out") + 1] == str(tmp_path / "w")
