@@ -11,6 +11,7 @@ whatever the number of threads, and results do not depend on it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import threading
@@ -268,7 +269,14 @@ _SIGNATURES: dict[Callable, Any] = {
         *(_ROWS, _ROWS, _2D, _2D, _2D, _2D, _1D, _ROWS, _ROWS, _ROWS, _3D, _2D, _2D, types.intp)
     ),
 }
-_PARALLEL = {f: _jit(signature, parallel=True, nogil=True)(f) for f, signature in _SIGNATURES.items()}
+
+
+@functools.cache
+def _parallel(kernel: Callable) -> Callable:
+    """Compiled when first launched, not at import: it starts the pool, and that changes OpenMP's settings."""
+    return _jit(_SIGNATURES[kernel], parallel=True, nogil=True)(kernel)
+
+
 # Not cached: numba's cache would take the parallel version for this one.
 _SERIAL = {f: numba.njit(error_model="numpy", nogil=True)(f) for f in (_forward, _backward)}
 _owner: int | None = None  # the process that started the thread pool
@@ -290,7 +298,7 @@ def _launch(kernel: Callable, tensors: tuple[torch.Tensor, ...], tasks: int) -> 
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     try:
         with _turn():
-            _PARALLEL[kernel](*arrays, tasks)
+            _parallel(kernel)(*arrays, tasks)
     finally:
         numba.set_num_threads(before)
         if (

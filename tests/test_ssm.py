@@ -263,6 +263,20 @@ def test_works_in_spawned_workers_and_leaves_torch_its_number_of_threads():
     assert Parallel(n_jobs=2, backend="loky")(delayed(_scan_in_worker)(seed) for seed in range(3)) == expected
 
 
+def test_torch_keeps_the_number_of_threads_of_its_environment():
+    """Neither importing nor running the kernels may change what OMP_NUM_THREADS asked for."""
+    need("numba")
+    script = """
+        import torch
+        from metst_core import scan_cpu, ssm
+        assert torch.get_num_threads() == 1
+        ssm.selective_scan(*[torch.ones(s) for s in ((1, 2, 3), (1, 2, 3), (2, 4), (1, 4, 3), (1, 4, 3))])
+        assert torch.get_num_threads() == 1
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, env=environment, timeout=120)
+
+
 def _forked(queue):
     torch.set_num_threads(1)
     queue.put(_scan_sum(0))
