@@ -72,15 +72,17 @@ def _execute(source: Path, target: Path, parameters: dict[str, Any], cell_timeou
     """One notebook through papermill in a clean kernel, and its HTML beside it."""
     import papermill
     from nbconvert import HTMLExporter
+    from papermill.engines import papermill_engines
 
     if not source.is_file():
         raise MissingError(f"{source}: no such notebook")
     target.parent.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger warns otherwise
+    papermill_engines.register(_ENGINE, _engine())
     try:
         papermill.execute_notebook(
-            str(source), str(target), parameters=parameters, kernel_name="python3", cwd=str(source.parent.absolute()),
-            execution_timeout=cell_timeout, progress_bar={"desc": source.stem, "leave": False},
+            str(source), str(target), parameters=parameters, kernel_name="python3", engine_name=_ENGINE,
+            cwd=str(source.parent.absolute()), execution_timeout=cell_timeout, progress_bar={"desc": source.stem, "leave": False},
         )  # fmt: skip
     except papermill.PapermillExecutionError as error:
         raise MetstError(
@@ -90,3 +92,37 @@ def _execute(source: Path, target: Path, parameters: dict[str, Any], cell_timeou
     html, _ = HTMLExporter(embed_images=True).from_filename(str(target))
     with atomic_path(target.with_suffix(".html")) as temporary:
         temporary.write_text(html, encoding="utf-8")
+
+
+_ENGINE = "metst"
+
+
+def _engine() -> type:
+    """papermill's own engine, less the stand-in for ipywidgets' `Output` that runs in it.
+
+    The stand-in writes to the channel on which the reply to the cell is awaited, and now and then that reply is
+    then never seen (nbclient, issue 312): the run waits for ever on a kernel that is done.  Without it, what an
+    `interact` prints or draws is output of its cell, as it should be on paper.
+    """
+    from papermill.clientwrap import PapermillNotebookClient
+    from papermill.engines import NBClientEngine
+
+    class Client(PapermillNotebookClient):
+        def on_comm_open_jupyter_widget(self, msg: dict[str, Any]) -> None:
+            return None
+
+    class Engine(NBClientEngine):
+        @classmethod
+        def execute_managed_notebook(
+            cls,
+            nb_man: Any,
+            kernel_name: str,
+            start_timeout: int = 60,
+            execution_timeout: int | None = None,
+            **_: Any,
+        ) -> Any:
+            return Client(
+                nb_man, kernel_name=kernel_name, timeout=execution_timeout, startup_timeout=start_timeout
+            ).execute()
+
+    return Engine

@@ -11,11 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from metst_core.decoding import decode, half_length, name_intervals, smooth, spot_intervals, spot_threshold
+from metst_core.decoding import (
+    _without_overlaps,
+    decode,
+    half_length,
+    name_intervals,
+    smooth,
+    spot_intervals,
+    spot_threshold,
+)
 from metst_core.errors import InputError
 from metst_core.tables import CLASSES, EMOTIONS, PREDICTION_COLUMNS
 
-SCORES = st.integers(1, 90).flatmap(lambda n: arrays(float, n, elements=st.floats(0, 1, width=16)))
+# Many values, and few: with few, frames often equal the mean, apexes lie k_p apart and peaks are flat.
+ANY, FEW = st.floats(0, 1, width=16), st.sampled_from([0.0, 0.5, 1.0])
+SCORES = st.tuples(st.integers(1, 90), st.sampled_from([ANY, FEW])).flatmap(
+    lambda drawn: arrays(float, drawn[0], elements=drawn[1], fill=st.nothing())
+)
 HALF_LENGTHS = st.integers(0, 12)
 
 
@@ -73,6 +85,60 @@ def test_fixed_peaks_reach_the_threshold_are_local_maxima_and_k_p_apart(score, k
     assert (smoothed[peaks] >= spot_threshold(smoothed, p)).all()
     assert (np.diff(peaks) >= max(1, k_p)).all()
     assert all(smoothed[i] >= max(smoothed[i - 1], smoothed[i + 1]) for i in peaks)
+
+
+def test_peaks_exactly_k_p_apart_are_two():
+    """Sums of four frames (t - 2 .. t + 1) around 0 1 0 1 1 0 1 0, from frame 7 on: 2 3 2 3 2 on 9 to 13."""
+    score = np.zeros(20)
+    score[[8, 10, 11, 13]] = 1.0
+    assert spot_intervals(score, 2).tolist() == [[8, 10, 12], [10, 12, 14]]
+
+
+@pytest.mark.parametrize(("height", "n_found"), [(0.54, 1), (0.57, 2)])
+def test_p_is_0_55_where_nothing_is_said(height, n_found):
+    """Without smoothing (k_p = 0) the threshold is 0.55 + 0.45 (1 + height) / 100 = 0.557 for both heights."""
+    score = np.zeros(100)
+    score[[20, 60]] = 1.0, height
+    assert len(spot_intervals(score, 0)) == n_found
+    assert len(decode(score, np.ones((100, 5)), 0)) == n_found
+
+
+def test_extensible_onset_is_before_the_first_frame_that_rises_not_one_that_stays():
+    """Frames 0 and 1 are level; 2 rises: onset 1.  Nothing lies left of 0 to stop at.  On the right the search
+    ends at 7, and the extension at 9, the first of two frames below the mean: offset 8."""
+    score = np.zeros(40)
+    score[:9] = 0.5, 0.5, 0.75, 0.75, 1, 0.75, 0.75, 0.5, 0.5
+    assert spot_intervals(score, 4, strategy="extensible").tolist() == [[1, 4, 8]]
+
+
+def test_extensible_interval_does_not_stop_at_the_mean_itself():
+    """The mean is 10 / 40, exactly the score of frame 16, so the onset's stop is 15: onset 16."""
+    score = np.zeros(40)
+    score[16:24] = 0.25, 0.75, 0.75, 0.75, 1, 0.75, 0.75, 0.25
+    score[30:] = [0.25] + [0.5] * 9
+    assert score.mean() == 0.25
+    assert spot_intervals(score, 3, strategy="extensible").tolist() == [[16, 20, 23]]
+
+
+def test_extensible_interval_may_stop_as_far_as_five_half_lengths_away():
+    """Frames 11 to 19 stay above the mean; 10 = 20 - 5 k_p is the last frame looked at, and stops: onset 11."""
+    score = np.zeros(40)
+    score[11:22] = [0.5] * 8 + [0.75, 1, 0.75]
+    assert spot_intervals(score, 2, strategy="extensible").tolist() == [[11, 20, 22]]
+
+
+def test_extensible_apexes_must_be_more_than_k_p_apart():
+    """Two spikes k_p = 3 frames apart: each interval is its spike and its neighbours, they share no frame
+    beside their ends, and only the apexes' distance decides."""
+    intervals = [(9, 10, 11), (12, 13, 14)]
+    assert _without_overlaps(intervals, 3).tolist() == [[9, 10, 11]]
+    assert _without_overlaps(intervals, 2).tolist() == [[9, 10, 11], [12, 13, 14]]
+
+
+def test_extensible_intervals_overlap_less_than_a_fifth():
+    """Spans 0 .. 6 and 5 .. 10 share 1 of 10 (kept), 0 .. 6 and 4 .. 10 share 2 of 10 (exactly 0.2: not)."""
+    assert len(_without_overlaps([(0, 1, 6), (5, 9, 10)], 2)) == 2
+    assert len(_without_overlaps([(0, 1, 6), (4, 9, 10)], 2)) == 1
 
 
 def extensible_as_told(score, k_p, p):

@@ -396,11 +396,13 @@ class TestLandmarkerContract:
     def test_a_face_without_a_crop_is_no_face(self, on_frame):
         assert not window_motion(scene(0, n=3), Fake(on_frame, FACE)).any()
 
-    def test_a_crop_that_leaves_the_frame_gives_zeros(self, monkeypatch):
+    @pytest.mark.parametrize("place", [(400, 500, 0, 100), (0, -5, 0, 100), (0, 100, 0, -62), (0, 0, 0, 9)])
+    def test_a_crop_that_leaves_the_frame_gives_zeros(self, place):
+        """By any side; a negative end does not count from the frame's far end, as it would in a slice."""
         tracker = motion.WindowTracker(Fake(ON_FRAME, FACE))
         frames = scene(0, n=2)
         tracker.step(frames[0])
-        tracker.place = rois.Bounds(400, 500, 0, 100)
+        tracker.place = rois.Bounds(*place)
         assert not tracker.step(frames[1]).any()
 
 
