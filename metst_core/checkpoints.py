@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from metst_core.checks import as_path
 from metst_core.errors import InputError, MissingError
 from metst_core.files import atomic_path
 from metst_core.models import METST, METSTPlus, Network
@@ -37,10 +38,11 @@ def save(model: Network, path: str | Path) -> Path:
     name = type(model).__name__
     if CLASSES.get(name) is not type(model):
         raise InputError(f"only {', '.join(CLASSES)} can be saved, not {type(model).__qualname__}")
+    path = as_path("path", path)
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     with atomic_path(path) as temporary:
         save_file(state, temporary, metadata={_METADATA: json.dumps({"class": name, "config": model.config})})
-    return Path(path)
+    return path
 
 
 def load(path: str | Path) -> Network:
@@ -256,9 +258,10 @@ def _released_config(
 
 # --- shared -----------------------------------------------------------------------------------------------
 def _existing(path: str | Path) -> Path:
-    if not Path(path).is_file():
+    path = as_path("path", path)
+    if not path.is_file():
         raise MissingError(f"no model at {path}: check the path")
-    return Path(path)
+    return path
 
 
 def _build(model: type[Network], config: Mapping[str, Any]) -> Network:
@@ -297,10 +300,11 @@ def load_released_cache(path: str | Path) -> list[np.ndarray]:
     numbers and NumPy arrays are understood, and the arrays are put together here from their bytes: no name in
     the file is ever looked up.  Anything else is an InputError.
     """
-    if not Path(path).is_file():
+    path = as_path("path", path)
+    if not path.is_file():
         raise MissingError(f"no feature cache at {path}: check the path")
     try:
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             videos = _resolve(_CacheUnpickler(file, encoding="latin1").load())
     except Exception as problem:  # a damaged pickle can raise nearly anything
         raise InputError(f"{path} is not a feature cache of plain NumPy arrays: {problem}") from problem

@@ -19,6 +19,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from metst_core import tables
+from metst_core.checks import as_path, one_of
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.files import value_hash
 from metst_core.sheets import (
@@ -226,16 +227,16 @@ def load_labels(
 
 def _root_of(name: str, root: str | Path | None, options: dict, known: dict[str, tuple[str, ...]]) -> Path:
     """The root as a folder that is there, if the set and its options are known."""
-    if name not in known:
-        raise InputError(f"dataset: {name!r} is none of {', '.join(known)}")
+    one_of("dataset", name, known)
     unknown = [o for o in options if o not in known[name]]
     if unknown:
         raise InputError(f"{name}: unknown option(s) {', '.join(unknown)}; it has {', '.join(known[name])}")
     if root is None:
         raise MissingError(f"{name}: no root folder was given; {_WHERE_FROM[name]}")
-    if not Path(root).is_dir():
+    root = as_path("root", root)
+    if not root.is_dir():
         raise MissingError(f"{root}: no such folder; {_WHERE_FROM[name]}")
-    return Path(root)
+    return root
 
 
 _WHERE_FROM = {

@@ -150,6 +150,10 @@ class Network(nn.Module):
         return torch.sigmoid(self.score_head(spotting)).squeeze(-1), self.class_head(recognition)
 
     def _check(self, x: Tensor) -> None:
+        if not isinstance(x, Tensor):
+            raise InputError(
+                f"the motion must be a tensor, not {type(x).__name__}: torch.from_numpy makes one"
+            )
         if x.dim() != 3 or x.shape[1] != self.in_channels:
             raise InputError(
                 f"the motion must be (batch, {self.in_channels} channels, frames), not {tuple(x.shape)}"

@@ -107,6 +107,12 @@ def _check_arguments(
     z: Tensor | None,
     bias: Tensor | None,
 ) -> None:
+    given = {"u": u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "z": z, "delta_bias": bias}
+    for name, value in given.items():
+        if not isinstance(value, Tensor) and (value is not None or name in ("u", "delta", "A", "B", "C")):
+            raise InputError(
+                f"{name} must be a tensor, not {type(value).__name__}: torch.as_tensor makes one"
+            )
     if u.dim() != 3 or 0 in u.shape[1:]:
         raise InputError(f"u must be (batch, channels, frames), at least one of each, not {tuple(u.shape)}")
     if A.dim() != 2 or A.shape[1] == 0:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from metst_core.checks import as_path
 from metst_core.errors import InputError, MissingError
 from metst_core.files import atomic_path
 
@@ -261,7 +262,7 @@ def _check_frame(frame: np.ndarray, number: int, size: tuple[int, ...] | None) -
 
 
 def _existing(path: str | Path) -> Path:
-    path = Path(path)
+    path = as_path("path", path)
     if not path.exists():
         raise MissingError(f"{path}: no such file or folder; check the path")
     return path

@@ -607,3 +607,17 @@ def test_causal_convolution_can_be_differentiated_twice():
 def test_sizes_must_be_whole_numbers():
     with pytest.raises(InputError, match="d_state must be a whole number"):
         Mamba(8, d_state=0)
+
+
+@pytest.mark.parametrize("argument", range(5))
+def test_what_is_no_tensor_is_named(argument):
+    core = [
+        torch.ones(1, 2, 4),
+        torch.ones(1, 2, 4),
+        -torch.ones(2, 3),
+        torch.ones(1, 3, 4),
+        torch.ones(1, 3, 4),
+    ]
+    core[argument] = core[argument].numpy()
+    with pytest.raises(InputError, match="must be a tensor, not ndarray"):
+        selective_scan(*core)
