@@ -29,6 +29,7 @@ out_dir = "../runs/smoke"
 # %%
 # %matplotlib inline
 import dataclasses
+import io
 import itertools
 
 import ipywidgets as widgets
@@ -304,15 +305,28 @@ run.figure(
 )
 
 # %%
-_ = widgets.interact(
-    lambda p, k: display(knob_figure(p, k)),
-    p=widgets.FloatSlider(
-        value=0.55, min=0.1, max=0.95, step=0.05, description="threshold p", continuous_update=False
+sliders = {
+    "p": widgets.FloatSlider(
+        0.55, min=0.05, max=0.95, step=0.05, description="threshold p", continuous_update=False
     ),
-    k=widgets.IntSlider(
-        value=half_length(annotations), min=2, max=12, description="k_p (frames)", continuous_update=False
+    "k": widgets.IntSlider(
+        half_length(annotations), min=2, max=12, description="k_p (frames)", continuous_update=False
     ),
-)
+}
+picture = widgets.Image(format="png")
+
+
+def redraw(_=None):
+    page = io.BytesIO()
+    knob_figure(**{name: slider.value for name, slider in sliders.items()}).savefig(page, dpi=90)
+    picture.value = page.getvalue()
+
+
+for slider in sliders.values():
+    slider.observe(redraw, "value")
+redraw()
+widgets.VBox([*sliders.values(), picture])
+
 # %% [markdown]
 # ## 4.6 Errors, looked at
 #
