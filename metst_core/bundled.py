@@ -27,7 +27,7 @@ from metst_core.decoding import half_length
 from metst_core.errors import InputError
 from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.files import atomic_path, run_record
-from metst_core.metrics import evaluate, match_intervals
+from metst_core.metrics import bootstrap, evaluate, match_intervals
 from metst_core.models import Network
 from metst_core.pipeline import Calibration, TrainedModel, decode_trace, save_model, training_windows
 from metst_core.synthetic import generate
@@ -261,12 +261,19 @@ def _card(
         "videos": len(motion.windows),
         "minutes": float(motion.videos["n_frames"].sum() / motion.fps / 60),
         "micro_expressions": len(motion.annotations),
-        "held_out": {name: _measures(_joined(tables), annotations) for name, tables in rules.items()},
+        "held_out": {name: _measures(_joined(tables), motion) for name, tables in rules.items()},
     }
 
 
-def _measures(predictions: pd.DataFrame, annotations: pd.DataFrame) -> dict[str, Any]:
+def _measures(predictions: pd.DataFrame, motion: MotionSet) -> dict[str, Any]:
+    """Scores, and under `intervals` their 95% bootstrap intervals over persons; `predictions` go by groups."""
+    persons = {f"{subject}_{video}": subject for subject, video in motion.windows}
+    annotations = motion.annotations.assign(
+        video=motion.annotations["subject"] + "_" + motion.annotations["video"]
+    )
+    predictions = predictions.assign(subject=predictions["video"].map(persons))
     result = evaluate(predictions, annotations)
+    spread = bootstrap(predictions, annotations, motion.subjects).set_index("metric")
     names = (
         "spotting_f1",
         "spotting_precision",
@@ -277,7 +284,12 @@ def _measures(predictions: pd.DataFrame, annotations: pd.DataFrame) -> dict[str,
         "fp",
         "fn",
     )
-    return {name: getattr(result, name) for name in names}
+    intervals = {
+        name: [float(spread.at[name, "low"]), float(spread.at[name, "high"])]
+        for name in names
+        if name in spread.index
+    }
+    return {name: getattr(result, name) for name in names} | {"intervals": intervals}
 
 
 _BEGIN, _END = "<!-- numbers: written by metst_core.bundled -->", "<!-- end of numbers -->"
@@ -289,17 +301,20 @@ def write_card(card: Mapping[str, Any], evidence: Mapping[str, Any], path: str |
     text = path.read_text(encoding="utf-8")
     if _BEGIN not in text or _END not in text:
         raise InputError(f"{path}: the marks {_BEGIN!r} and {_END!r} are missing; restore the card")
+    columns = ("spotting_f1", "spotting_precision", "spotting_recall", "recognition_f1", "strs")
     rows = [
-        f"| {name} | {m['spotting_f1']:.3f} | {m['spotting_precision']:.3f} | {m['spotting_recall']:.3f} "
-        f"| {m['recognition_f1']:.3f} | {m['strs']:.3f} | {m['tp']} / {m['fp']} / {m['fn']} |"
-        for name, m in card["held_out"].items()
+        " | ".join(
+            [f"| {rule}", *(_with_interval(m, c) for c in columns), f"{m['tp']} / {m['fp']} / {m['fn']} |"]
+        )
+        for rule, m in card["held_out"].items()
     ]
     recipe = card["recipe"]
     lines = [
         f"Trained on {card['subjects']} synthetic persons, {card['videos']} videos, {card['minutes']:.1f} minutes, "
         f"{card['micro_expressions']} micro-expressions (tier {recipe['tier']}, seed {recipe['seed']}). Measured in "
         f"{recipe['n_groups']} groups of persons: for each, a network trained in the same way, the threshold and the half "
-        "length come from the other groups (the stored network is one more, trained on all of them):",
+        "length come from the other groups (the stored network is one more, trained on all of them). In brackets: 95% "
+        "bootstrap intervals over persons.",
         "",
         "| rule | spotting F1 | precision | recall | recognition F1 | STRS | TP / FP / FN |",
         "|---|---|---|---|---|---|---|",
@@ -313,6 +328,11 @@ def write_card(card: Mapping[str, Any], evidence: Mapping[str, Any], path: str |
     with atomic_path(path) as temporary:
         temporary.write_text("\n".join([f"{before}{_BEGIN}", *lines, f"{_END}{after}"]), encoding="utf-8")
     return path
+
+
+def _with_interval(measures: Mapping[str, Any], name: str) -> str:
+    low, high = measures["intervals"][name]
+    return f"{measures[name]:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

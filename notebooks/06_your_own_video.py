@@ -102,7 +102,7 @@ print("analysing", Path(video).name)
 #
 # The model knows more than its weights: at which rate it reads, how long its windows are, from which score on something counts, and what a score is worth.
 # The **confidence** is the share of intervals with such a score that were real micro-expressions (IoU of 0.5 or more), measured on persons that the
-# network had not seen: all of them synthetic. How they were made, and the one command that makes them again, is in the model card, `data/model_card.md`.
+# network had not seen: all of them synthetic. The second table gives its scores on them, with 95% bootstrap intervals over persons. How they were made, and the one command that makes them again, is in the model card, `data/model_card.md`.
 
 # %%
 model = load_model("bundled")
@@ -111,7 +111,11 @@ constants = {
     for name in ("features", "window", "fps", "k_p", "threshold", "synergy", "strategy")
 }
 display(pd.Series(constants, name=model.name).to_frame())
-display(pd.DataFrame(model.card["held_out"]).T.round(3))
+measured = {
+    rule: {name: "{:.3f} [{:.3f}, {:.3f}]".format(m[name], *ends) for name, ends in m["intervals"].items()}
+    for rule, m in model.card["held_out"].items()
+}
+display(pd.DataFrame(measured))
 
 # %%
 bins = pd.DataFrame(model.calibration.evidence["bins"])

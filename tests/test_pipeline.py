@@ -235,6 +235,9 @@ class TestModels:
             assert text in page
         for name, measures in model.card["held_out"].items():
             assert f"{measures['spotting_f1']:.3f}" in page, f"the card does not give the number of: {name}"
+            low, high = measures["intervals"]["strs"]
+            assert low <= measures["strs"] <= high
+            assert f"{measures['strs']:.3f} [{low:.3f}, {high:.3f}]" in page
         assert str(model.card["micro_expressions"]) in page
 
     def test_fine_tuning_changes_a_copy(self, clip):
