@@ -59,7 +59,12 @@ def _parser() -> argparse.ArgumentParser:
         "--data-root", help="the folder that holds the data set (not needed for synthetic)"
     )
     reproduce.add_argument("--seed", type=int, default=100)
-    reproduce.add_argument("--name", help="the run's name: results go to runs/NAME (default: the profile)")
+    reproduce.add_argument(
+        "--name",
+        help="the run's name: results go to runs/NAME (default: the profile, after the data set unless synthetic)",
+    )
+    _add_options(reproduce)
+    _add_jobs(reproduce)
     reproduce.add_argument("--notebooks", help="the folder of the notebooks (default: notebooks/)")
     reproduce.add_argument(
         "--weights", metavar="DIR", help="then also train the bundled weights anew, by their recipe, into DIR"
@@ -78,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     seeds.add_argument("--run", default="runs/default", help="folder of a finished run (runs/default)")
     seeds.add_argument("-n", type=int, default=5, help="how many seeds, the run's own included (5)")
     seeds.add_argument("--models", nargs="+", help="which networks (default: all that the run compared)")
+    _add_jobs(seeds)
     seeds.set_defaults(command=_seeds)
 
     ablate = commands.add_parser("ablate", help="leave out or exchange one part of the method at a time")
@@ -87,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         "--windows", type=int, nargs="*", default=[30, 80], metavar="FRAMES",
         help="window lengths to try, each with the videos' motion extracted anew (30 80); none: leave that out",
     )  # fmt: skip
+    _add_jobs(ablate)
     ablate.set_defaults(command=_ablate)
 
     released = commands.add_parser(
@@ -124,6 +131,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="an option of load_dataset, for example labels=sheet.xlsx, rules=complete or fps=30; may be repeated",
+    )
+
+
+def _add_jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="videos or folds worked on at once (default: as many as cores, up to 8); results do not depend on it",
     )
 
 
@@ -200,13 +216,16 @@ def _reproduce(options: argparse.Namespace) -> int:
 
     out = reproduce(
         options.profile, options.dataset, options.data_root, options.seed,
-        out_dir=Path("runs") / (options.name or options.profile), notebooks_dir=options.notebooks,
+        out_dir=Path("runs") / options.name if options.name else None, notebooks_dir=options.notebooks,
+        data_options=_dataset_options(options.option), n_jobs=options.jobs,
     )  # fmt: skip
     print(f"{out / 'report.html'}: open it in a browser")
     if options.weights:
         from metst_core import bundled
+        from metst_core.workers import cores
 
-        bundled.main(["--out", options.weights, "--work", str(out / "weights"), "--jobs", "2"])
+        jobs = str(options.jobs or cores())
+        bundled.main(["--out", options.weights, "--work", str(out / "weights"), "--jobs", jobs])
     return 0
 
 
@@ -239,7 +258,7 @@ def _seeds(options: argparse.Namespace) -> int:
     from metst_core.report import collect_results, refresh
     from metst_core.run import Run
 
-    run = Run.reopened(options.run)
+    run = Run.reopened(options.run, n_jobs=options.jobs)
     known = json.loads(collect_results(run.out).read_text(encoding="utf-8"))["seeds"]
     spreads = {model: run.over_seeds(model, options.n) for model in options.models or run.profile.models}
     for model, table in spreads.items():
@@ -256,7 +275,7 @@ def _ablate(options: argparse.Namespace) -> int:
     from metst_core.run import Run
     from metst_core.tables import write_table
 
-    run = Run.reopened(options.run, options.data_root)
+    run = Run.reopened(options.run, options.data_root, options.jobs)
     collect_results(run.out)  # what is missing is said now, not after the training
     result = run.ablate(options.windows)
     write_table(result.table, run.out / "ablation" / "ablation.csv")

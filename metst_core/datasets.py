@@ -49,6 +49,10 @@ from metst_core.video import (
 ANNOTATIONS_FILE = "annotations.csv"
 VIDEOS_FILE = "videos.csv"
 
+CLASS_SETS = {"casme3": (tables.EMOTIONS,), "sammlv": (tables.EMOTIONS, tables.EMOTIONS[:3])}
+"""The emotions that recognition is scored over: SAMM-LV is also reported without "others" (method: section
+7)."""
+
 _DEFAULT_IMAGE_FPS = 30.0
 _FRAME_COLUMNS = ["onset", "apex", "offset"]
 _UNREADABLE = (MetstError, OSError)  # OSError: no permission, a lost network drive

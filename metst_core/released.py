@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from metst_core import tables
 from metst_core.checkpoints import load_released, load_released_cache
-from metst_core.datasets import Dataset, load_labels
+from metst_core.datasets import CLASS_SETS, Dataset, load_labels
 from metst_core.decoding import SYNERGIES
 from metst_core.errors import InputError, MissingError
 from metst_core.metrics import METRICS, evaluate
@@ -37,13 +37,6 @@ from metst_core.training import (
 )
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".pkl", ".ckpt", ".tar", ".bin")
-
-CLASS_SETS = {
-    "casme3": (tables.EMOTIONS,),
-    "sammlv": (tables.EMOTIONS, tables.EMOTIONS[:3]),
-}
-"""The emotions that recognition is scored over: SAMM-LV is also reported without "others" (method: section
-7)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ def reproduce(
     seed: int = 100,
     out_dir: str | Path | None = None,
     notebooks_dir: str | Path | None = None,
+    data_options: Mapping[str, Any] | None = None,
+    n_jobs: int | None = None,
 ) -> Path:
     """Execute the profile's notebooks in order and write the report; returns the run's folder.
 
-    The folder (default `runs/<profile>`) receives `notebooks/*.ipynb` and `*.html`, `figures/*.png`, `results.json`
+    `data_options` go to `load_dataset`; `n_jobs` as in `run.Run`.  The folder (default: `runs/` and `run_name`) receives `notebooks/*.ipynb` and `*.html`, `figures/*.png`, `results.json`
     and `report.html`.  Work that an earlier, interrupted call finished (videos, features, folds) is not done again.
     Raises a `MetstError` that names the notebook and the cell when one fails.
     """
@@ -34,14 +37,20 @@ def reproduce(
         raise InputError(
             f"dataset {dataset!r} needs --data-root, the folder that holds it (see data/{dataset}.md)"
         )
+    if data_options and data_root is None:
+        raise InputError(
+            f"option {next(iter(data_options))!r}: the set that is generated takes none; leave it out, or name a data set"
+        )
     source = _notebooks_folder(notebooks_dir)
-    out = Path(out_dir if out_dir is not None else Path("runs") / profile).absolute()
+    out = Path(out_dir if out_dir is not None else Path("runs") / run_name(profile, dataset)).absolute()
     parameters = {
         "profile": profile,
         "dataset": dataset,
         "data_root": None if data_root is None else str(Path(data_root).absolute()),
         "seed": seed,
         "out_dir": str(out),
+        "data_options": dict(data_options or {}),
+        "n_jobs": n_jobs,
     }
     names = PROFILES[profile].notebooks
     with tqdm(names, unit="notebook", desc=f"reproduce {profile}") as bar:
@@ -55,6 +64,11 @@ def reproduce(
             )
     refresh(out)
     return out
+
+
+def run_name(profile: str, dataset: str) -> str:
+    """What a run is called unless it is given a name: its profile, with the data set before it unless synthetic."""
+    return profile if dataset == "synthetic" else f"{dataset}-{profile}"
 
 
 def _notebooks_folder(folder: str | Path | None) -> Path:

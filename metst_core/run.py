@@ -21,7 +21,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from metst_core.baselines import chance_scores, motion_spotter
-from metst_core.datasets import Dataset, load_dataset
+from metst_core.datasets import CLASS_SETS, Dataset, load_dataset
 from metst_core.errors import InputError, MissingError
 from metst_core.experiments import (
     CELLS,
@@ -37,6 +37,7 @@ from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.files import atomic_path, run_record, write_json
 from metst_core.models import Network
 from metst_core.synthetic import generate, read_truth
+from metst_core.tables import EMOTIONS
 from metst_core.training import (
     PROTOCOLS,
     LosoResult,
@@ -45,6 +46,7 @@ from metst_core.training import (
     leave_one_subject_out,
     run_protocols,
 )
+from metst_core.workers import cores
 
 MAIN_JOB = ("01_roi_extraction", "02_state_transition_regression", "03_synergy_training", "04_evaluation")
 BEYOND = ("05_roi_relationships", "06_your_own_video")
@@ -57,7 +59,7 @@ class Profile:
     `n_subjects`, `n_videos` (per subject), `seconds` and `tier` describe the synthetic set; `train` holds the
     `TrainConfig` fields that differ from the published ones, `models` the networks to compare; `n_seeds` counts the
     training seeds of ME-TST+; `train_official` trains the networks anew for the official protocol; `bootstrap` counts the resamples of an interval;
-    `n_jobs` is how many videos or folds are worked on at once; `notebooks` are executed in this order,
+    `notebooks` are executed in this order,
     and a cell that says nothing for `cell_timeout` seconds is given up (a lost kernel must not wait for ever).
     """
 
@@ -70,7 +72,6 @@ class Profile:
     n_seeds: int = 3
     train_official: bool = False
     bootstrap: int = 1000
-    n_jobs: int = 2
     notebooks: tuple[str, ...] = MAIN_JOB + BEYOND
     cell_timeout: int = 6 * 3600
 
@@ -85,28 +86,44 @@ PROFILES = {
         8, 4, 15.0,
         train={**_SMALL, "epochs": 20, "width": 32, "blocks_per_stage": 1, "depth": 4, "learning_rate": 2e-3},
     ),
-    "full": Profile(24, 6, 40.0, train={"device": "cuda"}, train_official=True, n_jobs=1),
+    "full": Profile(24, 6, 40.0, train={"device": "cuda"}, train_official=True),
 }  # fmt: skip
 """The sizes of a run: `smoke` shows that everything works, `default` learns something on a laptop, `full` is the published
 network and schedule and wants a GPU."""
 
 
 class Run:
-    """One run's folder, as a notebook sees it.  The arguments are the notebook's parameters."""
+    """One run's folder, as a notebook sees it.  The arguments are the notebook's parameters.
+
+    `data_options` go to `load_dataset`.  `n_jobs` videos, and folds where they train on the CPU, are worked on at
+    once (None: as many as this machine has cores, up to eight); the results do not depend on it.
+    """
 
     def __init__(
-        self, profile: str, dataset: str, data_root: str | Path | None, seed: int, out_dir: str | Path
+        self,
+        profile: str,
+        dataset: str,
+        data_root: str | Path | None,
+        seed: int,
+        out_dir: str | Path,
+        data_options: Mapping[str, Any] | None = None,
+        n_jobs: int | None = None,
     ):
         if profile not in PROFILES:
             raise InputError(f"profile {profile!r} is none of {', '.join(PROFILES)}")
         self.profile_name, self.profile, self.dataset_name = profile, PROFILES[profile], dataset
         self.seed, self.out = seed, Path(out_dir)
         self.data_root = Path(data_root) if data_root is not None else None
+        self.data_options = dict(data_options or {})
+        self.n_jobs = cores() if n_jobs is None else n_jobs
         self.out.mkdir(parents=True, exist_ok=True)
 
     @classmethod
-    def reopened(cls, out_dir: str | Path, data_root: str | Path | None = None) -> Run:
-        """The finished run in a folder, with the profile, data set and seed that its notebook 04 recorded."""
+    def reopened(
+        cls, out_dir: str | Path, data_root: str | Path | None = None, n_jobs: int | None = None
+    ) -> Run:
+        """The finished run in a folder, with the profile, data set, its options and seed that its notebook 04
+        recorded."""
         last = Path(out_dir) / "results" / f"{MAIN_JOB[-1]}.json"
         if not last.is_file():
             raise MissingError(
@@ -114,7 +131,15 @@ class Run:
             )
         recorded = json.loads(last.read_text(encoding="utf-8"))
         record = recorded["record"]
-        return cls(recorded["profile"], record["dataset"], data_root, recorded["seed"], out_dir)
+        return cls(
+            recorded["profile"],
+            record["dataset"],
+            data_root,
+            recorded["seed"],
+            out_dir,
+            record.get("data_options"),
+            n_jobs,
+        )
 
     def dataset(self) -> Dataset:
         """The run's data set; the synthetic one is generated on first use (and finished, if that was interrupted)."""
@@ -127,9 +152,9 @@ class Run:
                 p.seconds,
                 seed=self.seed,
                 tier=p.tier,
-                n_jobs=p.n_jobs,
+                n_jobs=self.n_jobs,
             )
-        return load_dataset(self.dataset_name, self.data_root)
+        return load_dataset(self.dataset_name, self.data_root, **self.data_options)
 
     def truth(self, subject: str, video: str) -> pd.DataFrame | None:
         """True intensity of every action unit per frame (inter-ocular distances); None for data that has no truth."""
@@ -146,8 +171,13 @@ class Run:
 
     def _extract(self, dataset: Dataset) -> MotionSet:
         return extract_dataset(
-            dataset, features="metst_plus", cache_dir=self.out.parent / "cache", n_jobs=self.profile.n_jobs
+            dataset, features="metst_plus", cache_dir=self.out.parent / "cache", n_jobs=self.n_jobs
         )
+
+    @property
+    def _fold_jobs(self) -> int:
+        """Folds trained at once: one on a GPU, which they would only share."""
+        return self.n_jobs if self.profile.train.get("device", "cpu") == "cpu" else 1
 
     def motion(self) -> MotionSet:
         """What `extract` left; a `MissingError` that says which notebook to run when it is not there."""
@@ -172,7 +202,7 @@ class Run:
         Unless the profile says `train_official`, the official protocol is applied to the networks of the strict one:
         half length over all subjects, videos without a micro-expression left out of the evaluation.
         """
-        folder, n_jobs = self.out / "loso" / model, self.profile.n_jobs
+        folder, n_jobs = self.out / "loso" / model, self._fold_jobs
         if self.profile.train_official:
             return run_protocols(self.motion(), self.config(model), folder, n_jobs)
         strict = leave_one_subject_out(self.motion(), self.config(model), folder / "strict", n_jobs)
@@ -197,7 +227,7 @@ class Run:
             raise InputError(f"n_seeds is {n}; give 1 or more")
         folder = self.out / "loso" / model
         folders = {self.seed + i: folder / (f"seed-{self.seed + i}" if i else "strict") for i in range(n)}
-        return over_seeds(self.motion(), self.config(model), folders, self.profile.n_jobs)[1]
+        return over_seeds(self.motion(), self.config(model), folders, self._fold_jobs)[1]
 
     def ablate(self, windows: Sequence[int] = ()) -> Ablation:
         """The ablation grid around this run's ME-TST+, strict protocol; `windows` are further window lengths, for
@@ -213,7 +243,7 @@ class Run:
             self.config("metst_plus"),
             self.out / "ablation",
             (*CELLS, *(window_cells(sorted(sets)) if len(sets) > 1 else ())),
-            self.profile.n_jobs,
+            self._fold_jobs,
             intervals=Intervals(self.profile.bootstrap, self.seed),
             base_dir=self.out / "loso" / "metst_plus" / "strict",
         )
@@ -224,7 +254,8 @@ class Run:
         results: Mapping[str, Mapping[str, LosoResult]],
         pairs: Sequence[tuple[str, str]] = (),
     ) -> dict[str, Any]:
-        """Every method and baseline under both protocols, as `experiments.SCHEMA` says, and `chance` by protocol.
+        """Every method and baseline under both protocols, as `experiments.SCHEMA` says, `chance` by protocol, and
+        `without_others`: the intervals again on three classes, where the set is also reported so (SAMM-LV).
 
         Intervals are 95% bootstrap intervals over subjects (for chance, over subjects and draws).  The seeds are
         those of ME-TST+, trained here where they are not yet.
@@ -242,7 +273,15 @@ class Run:
             chance[protocol] = scores.set_index("metric").to_dict("index")
         intervals = Intervals(self.profile.bootstrap, self.seed)
         seeds = {"metst_plus": self.over_seeds("metst_plus")} if self.profile.n_seeds > 1 else {}
-        return {**results_dict(methods, pairs, seeds, intervals=intervals), "chance": chance}
+        without_others: dict[str, Any] = {}
+        for classes in CLASS_SETS.get(self.dataset_name, (EMOTIONS,))[1:]:
+            scored = results_dict(methods, intervals=intervals, classes=classes)["methods"]
+            without_others = {
+                name: {protocol: method["intervals"] for protocol, method in by.items()}
+                for name, by in scored.items()
+            }
+        found = results_dict(methods, pairs, seeds, intervals=intervals)
+        return {**found, "chance": chance, "without_others": without_others}
 
     def figure(self, figure: Figure, name: str, caption: str) -> Figure:
         """Keep `figure` as `figures/<name>.png` with its caption; returns it, so that the notebook shows it."""
@@ -258,6 +297,7 @@ class Run:
         record = run_record(
             profile=self.profile_name,
             dataset=self.dataset_name,
+            data_options=self.data_options,
             seed=self.seed,
             train=dict(self.profile.train),
         )
@@ -277,7 +317,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "micro_expressions": len(dataset.annotations),
         "per_emotion": dataset.annotations["emotion"].value_counts().to_dict(),
         "minutes": float(seconds.sum() / 60),
-        "fps": dataset.fps,
+        "fps": dataset.frame_rate,
     }
 
 

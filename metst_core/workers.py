@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Iterator
 
+import joblib
+
 
 def end_with_parent(poll_seconds: float = 0.5) -> None:
     """Watch from a thread for the death of the parent process, and then end this one at once.
@@ -23,6 +25,12 @@ def _watch(parent: int, poll_seconds: float) -> None:
     while os.getppid() == parent:
         time.sleep(poll_seconds)
     os._exit(1)
+
+
+def cores(most: int = 8) -> int:
+    """Processes to work with where nobody says: one per physical core (two on a machine of two threads), `most`
+    at most, because each holds its own libraries and video in memory."""
+    return min(most, joblib.cpu_count(), max(2, joblib.cpu_count(only_physical_cores=True)))
 
 
 @contextlib.contextmanager

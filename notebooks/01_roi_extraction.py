@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -38,6 +40,8 @@ dataset = "synthetic"
 data_root = None
 seed = 100
 out_dir = "../runs/smoke"
+data_options = {}  # of load_dataset
+n_jobs = None  # videos or folds at once; None: as many as cores
 
 # %%
 import itertools
@@ -61,7 +65,7 @@ from metst_core.rois import ROIS, boxes_on_crop, channel_indices, roi_names, roi
 from metst_core.run import Run, describe, videos_of
 from metst_core.windows import window_starts
 
-run = Run(profile, dataset, data_root, seed, out_dir)
+run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 data = run.dataset()
 pd.Series(describe(data), name="data set").to_frame()
 
@@ -75,11 +79,13 @@ pd.Series(describe(data), name="data set").to_frame()
 data.annotations.head(8)
 
 # %%
-duration = (data.annotations["offset"] - data.annotations["onset"]) / data.fps
-assert duration.max() <= 0.6, "longer than a micro-expression (0.5 s and a frame at each end)"
+duration = (data.annotations["offset"] - data.annotations["onset"]) / data.frame_rate
+if dataset == "synthetic":
+    assert duration.max() <= 0.6, "longer than a micro-expression (0.5 s and a frame at each end)"
+print(f"{(duration > 0.5).mean():.0%} last longer than the half second that defines an ME")
 
 figure, ax = plt.subplots(figsize=(8, 2.6), layout="constrained")
-bins = np.linspace(0, 0.6, 13)
+bins = np.linspace(0, max(0.6, duration.max()), 13)
 emotions = [duration[data.annotations["emotion"] == e] for e in plots.EMOTIONS]
 ax.hist(
     emotions,
@@ -93,14 +99,17 @@ ax.legend(frameon=False)
 plt.show(figure)
 
 # %% [markdown]
-# We follow one ME through this notebook: the longest of the first subject that has one. Can you see it? Below are the frames at onset, apex and offset, and
+# We follow one ME through this notebook: the longest of the first subject that has one and fits into a window. Can you see it? Below are the frames at onset, apex and offset, and
 # the difference of apex and onset, eight times amplified.
 
 # %%
-first = data.annotations["subject"].iloc[0]
-example = data.annotations[data.annotations["subject"] == first].assign(d=duration).sort_values("d").iloc[-1]
 half = data.window // 2
-start = int(max(0, (example.onset // half - (example.onset % half < 8)) * half))  # the window it lies in
+window_of, since = np.divmod(data.annotations["onset"], half)
+begins = (window_of - (since < 8)).clip(lower=0) * half  # of the window with some frames before the onset
+table = data.annotations.assign(start=begins, d=duration)
+fitting = table[table["offset"] < table["start"] + data.window]
+example = fitting[fitting["subject"] == fitting["subject"].iloc[0]].sort_values("d").iloc[-1]
+start = int(example.start)
 clip = np.stack(
     list(itertools.islice(data.frames(example.subject, example.video), start, start + data.window))
 )
@@ -111,7 +120,7 @@ for ax, name, frame in zip(
     axes, ("onset", "apex", "offset"), (onset, apex, min(offset, len(clip) - 1)), strict=False
 ):
     ax.imshow(clip[frame])
-    ax.set(title=f"{name}, {(start + frame) / data.fps:.2f} s", xticks=[], yticks=[])
+    ax.set(title=f"{name}, {(start + frame) / data.frame_rate:.2f} s", xticks=[], yticks=[])
 difference = clip[apex].astype(float).mean(axis=2) - clip[onset].astype(float).mean(axis=2)
 axes[3].imshow(128 + 8 * difference, cmap="gray", vmin=0, vmax=255)
 axes[3].set(title="apex − onset, × 8", xticks=[], yticks=[])
@@ -247,7 +256,7 @@ if intensity is not None:
 
 here = videos_of(data.annotations, example.subject, example.video)
 here = here[(here["offset"] >= start) & (here["onset"] < start + len(clip))]
-figure = plots.motion_traces(motion[channel_indices("metst")], roi_names("metst"), data.fps, truth, here, start,
+figure = plots.motion_traces(motion[channel_indices("metst")], roi_names("metst"), data.frame_rate, truth, here, start,
                              f"{example.emotion}: ROI motion and the truth")  # fmt: skip
 run.figure(
     figure,

@@ -35,6 +35,8 @@ dataset = "synthetic"
 data_root = None
 seed = 100
 out_dir = "../runs/smoke"
+data_options = {}  # of load_dataset
+n_jobs = None  # videos or folds at once; None: as many as cores
 
 # %%
 import matplotlib.pyplot as plt
@@ -53,7 +55,7 @@ from metst_core.ssm import Mamba, available_backends, selective_scan
 from metst_core.training import train_fold
 from metst_core.windows import frame_targets, stitch, unstitch
 
-run = Run(profile, dataset, data_root, seed, out_dir)
+run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 motion = run.motion()  # says which notebook to run first if it is not there
 torch.set_num_threads(1)  # these models are small: more threads only wait for each other
 torch.manual_seed(seed)

@@ -30,6 +30,8 @@ dataset = "synthetic"
 data_root = None
 seed = 100
 out_dir = "../runs/smoke"
+data_options = {}  # of load_dataset
+n_jobs = None  # videos or folds at once; None: as many as cores
 
 # %%
 # %matplotlib inline
@@ -48,7 +50,7 @@ from metst_core.tables import CLASSES
 from metst_core.training import class_weights, decode_traces, draw_windows, joint_loss, scale_factors
 from metst_core.windows import frame_targets, unstitch
 
-run = Run(profile, dataset, data_root, seed, out_dir)
+run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 motion = run.motion()
 config = run.config("metst_plus")
 pd.Series(config.to_dict(), name="training configuration").to_frame()

@@ -25,6 +25,8 @@ dataset = "synthetic"
 data_root = None
 seed = 100
 out_dir = "../runs/smoke"
+data_options = {}  # of load_dataset
+n_jobs = None  # videos or folds at once; None: as many as cores
 
 # %%
 # %matplotlib inline
@@ -49,7 +51,7 @@ from metst_core.run import Run, describe, videos_of
 from metst_core.tables import EMOTIONS, PREDICTION_COLUMNS
 from metst_core.training import decode_traces
 
-run = Run(profile, dataset, data_root, seed, out_dir)
+run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 motion = run.motion()
 results = {name: run.trained(name) for name in run.profile.models}
 result = results["metst_plus"]["strict"]
@@ -231,6 +233,14 @@ table = comparison_table(experiment)
 shown = table[table["metric"].isin(HEADLINE)].copy()
 shown["text"] = [f"{v:.3f} [{lo:.3f}, {hi:.3f}]" for v, lo, hi in shown[["value", "low", "high"]].to_numpy()]
 shown.pivot(index=["protocol", "method"], columns="metric", values="text")[list(HEADLINE)]
+
+# %%
+for name, by_protocol in experiment["without_others"].items():  # SAMM-LV is also reported on three classes
+    strs = {
+        protocol: "{value:.3f} [{low:.3f}, {high:.3f}]".format(**m["strs"])
+        for protocol, m in by_protocol.items()
+    }
+    print(f"STRS without 'others', {name}: {strs}")
 
 # %%
 figure = plots.comparison(

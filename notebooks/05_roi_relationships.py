@@ -33,6 +33,8 @@ dataset = "synthetic"
 data_root = None
 seed = 100
 out_dir = "../runs/smoke"
+data_options = {}  # of load_dataset
+n_jobs = None  # videos or folds at once; None: as many as cores
 
 # %%
 from itertools import combinations
@@ -75,7 +77,7 @@ from metst_core.tables import EMOTIONS
 from metst_core.training import train_fold
 from metst_core.widgets import explore, film, motion_layers, network_layers, spread_over_video
 
-run = Run(profile, dataset, data_root, seed, out_dir)
+run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 data, motion = run.dataset(), run.motion()
 n_permutations = {"smoke": 39}.get(profile, 199)
 found = {}  # the answers, for results.json

@@ -36,6 +36,8 @@ dataset = "synthetic"
 data_root = None
 seed = 100
 out_dir = "../runs/smoke"
+data_options = {}  # of load_dataset
+n_jobs = None  # videos or folds at once; None: as many as cores
 video = None  # the path of a video file or folder of images; None: the first video of the data set
 
 # %%
@@ -59,7 +61,7 @@ from metst_core.run import Run, videos_of
 from metst_core.synthetic import generate
 from metst_core.video import read_frames, write_video
 
-run = Run(profile, dataset, data_root, seed, out_dir)
+run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 own = run.out / "own_videos"
 own.mkdir(exist_ok=True)
 print(pipeline.NOTICE)
@@ -303,11 +305,11 @@ if dataset == "synthetic" and data_root is None:
         inside[me.onset : me.offset + 1] = True
     figure, axes = plt.subplots(2, 1, figsize=(10, 4), sharex=True, sharey=True, layout="constrained")
     for ax, (name, score) in zip(axes, traces.items(), strict=True):
-        ax.plot(np.arange(n_frames) / data.fps, score, color="#0072B2")
+        ax.plot(np.arange(n_frames) / data.frame_rate, score, color="#0072B2")
         for me in here.itertuples():
             ax.axvspan(
-                me.onset / data.fps,
-                me.offset / data.fps,
+                me.onset / data.frame_rate,
+                me.offset / data.frame_rate,
                 color=plots.EMOTION_COLOURS[me.emotion],
                 alpha=0.25,
                 linewidth=0,

@@ -82,7 +82,7 @@ def test_reproduce_trains_the_bundled_weights_where_asked(tmp_path, monkeypatch)
     from metst_core import bundled, reproduce
 
     asked = []
-    monkeypatch.setattr(reproduce, "reproduce", lambda *args, **kwargs: kwargs["out_dir"])
+    monkeypatch.setattr(reproduce, "reproduce", lambda *args, **kwargs: tmp_path)
     monkeypatch.setattr(bundled, "main", asked.append)
     assert main(["reproduce", "--profile", "smoke"]) == 0 and asked == []
     assert main(["reproduce", "--profile", "smoke", "--weights", str(tmp_path / "w")]) == 0

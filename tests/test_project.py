@@ -80,7 +80,7 @@ def test_notebook_is_a_function_without_outputs_paired_with_text(path):
     assert not any(c["outputs"] or c["execution_count"] for c in code), "outputs are committed"
     tagged = [c for c in code if "parameters" in c["metadata"].get("tags", [])]
     assert len(tagged) == 1
-    for name in ("profile", "dataset", "data_root", "seed", "out_dir"):
+    for name in ("profile", "dataset", "data_root", "seed", "out_dir", "data_options", "n_jobs"):
         assert re.search(rf"^{name} = ", "".join(tagged[0]["source"]), re.M), f"parameter {name} is missing"
     text = path.with_suffix(".py")
     assert text.is_file(), "no text form; run `make notebooks`"

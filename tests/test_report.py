@@ -47,6 +47,7 @@ def _results(out, value=0.5, seeds=None):
         "ablation": [],
         "bootstrap": {"n": 10, "seed": 1, "level": 0.95},
         "chance": {"strict": metrics},
+        "without_others": {},
     }
     write_json(results, out / "results" / "04_evaluation.json")
 
@@ -103,9 +104,11 @@ def test_a_finished_run_is_opened_as_what_it_was(tmp_path):
     with pytest.raises(MissingError, match="name the folder of a finished run"):
         Run.reopened(tmp_path / "none")
     assert not (tmp_path / "none").exists()
-    _results(tmp_path)
-    run = Run.reopened(tmp_path)
-    assert (run.profile_name, run.dataset_name, run.seed) == ("smoke", "synthetic", 1)
+    run = Run("smoke", "folder", None, 1, tmp_path, {"fps": 30})
+    run.record("04_evaluation")
+    again = Run.reopened(tmp_path, n_jobs=3)
+    assert (again.profile_name, again.dataset_name, again.seed) == ("smoke", "folder", 1)
+    assert (again.data_options, again.n_jobs) == ({"fps": 30}, 3)
 
 
 def test_seeds_and_ablation_of_a_run_land_in_its_report(tmp_path, monkeypatch, capsys):
@@ -114,7 +117,7 @@ def test_seeds_and_ablation_of_a_run_land_in_its_report(tmp_path, monkeypatch, c
     from metst_core.experiments import Cell
 
     small = {"width": 4, "d_state": 2, "blocks_per_stage": 1, "depth": 1, "epochs": 1, "batch_size": 64}
-    profile = dataclasses.replace(PROFILES["smoke"], train=small, models=("metst",), bootstrap=20, n_jobs=1)
+    profile = dataclasses.replace(PROFILES["smoke"], train=small, models=("metst",), bootstrap=20)
     monkeypatch.setitem(runs.PROFILES, "smoke", profile)
     monkeypatch.setattr(runs, "CELLS", (Cell("ROIs", "5", {"features": "metst"}), Cell("ROIs", "18")))
     _results(tmp_path)
@@ -158,6 +161,30 @@ def test_strs_of_the_published_rows_is_the_product():
         rows = PUBLISHED[data].dropna()
         product = rows["spotting F1"] * rows["recognition F1"]
         assert (abs(product - rows["STRS"]) < 2e-4).all()
+
+
+def test_sammlv_is_also_scored_on_three_classes(tmp_path, monkeypatch):
+    from metst_core import run as runs
+    from metst_core.metrics import evaluate
+
+    small = {"width": 4, "d_state": 2, "blocks_per_stage": 1, "epochs": 2, "batch_size": 64}
+    monkeypatch.setitem(
+        runs.PROFILES, "smoke", dataclasses.replace(PROFILES["smoke"], train=small, n_seeds=1, bootstrap=20)
+    )
+    made_up_motion(features="metst_plus").save(tmp_path / "motion.npz")
+    for name, classes in (("casme3", None), ("sammlv", EMOTIONS[:3])):
+        run = Run("smoke", name, tmp_path, 1, tmp_path)
+        results = {"metst_plus": run.train("metst_plus")}
+        found = run.compare(run.motion(), results)["without_others"]
+        assert set(found) == ({"metst_plus", "motion_threshold"} if classes else set())
+        for protocol, metrics in found.get("metst_plus", {}).items():
+            scored = results["metst_plus"][protocol]
+            expected = evaluate(scored.predictions, scored.annotations, classes)
+            assert metrics["recognition_f1"]["value"] == expected.recognition_f1
+            assert metrics["strs"]["value"] == expected.strs
+    _results(tmp_path / "page")
+    write_json({"without_others": found}, tmp_path / "page" / "results" / "05.json")
+    assert "Three classes" in refresh(tmp_path / "page").read_text()
 
 
 def test_two_runs_are_compared_by_method(tmp_path, capsys):

@@ -3,8 +3,11 @@
 import nbformat
 import pytest
 
-from metst_core.errors import MetstError
+from metst_core import reproduce
+from metst_core.cli import main
+from metst_core.errors import InputError, MetstError
 from metst_core.reproduce import _execute
+from metst_core.run import MAIN_JOB, Run
 
 
 def notebook(path, *cells):
@@ -35,3 +38,27 @@ def test_a_cell_that_fails_is_named_and_what_ran_is_kept(tmp_path):
     with pytest.raises(MetstError, match=r"broken\.ipynb: cell .*ZeroDivisionError"):
         _execute(source, tmp_path / "out.ipynb", {})
     assert "so far" in (tmp_path / "out.ipynb").read_text(encoding="utf-8")
+
+
+def test_a_data_set_and_its_options_reach_every_notebook(tmp_path, monkeypatch):
+    """As `metst check` takes them: `--option labels=sheet.xlsx` must not end where the training begins."""
+    asked = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reproduce, "_execute", lambda source, target, given, limit: asked.append(given))
+    monkeypatch.setattr(reproduce, "refresh", lambda out: None)
+    command = ["reproduce", "--profile", "smoke", "--dataset", "folder", "--data-root", "mine"]
+    assert main([*command, "--option", "fps=25", "--option", "rules=complete", "--jobs", "3"]) == 0
+    assert len(asked) == len(MAIN_JOB)
+    for given in asked:
+        assert given["data_options"] == {"fps": 25, "rules": "complete"}
+        assert (given["n_jobs"], given["data_root"]) == (3, str(tmp_path / "mine"))
+        assert given["out_dir"] == str(tmp_path / "runs" / "folder-smoke")
+    with pytest.raises(InputError, match="option 'fps'.*takes none"):
+        reproduce.reproduce("smoke", data_options={"fps": 25})
+
+
+def test_a_run_reads_its_data_set_with_the_options(tmp_path):
+    (tmp_path / "mine").mkdir()
+    run = Run("smoke", "folder", tmp_path / "mine", 1, tmp_path / "run", {"colour": "green"})
+    with pytest.raises(InputError, match="colour"):
+        run.dataset()
