@@ -5,7 +5,7 @@ PROFILE ?= default
 RUN     ?= $(PROFILE)
 PY      := .venv/bin/python
 STAMP   := .venv/.installed
-FIGURES := 01b_rois 01d_traces 02a_score 02b_state 04d_comparison
+FIGURES := 01b_rois 01d_traces 02a_score 02b_state 04d_comparison 05a_together
 EXTRAS  := notebooks,dev,distributed,browser
 
 .DEFAULT_GOAL := help

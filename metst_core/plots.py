@@ -334,7 +334,7 @@ def comparison(
         ax.errorbar(mine["value"], range(len(methods)), xerr=errors, fmt="o", color="#0072B2", capsize=3)
         ax.set(xlabel=f"{metric_label(metric)}, 95% interval over subjects", xlim=(-0.02, 1.02))
         ax.grid(axis="x", color="#eeeeee")
-    axes[0].set_yticks(range(len(methods)), methods)
+    axes[0].set_yticks(range(len(methods)), [method_label(name) for name in methods])
     axes[0].invert_yaxis()
     figure.suptitle(title)
     return figure
@@ -344,6 +344,11 @@ def metric_label(name: str) -> str:
     """A metric's name as it is written in text: "spotting F1", "STRS"."""
     words = {"f1": "F1", "strs": "STRS", "uf1": "UF1", "uar": "UAR"}
     return " ".join(words.get(word, word) for word in name.split("_"))
+
+
+def method_label(name: str) -> str:
+    """A method's name as it is written in text: "ME-TST+", "sliding window"."""
+    return {"metst": "ME-TST", "metst_plus": "ME-TST+"}.get(name, name.replace("_", " "))
 
 
 def _figure(width: float, height: float, rows: int, columns: int, **grid: Any) -> tuple[Figure, list]:

@@ -15,7 +15,7 @@ from metst_core.errors import MissingError
 from metst_core.experiments import SCHEMA as EXPERIMENT_SCHEMA
 from metst_core.experiments import Ablation, check_results
 from metst_core.files import atomic_path, write_json
-from metst_core.plots import metric_label
+from metst_core.plots import method_label, metric_label
 
 HEADLINE = ("spotting_f1", "recognition_f1", "strs")
 """The metrics shown in the report's tables, with their intervals."""
@@ -132,7 +132,11 @@ def _without_others(found: dict[str, Any]) -> str:
     """Recognition on three classes, which leaves the spotting as it is."""
     names = HEADLINE[1:]
     rows = [
-        [protocol, method, *(_interval([metrics[m][k] for k in ("value", "low", "high")]) for m in names)]
+        [
+            protocol,
+            method_label(method),
+            *(_interval([metrics[m][k] for k in ("value", "low", "high")]) for m in names),
+        ]
         for method, by_protocol in found.items()
         for protocol, metrics in by_protocol.items()
     ]
@@ -153,7 +157,7 @@ def _paired(results: dict[str, Any]) -> str:
             f"{_interval(by_metric.loc[m, ['difference', 'low', 'high']])}, p {_number(by_metric.loc[m, 'p_value'])}"
             for m in HEADLINE
         ]
-        rows.append([str(protocol), f"{b} − {a}", *cells])
+        rows.append([str(protocol), f"{method_label(b)} − {method_label(a)}", *cells])
     note = (
         "The same subjects drawn for both methods: difference, its 95% bootstrap interval, and p of a permutation test "
         "that exchanges the two within subjects."
@@ -170,7 +174,7 @@ def _seeds(results: dict[str, Any]) -> str:
         cells = [
             " / ".join(_number(by_metric[m][name]) for name in ("min", "median", "max")) for m in HEADLINE
         ]
-        rows.append([method, str(by_metric[HEADLINE[0]]["n_seeds"]), *cells])
+        rows.append([method_label(method), str(by_metric[HEADLINE[0]]["n_seeds"]), *cells])
     if not rows:
         return (
             "<h2>Seed spread</h2><p class='note'>One training seed: how much of the numbers is luck is not "
@@ -262,7 +266,8 @@ def compare_runs(a: str | Path, b: str | Path) -> pd.DataFrame:
 def _row(results: dict[str, Any], protocol: str, method: str, rows: pd.DataFrame) -> list[str]:
     entries = rows.set_index("metric").loc[list(HEADLINE), ["value", "low", "high"]].to_numpy(float)
     counts = results["methods"].get(method, {}).get(protocol, {}).get("evaluation", {})
-    return [method, *map(_interval, entries), *(str(counts.get(name, "–")) for name in ("tp", "fp", "fn"))]
+    found = [str(counts.get(name, "–")) for name in ("tp", "fp", "fn")]
+    return [method_label(method), *map(_interval, entries), *found]
 
 
 def _number(value: float | None) -> str:

@@ -13,6 +13,7 @@ from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.files import atomic_path
 from metst_core.report import refresh
 from metst_core.run import MAIN_JOB, PROFILES
+from metst_core.training import check_device
 
 
 def reproduce(
@@ -27,8 +28,8 @@ def reproduce(
 ) -> Path:
     """Execute the profile's notebooks in order and write the report; returns the run's folder.
 
-    `data_options` go to `load_dataset`; `n_jobs` as in `run.Run`.  The folder (default: `runs/` and `run_name`) receives `notebooks/*.ipynb` and `*.html`, `figures/*.png`, `results.json`
-    and `report.html`.  Work that an earlier, interrupted call finished (videos, features, folds) is not done again.
+    `data_options` go to `load_dataset`; `n_jobs` as in `run.Run`.  The folder (default: `runs/` and `run_name`)
+    receives `notebooks/*.ipynb` and `*.html`, `figures/*.png`, `results.json` and `report.html`.  Work that an earlier, interrupted call finished (videos, features, folds) is not done again.
     Raises a `MetstError` that names the notebook and the cell when one fails.
     """
     if profile not in PROFILES:
@@ -41,6 +42,10 @@ def reproduce(
         raise InputError(
             f"option {next(iter(data_options))!r}: the set that is generated takes none; leave it out, or name a data set"
         )
+    try:  # now, not after an hour of reading videos
+        check_device(PROFILES[profile].train.get("device", "cpu"))
+    except InputError as error:
+        raise InputError(f"profile {profile!r}: {error}, which the profiles smoke and default do") from None
     source = _notebooks_folder(notebooks_dir)
     out = Path(out_dir if out_dir is not None else Path("runs") / run_name(profile, dataset)).absolute()
     parameters = {

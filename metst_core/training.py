@@ -419,7 +419,7 @@ def scored_videos(
 
 def _train_fold(material: _Material, subject: str, config: TrainConfig) -> Fold:
     started = time.perf_counter()
-    _check_device(config)
+    check_device(config.device)
     videos = material.videos(config.protocol)
     held_out = [key for key in videos if key[0] == subject]
     training = [key for key in videos if key[0] != subject]
@@ -476,9 +476,10 @@ def fold_conditions(seed: int, device: str) -> Iterator[None]:
         yield
 
 
-def _check_device(config: TrainConfig) -> None:
-    if config.device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device is {config.device!r}, but torch sees no CUDA device; use device='cpu'")
+def check_device(device: str) -> None:
+    """Raise an `InputError` when `device` is a CUDA device and torch sees none."""
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"device is {device!r}, but torch sees no CUDA device; use device='cpu'")
 
 
 # --- leave one subject out ------------------------------------------------------------------------
@@ -599,7 +600,7 @@ def leave_one_subject_out(
     out_dir = Path(out_dir)
     if n_jobs == 0:
         raise InputError("n_jobs=0 cannot be used; give a number of folds at once, or -1 for all cores")
-    _check_device(config)
+    check_device(config.device)
     if isinstance(dataset_or_motion, Dataset):
         motion = extract_dataset(
             dataset_or_motion, config.features, cache_dir=out_dir / "motion", n_jobs=n_jobs

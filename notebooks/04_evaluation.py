@@ -320,7 +320,7 @@ def knob_figure(p=0.55, k=None):
     trade.plot(now.spotting_recall, now.spotting_precision, "o", color="#000000")
     trade.set(
         xlabel="spotting recall", ylabel="spotting precision", xlim=(0, 1.02), ylim=(0, 1.02),
-        title=f"p from 0.05 to 0.95; TP {now.tp}, FP {now.fp}, FN {now.fn}",
+        title=f"all p; TP {now.tp}, FP {now.fp}, FN {now.fn}",
     )  # fmt: skip
     return figure
 

@@ -89,7 +89,9 @@ def test_the_report_shows_seeds_and_ablation_once_they_are_there(tmp_path):
     ]
     write_json({"ablation": cells}, tmp_path / "results" / "ablation.json")
     page = refresh(tmp_path).read_text()
-    assert "<td>metst</td><td class=number>5</td>" in page  # what `metst seeds` found replaces the notebook's
+    assert (
+        "<td>ME-TST</td><td class=number>5</td>" in page
+    )  # what `metst seeds` found replaces the notebook's
     assert "ROIs: x" in page and "1,234" in page and "No difference on these data: <b>synergy</b>" in page
 
 

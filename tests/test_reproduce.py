@@ -2,6 +2,7 @@
 
 import nbformat
 import pytest
+import torch
 
 from metst_core import reproduce
 from metst_core.cli import main
@@ -55,6 +56,13 @@ def test_a_data_set_and_its_options_reach_every_notebook(tmp_path, monkeypatch):
         assert given["out_dir"] == str(tmp_path / "runs" / "folder-smoke")
     with pytest.raises(InputError, match="option 'fps'.*takes none"):
         reproduce.reproduce("smoke", data_options={"fps": 25})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has what the profile needs")
+def test_a_profile_for_a_gpu_is_refused_at_once_without_one(tmp_path):
+    with pytest.raises(InputError, match="profile 'full'.*no CUDA device"):
+        reproduce.reproduce("full", out_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_reads_its_data_set_with_the_options(tmp_path):
