@@ -139,7 +139,7 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         type=int,
         metavar="N",
-        help="videos or folds worked on at once (default: as many as cores, up to 8); results do not depend on it",
+        help="videos or folds worked on at once (default: as many as cores, up to 4); results do not depend on it",
     )
 
 

@@ -96,7 +96,7 @@ class Run:
     """One run's folder, as a notebook sees it.  The arguments are the notebook's parameters.
 
     `data_options` go to `load_dataset`.  `n_jobs` videos, and folds where they train on the CPU, are worked on at
-    once (None: as many as this machine has cores, up to eight); the results do not depend on it.
+    once (None: as many as this machine has cores, up to four); the results do not depend on it.
     """
 
     def __init__(

@@ -27,9 +27,9 @@ def _watch(parent: int, poll_seconds: float) -> None:
     os._exit(1)
 
 
-def cores(most: int = 8) -> int:
+def cores(most: int = 4) -> int:
     """Processes to work with where nobody says: one per physical core (two on a machine of two threads), `most`
-    at most, because each holds its own libraries and video in memory."""
+    at most, because each holds some 700 MB of libraries and windows."""
     return min(most, joblib.cpu_count(), max(2, joblib.cpu_count(only_physical_cores=True)))
 
 

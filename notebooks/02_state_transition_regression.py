@@ -36,7 +36,7 @@ data_root = None
 seed = 100
 out_dir = "../runs/smoke"
 data_options = {}  # of load_dataset
-n_jobs = None  # videos or folds at once; None: as many as cores
+n_jobs = None  # videos or folds at once; None: as many as cores, up to 4
 
 # %%
 import matplotlib.pyplot as plt
