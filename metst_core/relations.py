@@ -38,6 +38,7 @@ from torch import Tensor, nn
 
 from metst_core.errors import InputError
 from metst_core.extraction import MotionSet
+from metst_core.metrics import percentiles, resamples
 from metst_core.models import Network, evaluating
 from metst_core.rois import ROIS, roi_names
 from metst_core.tables import CLASSES, EMOTIONS
@@ -978,13 +979,7 @@ def focus(
     which keeps what the map favours anyway; `lift` = share / by_chance; `p` one-sided.  Rows without a
     target, or with nothing but targets, are left out.
     """
-    shares, targets = np.asarray(shares, float), np.asarray(targets, bool)
-    if shares.shape != targets.shape or shares.ndim != 2:
-        raise InputError(f"shares {shares.shape} and targets {targets.shape} must both be (windows, ROIs)")
-    use = targets.any(axis=1) & ~targets.all(axis=1)
-    shares, targets = shares[use], targets[use]
-    if not len(shares):
-        raise InputError("no row has both ROIs that are targets and ROIs that are not")
+    shares, targets, _ = _with_targets(shares, targets)
     observed = float((shares * targets).sum(axis=1).mean())
     rng = np.random.default_rng(seed)
     null = np.array([(shares * rng.permutation(targets)).sum(axis=1).mean() for _ in range(n_permutations)])
@@ -992,3 +987,48 @@ def focus(
         "share": observed, "by_chance": float(null.mean()), "lift": observed / max(float(null.mean()), 1e-12),
         "p": float(_p_values(np.array([observed]), null[:, None])[0]), "n": len(shares),
     }  # fmt: skip
+
+
+def lift_difference(
+    a: np.ndarray,
+    b: np.ndarray,
+    targets: np.ndarray,
+    subjects: Sequence[str],
+    n: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, float]:
+    """Do maps `a` look where they should more than maps `b` of the same rows?  Shapes as in `focus`.
+
+    `difference` of the lifts (a - b), `low` and `high` of its paired bootstrap interval over `subjects` `(n,)`.
+    By chance is here the mean over all exchanges: mean shares times how often each ROI is a target.
+    """
+    owners = np.asarray(subjects, str)
+    if np.shape(a) != np.shape(b) or len(owners) != len(a):
+        raise InputError(
+            f"a {np.shape(a)}, b {np.shape(b)} and {len(owners)} subjects must be of the same rows"
+        )
+    names = list(dict.fromkeys(owners))
+    weights = np.vstack([np.ones(len(names)), resamples(len(names), n, seed)])
+    lifts = []
+    for maps in (a, b):
+        shares, targeted, use = _with_targets(maps, targets)
+        mine = np.stack([owners[use] == name for name in names]).astype(float)
+        rows = weights @ mine  # how often each row counts, (1 + n, rows)
+        rows = rows / np.maximum(rows.sum(axis=1, keepdims=True), 1e-12)
+        by_chance = ((rows @ shares) * (rows @ targeted)).sum(axis=1)
+        lifts.append(rows @ (shares * targeted).sum(axis=1) / np.maximum(by_chance, 1e-12))
+    difference = lifts[0] - lifts[1]
+    low, high = percentiles(difference[1:], level)
+    return {"difference": float(difference[0]), "low": low, "high": high}
+
+
+def _with_targets(shares: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The rows in which there is something to hit and something to miss, and which they are."""
+    shares, targets = np.asarray(shares, float), np.asarray(targets, bool)
+    if shares.shape != targets.shape or shares.ndim != 2:
+        raise InputError(f"shares {shares.shape} and targets {targets.shape} must both be (windows, ROIs)")
+    use = targets.any(axis=1) & ~targets.all(axis=1)
+    if not use.any():
+        raise InputError("no row has both ROIs that are targets and ROIs that are not")
+    return shares[use], targets[use], use

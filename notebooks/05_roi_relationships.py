@@ -58,6 +58,7 @@ from metst_core.relations import (
     foresight,
     lagged_correlation,
     lead,
+    lift_difference,
     map_similarity,
     me_windows,
     pair_interaction,
@@ -493,7 +494,7 @@ if dataset == "synthetic" and truth_file.is_file():
         name: []
         for name in ("ME-TST+, spotting", "ME-TST+, recognition", "random weights", "the motion itself")
     }
-    targets = []
+    targets, owners = [], []
     for subject in with_me:
         theirs, model = me_windows(motion, subject), networks[subject]
         merged = theirs.table.merge(
@@ -503,6 +504,7 @@ if dataset == "synthetic" and truth_file.is_file():
             action_unit_rois(parse_action_units(str(text)), traces.names)
             for text in merged["action_units"].fillna("")
         ]
+        owners += [subject] * len(merged)
         m, mask = theirs.motion, theirs.mask
         size = np.hypot(m[:, 0::2], m[:, 1::2]) * mask[:, None]
         for name, part in (
@@ -512,9 +514,8 @@ if dataset == "synthetic" and truth_file.is_file():
             ("the motion itself", size),
         ):
             rows[name].append(roi_shares(part))
-    where = pd.DataFrame(
-        {name: focus(np.concatenate(parts), np.array(targets), seed=seed) for name, parts in rows.items()}
-    ).T
+    shares = {name: np.concatenate(parts) for name, parts in rows.items()}
+    where = pd.DataFrame({name: focus(each, np.array(targets), seed=seed) for name, each in shares.items()}).T
     found["focus"] = where.to_dict("index")
     figure = relation_plots.focus_bars(
         where, f"does it look where the action unit is? {int(where['n'].iloc[0])} MEs"
@@ -539,8 +540,8 @@ else:
 # %%
 answer = found["together"]
 print(
-    f"1. Which regions move together in {answer['emotion']}? The {answer['regions'][0]} and the {answer['regions'][1]}: "
-    f"mean r = {answer['r']:.2f}, outside MEs {answer['r_outside']:.2f}."
+    f"1. Which regions move together in {answer['emotion']}? Left and right brow: r = {answer['left_right_brow']:.2f}. Of different parts of the face, "
+    f"the {answer['regions'][0]} and the {answer['regions'][1]}: mean r = {answer['r']:.2f}, outside MEs {answer['r_outside']:.2f}."
 )
 if "lead" in found:
     answer = found["lead"]
@@ -550,19 +551,22 @@ if "lead" in found:
         "a planted lead of four frames was found."
     )
 if "focus" in found:
-    untaught = max(where.loc["random weights", "lift"], where.loc["the motion itself", "lift"])
+    untaught = where.loc[["random weights", "the motion itself"], "lift"].idxmax()
     print("3. Does ME-TST+ look where the action unit is?")
     for name in ("ME-TST+, spotting", "ME-TST+, recognition"):
         row = where.loc[name]
+        more = lift_difference(shares[name], shares[untaught], np.array(targets), owners, seed=seed)
         if row["p"] > 0.05:
             verdict = "no sign that it does"
-        elif row["lift"] > untaught:
-            verdict = "yes, and more than maps that know nothing of training"
+        elif more["low"] > 0:
+            verdict = "yes, and more than a map that knows nothing of training"
         else:
-            verdict = "its map follows the unit, but so do maps that know nothing of training"
+            verdict = (
+                "its map follows the unit, but not surely more than a map that knows nothing of training"
+            )
         print(
             f"   {name}: {row['share']:.0%} of the map lies there, {row['by_chance']:.0%} by chance, lift {row['lift']:.2f} (p = {row['p']:.3f}); "
-            f"best lift without training {untaught:.2f}: {verdict}."
+            f"{untaught}: {where.loc[untaught, 'lift']:.2f}, difference {more['difference']:+.2f} [{more['low']:+.2f}, {more['high']:+.2f}]: {verdict}."
         )
 
 # %% [markdown]

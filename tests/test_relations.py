@@ -20,6 +20,7 @@ from metst_core.relations import (
     foresight,
     lagged_correlation,
     lead,
+    lift_difference,
     me_windows,
     pair_interaction,
     parse_action_units,
@@ -499,3 +500,23 @@ def test_focus_tells_a_map_that_follows_from_one_that_always_stares():
     assert bad["p"] == 1
     with pytest.raises(InputError, match="no row"):
         focus(follows, np.zeros_like(targets))
+
+
+def test_lifts_are_compared_over_subjects():
+    rng = np.random.default_rng(1)
+    targets = rng.uniform(size=(40, 6)) < 0.3
+    targets[0], targets[1] = True, False  # nothing to miss, nothing to hit: left out
+    follows, blind = np.where(targets, 0.5, 0.1), rng.uniform(size=(40, 6))
+    follows, blind = (maps / maps.sum(axis=1, keepdims=True) for maps in (follows, blind))
+    people = np.repeat(list("abcdefgh"), 5)
+    found = lift_difference(follows, blind, targets, people)
+    by_permutation = focus(follows, targets, 4999)["lift"] - focus(blind, targets, 4999)["lift"]
+    assert found["difference"] == pytest.approx(by_permutation, abs=0.01)
+    assert 0 < found["low"] < found["difference"] < found["high"]
+    same = lift_difference(blind, blind, targets, people)
+    assert same == {"difference": 0, "low": 0, "high": 0}
+    other = rng.uniform(size=(40, 6))  # two maps that know nothing: no difference to be sure of
+    unsure = lift_difference(blind, other / other.sum(axis=1, keepdims=True), targets, people)
+    assert unsure["low"] < 0 < unsure["high"]
+    with pytest.raises(InputError, match="same rows"):
+        lift_difference(follows, blind[1:], targets, people)
