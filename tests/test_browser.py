@@ -359,8 +359,8 @@ def prepared(tmp_path_factory):
     write_run(folder / "faces", folder / "run")
     notebook = nbformat.read(ROOT / "notebooks" / "05_roi_relationships.ipynb", as_version=4)
     cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
-    cell.source = (
-        f"profile, dataset, data_root = 'smoke', 'folder', {str(folder / 'faces')!r}\n"
+    cell.source += (
+        f"\nprofile, dataset, data_root = 'smoke', 'folder', {str(folder / 'faces')!r}\n"
         f"seed, out_dir = 100, {str(folder / 'run')!r}\n"
         "from metst_core import run as _run\n"
         "_run.PROFILES['smoke'].train.update(epochs=1, width=8, d_state=2, blocks_per_stage=1)"
