@@ -27,7 +27,7 @@ from metst_core.decoding import half_length
 from metst_core.errors import InputError
 from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.files import atomic_path, run_record
-from metst_core.metrics import bootstrap, evaluate, match_intervals
+from metst_core.metrics import bootstrap, evaluate, interval_text, match_intervals
 from metst_core.models import Network
 from metst_core.pipeline import Calibration, TrainedModel, decode_trace, save_model, training_windows
 from metst_core.synthetic import generate
@@ -37,6 +37,13 @@ from metst_core.training import Trace, TrainConfig, draw_windows, fit, fold_cond
 _LOWEST_CANDIDATE = 0.05  # peaks of the smoothed score below this are not even used for calibration
 _THRESHOLDS = np.round(np.arange(0.10, 0.91, 0.02), 2)
 _ENDS = ["onset", "offset"]
+_SCORES = (
+    "spotting_f1",
+    "spotting_precision",
+    "spotting_recall",
+    "recognition_f1",
+    "strs",
+)  # the card's columns
 _BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -274,22 +281,9 @@ def _measures(predictions: pd.DataFrame, motion: MotionSet) -> dict[str, Any]:
     predictions = predictions.assign(subject=predictions["video"].map(persons))
     result = evaluate(predictions, annotations)
     spread = bootstrap(predictions, annotations, motion.subjects).set_index("metric")
-    names = (
-        "spotting_f1",
-        "spotting_precision",
-        "spotting_recall",
-        "recognition_f1",
-        "strs",
-        "tp",
-        "fp",
-        "fn",
-    )
-    intervals = {
-        name: [float(spread.at[name, "low"]), float(spread.at[name, "high"])]
-        for name in names
-        if name in spread.index
-    }
-    return {name: getattr(result, name) for name in names} | {"intervals": intervals}
+    intervals = {name: [float(spread.at[name, "low"]), float(spread.at[name, "high"])] for name in _SCORES}
+    counted = {name: getattr(result, name) for name in (*_SCORES, "tp", "fp", "fn")}
+    return {**counted, "intervals": intervals}
 
 
 _BEGIN, _END = "<!-- numbers: written by metst_core.bundled -->", "<!-- end of numbers -->"
@@ -301,10 +295,13 @@ def write_card(card: Mapping[str, Any], evidence: Mapping[str, Any], path: str |
     text = path.read_text(encoding="utf-8")
     if _BEGIN not in text or _END not in text:
         raise InputError(f"{path}: the marks {_BEGIN!r} and {_END!r} are missing; restore the card")
-    columns = ("spotting_f1", "spotting_precision", "spotting_recall", "recognition_f1", "strs")
     rows = [
         " | ".join(
-            [f"| {rule}", *(_with_interval(m, c) for c in columns), f"{m['tp']} / {m['fp']} / {m['fn']} |"]
+            [
+                f"| {rule}",
+                *(interval_text(m[s], *m["intervals"][s]) for s in _SCORES),
+                f"{m['tp']} / {m['fp']} / {m['fn']} |",
+            ]
         )
         for rule, m in card["held_out"].items()
     ]
@@ -328,11 +325,6 @@ def write_card(card: Mapping[str, Any], evidence: Mapping[str, Any], path: str |
     with atomic_path(path) as temporary:
         temporary.write_text("\n".join([f"{before}{_BEGIN}", *lines, f"{_END}{after}"]), encoding="utf-8")
     return path
-
-
-def _with_interval(measures: Mapping[str, Any], name: str) -> str:
-    low, high = measures["intervals"][name]
-    return f"{measures[name]:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -199,6 +199,12 @@ def paired_difference(
     return pd.DataFrame(rows, columns=["metric", "a", "b", "difference", "low", "high", "p_value"])
 
 
+def interval_text(value: float, low: float, high: float) -> str:
+    """A score with its interval, as tables show it: "0.648 [0.554, 0.740]"; "–" for what is undefined."""
+    value_text, *ends = ("–" if x is None or x != x else f"{x:.3f}" for x in (value, low, high))
+    return f"{value_text} [{', '.join(ends)}]"
+
+
 def seed_spread(evaluations: Mapping[int, Evaluation]) -> pd.DataFrame:
     """Spread of every score over training seeds: `metric, n_seeds, mean, sd, min, median, max` (sd with n - 1).
 

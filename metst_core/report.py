@@ -15,6 +15,7 @@ from metst_core.errors import MissingError
 from metst_core.experiments import SCHEMA as EXPERIMENT_SCHEMA
 from metst_core.experiments import Ablation, check_results
 from metst_core.files import atomic_path, write_json
+from metst_core.metrics import interval_text
 from metst_core.plots import method_label, metric_label
 
 HEADLINE = ("spotting_f1", "recognition_f1", "strs")
@@ -135,7 +136,7 @@ def _without_others(found: dict[str, Any]) -> str:
         [
             protocol,
             method_label(method),
-            *(_interval([metrics[m][k] for k in ("value", "low", "high")]) for m in names),
+            *(interval_text(**metrics[m]) for m in names),
         ]
         for method, by_protocol in found.items()
         for protocol, metrics in by_protocol.items()
@@ -154,7 +155,7 @@ def _paired(results: dict[str, Any]) -> str:
     for (protocol, a, b), mine in table.groupby(["protocol", "a", "b"], sort=False):
         by_metric = mine.set_index("metric")
         cells = [
-            f"{_interval(by_metric.loc[m, ['difference', 'low', 'high']])}, p {_number(by_metric.loc[m, 'p_value'])}"
+            f"{interval_text(*by_metric.loc[m, ['difference', 'low', 'high']])}, p {_number(by_metric.loc[m, 'p_value'])}"
             for m in HEADLINE
         ]
         rows.append([str(protocol), f"{method_label(b)} − {method_label(a)}", *cells])
@@ -197,8 +198,8 @@ def _ablation(results: dict[str, Any]) -> str:
         [
             f"{row['factor']}: {row['level']}{' (base)' if row['is_base'] else ''}",
             f"{row['parameters']:,}",
-            _interval([row["strs"], row["strs_low"], row["strs_high"]]),
-            _interval([row["strs_difference"], row["strs_difference_low"], row["strs_difference_high"]]),
+            interval_text(row["strs"], row["strs_low"], row["strs_high"]),
+            interval_text(row["strs_difference"], row["strs_difference_low"], row["strs_difference_high"]),
             _number(row["strs_p_value"]),
         ]
         for row in table.to_dict("records")
@@ -222,11 +223,6 @@ def _table(heads: list[str], rows: list[list[str]]) -> str:
         for row in rows
     )
     return f"<table><tr>{head}</tr>{body}</table>"
-
-
-def _interval(numbers: Any) -> str:
-    value, low, high = (_number(number) for number in numbers)
-    return f"{value} [{low}, {high}]"
 
 
 def comparison_table(results: dict[str, Any]) -> pd.DataFrame:
@@ -267,7 +263,7 @@ def _row(results: dict[str, Any], protocol: str, method: str, rows: pd.DataFrame
     entries = rows.set_index("metric").loc[list(HEADLINE), ["value", "low", "high"]].to_numpy(float)
     counts = results["methods"].get(method, {}).get(protocol, {}).get("evaluation", {})
     found = [str(counts.get(name, "–")) for name in ("tp", "fp", "fn")]
-    return [method_label(method), *map(_interval, entries), *found]
+    return [method_label(method), *(interval_text(*entry) for entry in entries), *found]
 
 
 def _number(value: float | None) -> str:

@@ -29,7 +29,8 @@ def reproduce(
     """Execute the profile's notebooks in order and write the report; returns the run's folder.
 
     `data_options` go to `load_dataset`; `n_jobs` as in `run.Run`.  The folder (default: `runs/` and `run_name`)
-    receives `notebooks/*.ipynb` and `*.html`, `figures/*.png`, `results.json` and `report.html`.  Work that an earlier, interrupted call finished (videos, features, folds) is not done again.
+    receives `notebooks/*.ipynb` and `*.html`, `figures/*.png`, `results.json` and `report.html`.  Work that an
+    earlier, interrupted call finished (videos, features, folds) is not done again.
     Raises a `MetstError` that names the notebook and the cell when one fails.
     """
     if profile not in PROFILES:
@@ -43,7 +44,7 @@ def reproduce(
             f"option {next(iter(data_options))!r}: the set that is generated takes none; leave it out, or name a data set"
         )
     try:  # now, not after an hour of reading videos
-        check_device(PROFILES[profile].train.get("device", "cpu"))
+        check_device(PROFILES[profile].device)
     except InputError as error:
         raise InputError(f"profile {profile!r}: {error}, which the profiles smoke and default do") from None
     source = _notebooks_folder(notebooks_dir)

@@ -37,7 +37,6 @@ from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.files import atomic_path, run_record, write_json
 from metst_core.models import Network
 from metst_core.synthetic import generate, read_truth
-from metst_core.tables import EMOTIONS
 from metst_core.training import (
     PROTOCOLS,
     LosoResult,
@@ -74,6 +73,11 @@ class Profile:
     bootstrap: int = 1000
     notebooks: tuple[str, ...] = MAIN_JOB + BEYOND
     cell_timeout: int = 6 * 3600
+
+    @property
+    def device(self) -> str:
+        """Where its networks train: the `TrainConfig` default unless `train` names another."""
+        return self.train.get("device", TrainConfig.device)
 
 
 _SMALL = {"batch_size": 32, "ratio": 1.5, "d_state": 16}
@@ -177,7 +181,7 @@ class Run:
     @property
     def _fold_jobs(self) -> int:
         """Folds trained at once: one on a GPU, which they would only share."""
-        return self.n_jobs if self.profile.train.get("device", "cpu") == "cpu" else 1
+        return self.n_jobs if self.profile.device == "cpu" else 1
 
     def motion(self) -> MotionSet:
         """What `extract` left; a `MissingError` that says which notebook to run when it is not there."""
@@ -274,7 +278,7 @@ class Run:
         intervals = Intervals(self.profile.bootstrap, self.seed)
         seeds = {"metst_plus": self.over_seeds("metst_plus")} if self.profile.n_seeds > 1 else {}
         without_others: dict[str, Any] = {}
-        for classes in CLASS_SETS.get(self.dataset_name, (EMOTIONS,))[1:]:
+        for classes in CLASS_SETS.get(self.dataset_name, ())[1:]:
             scored = results_dict(methods, intervals=intervals, classes=classes)["methods"]
             without_others = {
                 name: {protocol: method["intervals"] for protocol, method in by.items()}

@@ -43,7 +43,7 @@ from scipy.signal import find_peaks
 
 from metst_core import plots
 from metst_core.decoding import decode, half_length, smooth, spot_intervals, spot_threshold
-from metst_core.metrics import evaluate, interval_iou, match_intervals, match_tables
+from metst_core.metrics import evaluate, interval_iou, interval_text, match_intervals, match_tables
 from metst_core.models import METST
 from metst_core.report import HEADLINE, PUBLISHED, comparison_table
 from metst_core.rois import roi_names
@@ -231,15 +231,12 @@ pairs = [
 experiment = run.compare(motion, results, pairs)
 table = comparison_table(experiment)
 shown = table[table["metric"].isin(HEADLINE)].copy()
-shown["text"] = [f"{v:.3f} [{lo:.3f}, {hi:.3f}]" for v, lo, hi in shown[["value", "low", "high"]].to_numpy()]
+shown["text"] = [interval_text(*row) for row in shown[["value", "low", "high"]].to_numpy()]
 shown.pivot(index=["protocol", "method"], columns="metric", values="text")[list(HEADLINE)]
 
 # %%
 for name, by_protocol in experiment["without_others"].items():  # SAMM-LV is also reported on three classes
-    strs = {
-        protocol: "{value:.3f} [{low:.3f}, {high:.3f}]".format(**m["strs"])
-        for protocol, m in by_protocol.items()
-    }
+    strs = {protocol: interval_text(**m["strs"]) for protocol, m in by_protocol.items()}
     print(f"STRS without 'others', {name}: {strs}")
 
 # %%

@@ -54,6 +54,7 @@ from metst_core import pipeline, plots
 from metst_core.extraction import extract_dataset
 from metst_core.landmarks import MediaPipeLandmarker
 from metst_core.live import LiveScore, camera_widget
+from metst_core.metrics import interval_text
 from metst_core.models import predict_video
 from metst_core.pipeline import Analysis, analyse, decode_trace, fine_tune, load_model
 from metst_core.quality import FLAGS, meaning
@@ -114,7 +115,7 @@ constants = {
 }
 display(pd.Series(constants, name=model.name).to_frame())
 measured = {
-    rule: {name: "{:.3f} [{:.3f}, {:.3f}]".format(m[name], *ends) for name, ends in m["intervals"].items()}
+    rule: {name: interval_text(m[name], *ends) for name, ends in m["intervals"].items()}
     for rule, m in model.card["held_out"].items()
 }
 display(pd.DataFrame(measured))

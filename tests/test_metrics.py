@@ -15,6 +15,7 @@ from metst_core.metrics import (
     bootstrap,
     evaluate,
     interval_iou,
+    interval_text,
     match_intervals,
     paired_difference,
     seed_spread,
@@ -267,3 +268,8 @@ def test_seed_spread():
 def test_bad_input_is_named(call, named):
     with pytest.raises(InputError, match=named):
         call(*random_tables(5))
+
+
+def test_an_interval_is_written_with_what_is_undefined_left_open():
+    assert interval_text(0.6483, 0.5542, 0.74) == "0.648 [0.554, 0.740]"
+    assert interval_text(0.5, float("nan"), None) == "0.500 [–, –]"
