@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import torch
 
+from metst_core.inference import TrainedModel
 from metst_core.models import METST
-from metst_core.pipeline import TrainedModel
 from metst_core.rois import roi_names
 from metst_core.video import write_video
 
