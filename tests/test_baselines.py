@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up_motion import WINDOW, made_up_motion
+from support.made_up_motion import WINDOW, made_up_motion
 
 from metst_core.checkpoints import own as checkpoints
 from metst_core.decoding import half_length

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
-from own_videos import SIZE, landmarker, mouth_at, mouth_model, picture, write_clip
+from support.own_videos import SIZE, landmarker, mouth_at, mouth_model, picture, write_clip
 from test_video import _retime, _rotate_metadata, _wav
 
 from metst_core.cli import analyse as analyse_cli

@@ -21,7 +21,7 @@ import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
-from own_videos import landmarker, mouth_at, mouth_model, picture, write_clip
+from support.own_videos import landmarker, mouth_at, mouth_model, picture, write_clip
 
 from metst_core import tables
 from metst_core.cli import analyse as analyse_cli
@@ -661,7 +661,7 @@ class TestRecipe:
 
     def test_it_runs_from_nothing_and_goes_on_where_it_was(self, tmp_path, monkeypatch):
         """Generation and extraction are tested elsewhere; here they are made up."""
-        from made_up_motion import made_up_motion
+        from support.made_up_motion import made_up_motion
 
         from metst_core.experiment import recipe as bundled
         from metst_core.training import TrainConfig

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_motion import made_up_motion
+from support.made_up_motion import made_up_motion
 
 from metst_core.errors import InputError
 from metst_core.models import METST, METSTPlus

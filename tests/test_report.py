@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from made_up_motion import made_up_motion
+from support.made_up_motion import made_up_motion
 
 from metst_core.errors import InputError, MissingError
 from metst_core.experiment import (

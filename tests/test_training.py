@@ -18,8 +18,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up_motion import made_up_motion
 from sklearn.utils.class_weight import compute_class_weight
+from support.made_up_motion import made_up_motion
 
 from metst_core.checkpoints import own as checkpoints
 from metst_core.decoding import half_length
@@ -285,7 +285,7 @@ def test_ray_where_it_is_not_installed_is_named(motion, tmp_path, monkeypatch):
 KILLED = """
 import sys
 sys.path.insert(0, {tests!r})
-from made_up_motion import made_up_motion
+from support.made_up_motion import made_up_motion
 from test_training import TINY
 from metst_core.training import leave_one_subject_out
 leave_one_subject_out(made_up_motion(), TINY, {folder!r})

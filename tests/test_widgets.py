@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from made_up_explorer import (
+from matplotlib.figure import Figure
+from support.made_up_explorer import (
     FOLLOWER,
     LAG,
     LEADER,
@@ -18,7 +19,6 @@ from made_up_explorer import (
     portrait_frames,
     still_film,
 )
-from matplotlib.figure import Figure
 
 from metst_core.errors import InputError
 from metst_core.models import METSTPlus
