@@ -6,7 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from metst_core.files import atomic_path, content_hash, run_record, value_hash, write_json
+from metst_core.errors import InputError
+from metst_core.files import atomic_path, claim_folder, content_hash, run_record, value_hash, write_json
 
 
 def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -46,3 +47,37 @@ def test_record_holds_versions_and_extras():
     record = run_record(seed=3)
     assert record["seed"] == 3
     assert record["versions"]["numpy"] == np.__version__
+
+
+# --- one folder, one run --------------------------------------------------------------------------
+
+
+def test_a_claimed_folder_is_given_to_the_same_settings_again_and_its_note_stays(tmp_path):
+    settings = {"config": {"epochs": 2, "rates": (0.1, 0.2)}, "seed": 1}
+    claim_folder(tmp_path, settings, extra={"record": "first"})
+    claim_folder(tmp_path, settings, extra={"record": "second"})  # tuples come back as lists: the same
+    assert json.loads((tmp_path / "run.json").read_text())["record"] == "first"
+
+
+def test_a_folder_of_other_settings_is_refused_with_every_difference(tmp_path):
+    claim_folder(tmp_path, {"config": {"epochs": 2, "width": 8}, "seed": 1})
+    with pytest.raises(
+        InputError, match=r"config\.epochs is 2 there, 5 here; seed is 1 there, 3 here; delete"
+    ):
+        claim_folder(tmp_path, {"config": {"epochs": 5, "width": 8}, "seed": 3})
+    with pytest.raises(InputError, match=r"tier is None there, 'hard' here"):
+        claim_folder(tmp_path, {"config": {"epochs": 2, "width": 8}, "seed": 1, "tier": "hard"})
+
+
+def test_a_folder_that_nobody_occupies_is_taken_over(tmp_path):
+    claim_folder(tmp_path, {"seed": 1}, note="generation.json")
+    claim_folder(tmp_path, {"seed": 2}, note="generation.json", occupied=lambda: False)
+    with pytest.raises(InputError, match="holds another set: seed is 2 there"):
+        claim_folder(tmp_path, {"seed": 3}, note="generation.json", what="another set")
+
+
+@pytest.mark.parametrize("text", ["half a fi", "[1, 2]"])
+def test_a_note_that_cannot_be_read_is_named_with_the_remedy(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InputError, match=r"run\.json: .*delete the folder"):
+        claim_folder(tmp_path, {"seed": 1})
