@@ -108,7 +108,7 @@ def mul(typing, x, y):
 
 @intrinsic
 def fma(typing, x, y, z):
-    """x * y + z"""
+    """The fused x * y + z."""
     return v8(v8, v8, v8), lambda ctx, b, sig, a: _fma(b, *a)
 
 
