@@ -374,10 +374,10 @@ run.figure(
 
 # %%
 if dataset == "synthetic":
-    from metst_core.synthetic import PUBLISHED, set_statistics
+    from metst_core.synthetic import PUBLISHED_COUNTS, set_statistics
 
     display(set_statistics(data_root or run.out / "data").round(3))
-    display(PUBLISHED)
+    display(PUBLISHED_COUNTS)
 
 # %% [markdown]
 # ## Exercises

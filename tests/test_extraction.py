@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from support.faces import Fake, write_frames
 
 from metst_core import extraction, rois
 from metst_core.datasets import VideoReader, load_dataset
@@ -26,24 +27,6 @@ WINDOW = 4
 RETRIED = 2 + 4
 """Landmarker calls of a run that finds every good video cached: those that fail are tried again, "single" on
 its one frame, "broken" on two windows' first frames; a reference frame takes two calls."""
-
-
-class Fake:
-    """Knows where the face is; sees none on a black picture.  `calls` counts over all instances."""
-
-    calls = 0
-
-    def __init__(self, identity="fake"):
-        self.identity = identity
-
-    def __call__(self, image):
-        Fake.calls += 1
-        if not image.any():
-            return None
-        x, y = np.meshgrid(np.linspace(0.4, 0.6, 17), np.linspace(0.4, 0.6, 4))
-        points = np.stack([x.ravel(), y.ravel()], axis=1)
-        points[39], points[42] = (0.43, 0.45), (0.57, 0.45)
-        return points * image.shape[::-1]
 
 
 class Deadly(Fake):
@@ -114,15 +97,6 @@ needs_kill = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this sys
 def run_script(script, *arguments, timeout=None):
     command = [sys.executable, "-c", script, str(Path(__file__).parent), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, timeout=timeout)
-
-
-def write_frames(folder, n, seed, blank=()):
-    rng = np.random.default_rng(seed)
-    picture = cv2.GaussianBlur(rng.integers(0, 256, (70, 80)).astype(np.uint8), (0, 0), 2)
-    folder.mkdir(parents=True)
-    for t in range(n):
-        frame = np.roll(picture, t // 2, axis=1) if t not in blank else np.zeros_like(picture)
-        cv2.imwrite(str(folder / f"{t:03d}.png"), frame)
 
 
 @pytest.fixture

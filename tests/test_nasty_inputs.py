@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
+from support.films import retime, rotate_metadata, wav
 from support.own_videos import SIZE, landmarker, mouth_at, mouth_model, picture, write_clip
-from test_video import _retime, _rotate_metadata, _wav
 
 from metst_core.cli import analyse as analyse_cli
 from metst_core.errors import InputError, MetstError, MissingError
@@ -79,8 +79,8 @@ REFUSED = {
     "cut.mkv": (lambda p: cut(p, 0.6, ".mkv"), "cut short"),
     "cut.mp4": (lambda p: cut(p, 0.6, ".mp4"), "cut"),
     "header_only.mov": (lambda p: cut(p, 0.02, ".mov"), "header_only"),
-    "sound.wav": (lambda p: _wav(p) or p, "audio only"),
-    "sound_in.avi": (lambda p: _wav(p) or p, "audio only"),
+    "sound.wav": (lambda p: wav(p) or p, "audio only"),
+    "sound_in.avi": (lambda p: wav(p) or p, "audio only"),
     "text.mp4": (lambda p: written(p, b"404 not found\n"), "not a video"),
     "noise.webm": (lambda p: written(p, np.random.default_rng(0).bytes(4000)), "not a video"),
     "zipped.mp4": (lambda p: written(p, b"PK\x03\x04" + bytes(400)), "not a video"),
@@ -124,13 +124,13 @@ def test_refused_by_name_with_a_word_that_helps(name, tmp_path, monkeypatch):
 # --- inputs that are odd and still give a result --------------------------------------------------------------
 def turned_by_metadata(path):
     write_video(path.with_name("upright.mp4"), [f[: SIZE - 32] for f in some_frames()], 30)
-    _rotate_metadata(path.with_name("upright.mp4"), path, (0, 1, -1, 0))
+    rotate_metadata(path.with_name("upright.mp4"), path, (0, 1, -1, 0))
     return path
 
 
 def variable_rate(path):
     write_video(path.with_name("constant.mkv"), some_frames(), 25)
-    _retime(path.with_name("constant.mkv"), path, [0, 40, 80, 240, 260, 280, 300, 460, 500, 520, 540, 700])
+    retime(path.with_name("constant.mkv"), path, [0, 40, 80, 240, 260, 280, 300, 460, 500, 520, 540, 700])
     return path
 
 

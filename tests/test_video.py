@@ -1,7 +1,6 @@
 """Frames come out as they went in: order, colour, size and number; and what is broken is said by name."""
 
 import math
-import re
 import struct
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.films import VARIABLE_MS, retime, rotate_metadata, wav
 
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.video import (
@@ -137,45 +137,20 @@ def test_what_cannot_be_written_is_said(tmp_path, monkeypatch, frames, make, say
 
 
 # --- rotation and variable frame rate, which only real recorders write ------------------------------------
-def _rotate_metadata(path, turned, matrix):
-    """Copy an MP4 with another display matrix in its track header (ISO 14496-12, box tkhd)."""
-    data = bytearray(path.read_bytes())
-    start = data.index(b"tkhd") + 4 + 40  # version 0: flags, times, ids, duration, layer, volume before it
-    a, b, c, d = (x * 0x10000 for x in matrix)
-    data[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 0x40000000)
-    turned.write_bytes(data)
-
-
 @pytest.mark.parametrize(("matrix", "turns"), [((0, 1, -1, 0), 3), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)])
 def test_rotation_metadata_is_honoured(tmp_path, frames, matrix, turns):
     write_video(tmp_path / "upright.mp4", frames, 30)
-    _rotate_metadata(tmp_path / "upright.mp4", tmp_path / "turned.mp4", matrix)
+    rotate_metadata(tmp_path / "upright.mp4", tmp_path / "turned.mp4", matrix)
     upright = next(read_frames(tmp_path / "upright.mp4"))
     turned = next(read_frames(tmp_path / "turned.mp4"))
     np.testing.assert_array_equal(turned, np.rot90(upright, turns))
     assert probe(tmp_path / "turned.mp4").size == turned.shape[1::-1]
 
 
-def _retime(path, retimed, milliseconds):
-    """Copy a short MKV with other time stamps: the 16-bit ones of its blocks (RFC 9559, SimpleBlock)."""
-    data, position = bytearray(path.read_bytes()), 0
-    for number, new in enumerate(milliseconds):
-        old = round(number * 1000 / 25)
-        block = re.compile(
-            b"[\xa3\xa1].{1,8}?(?=\x81" + re.escape(struct.pack(">h", old)) + b"[\x80\x00])", re.S
-        )
-        position = block.search(data, position).end()
-        data[position + 1 : position + 3] = struct.pack(">h", new)
-    retimed.write_bytes(data)
-
-
-VARIABLE_MS = [0, 40, 80, 240, 260, 280, 300, 460, 500, 520, 540, 700]
-
-
 @pytest.fixture
 def variable(tmp_path, frames):
     write_video(tmp_path / "constant.mkv", frames, 25)
-    _retime(tmp_path / "constant.mkv", tmp_path / "variable.mkv", VARIABLE_MS)
+    retime(tmp_path / "constant.mkv", tmp_path / "variable.mkv", VARIABLE_MS)
     return tmp_path / "variable.mkv"
 
 
@@ -300,13 +275,6 @@ def _everything(path):
     return list(read_frames(path))
 
 
-def _wav(path):
-    data = np.zeros(800, "<i2").tobytes()
-    form = struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16)
-    chunks = b"WAVEfmt " + form + b"data" + struct.pack("<I", len(data)) + data
-    path.write_bytes(b"RIFF" + struct.pack("<I", len(chunks)) + chunks)
-
-
 @pytest.mark.parametrize("name", ["gone.mp4", "empty.mp4", "noise.avi", "text.webm", "sound.avi", "nothing"])
 def test_what_is_no_video_is_named(tmp_path, name):
     path = tmp_path / name
@@ -317,7 +285,7 @@ def test_what_is_no_video_is_named(tmp_path, name):
     elif name == "text.webm":
         path.write_text("404 not found")
     elif name == "sound.avi":
-        _wav(path)
+        wav(path)
     elif name == "nothing":
         path.mkdir()
     for read in (probe, lambda p: list(read_frames(p))):

@@ -1,36 +1,26 @@
 """Data sets: files of the field and back, as one `Dataset`."""
 
-from metst_core.datasets.dataset import (
-    CLASS_SETS,
-    Dataset,
-    NumberedImagesReader,
-    VideoReader,
-    check_dataset,
-    fit_annotations,
-    load_dataset,
-    load_labels,
-    write_dataset,
-    write_tables,
-)
-from metst_core.datasets.megc import SUBMISSION_COLUMNS, read_submission, write_submission
-from metst_core.datasets.sheets import (
-    RULES,
-    Report,
-    Rules,
-    as_frame,
-    as_id,
+from metst_core.datasets.check import CheckReport, check_dataset
+from metst_core.datasets.dataset import CLASS_SETS, Dataset
+from metst_core.datasets.fit import fit_annotations
+from metst_core.datasets.labels import (
     canonical_ids,
-    choose_rules,
     id_parts,
     interval_of,
     read_casme3_sheet,
     read_sammlv_sheets,
 )
+from metst_core.datasets.load import load_dataset, load_labels, write_dataset, write_tables
+from metst_core.datasets.megc import SUBMISSION_COLUMNS, read_submission, write_submission
+from metst_core.datasets.readers import NumberedImagesReader, VideoReader
+from metst_core.datasets.rules import RULES, Report, Rules, choose_rules
+from metst_core.datasets.sheets import as_frame, as_id
 
 __all__ = [
     "CLASS_SETS",
     "RULES",
     "SUBMISSION_COLUMNS",
+    "CheckReport",
     "Dataset",
     "NumberedImagesReader",
     "Report",

@@ -74,5 +74,4 @@ def read_submission(path: str | Path, dataset: Dataset, first_frame: int = 1) ->
 
 def _n_frames(dataset: Dataset, subject: str, video: str) -> int:
     dataset.path(subject, video)  # raises if there is no such video
-    rows = dataset.videos[(dataset.videos["subject"] == subject) & (dataset.videos["video"] == video)]
-    return int(rows["n_frames"].iloc[0])
+    return int(tables.of_video(dataset.videos, subject, video)["n_frames"].iloc[0])

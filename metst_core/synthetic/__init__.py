@@ -1,30 +1,32 @@
 """SynthME: faces with known truth."""
 
-from metst_core.synthetic.action_units import ACTION_UNITS, MIRROR, RECIPES, UNIT_INDEX, UNIT_NAMES, UNITS
-from metst_core.synthetic.fixed_sets import RELEASES, check_release, generate_release, release_manifest
-from metst_core.synthetic.generation import (
-    TIERS,
-    VERSION,
-    Difficulty,
-    Renderer,
-    au_field,
-    compose_plan,
-    difficulty_of,
-    generate,
-    plan_tables,
-    plan_video,
-    read_truth,
+from typing import TYPE_CHECKING, Any
+
+from metst_core.synthetic.action_units import (
+    ACTION_UNITS,
+    EXPRESSIONS,
+    MIRROR,
+    UNIT_INDEX,
+    UNIT_NAMES,
+    UNITS,
 )
+from metst_core.synthetic.difficulty import TIERS, Difficulty, difficulty_of
+from metst_core.synthetic.generation import generate, plan_tables, read_truth
 from metst_core.synthetic.mjpeg import write_mjpeg
+from metst_core.synthetic.plan import VERSION, compose_plan, plan_video
 from metst_core.synthetic.portraits import contact_sheet, face_mesh, identity, look_up
-from metst_core.synthetic.realism import MEASURES, PUBLISHED, movement_seen, set_statistics
+from metst_core.synthetic.realism import MEASURES, PUBLISHED_COUNTS, movement_seen, set_statistics
+from metst_core.synthetic.render import Renderer, au_field
+
+if TYPE_CHECKING:
+    from metst_core.synthetic.fixed_sets import RELEASES, check_release, generate_release, release_manifest
 
 __all__ = [
     "ACTION_UNITS",
+    "EXPRESSIONS",
     "MEASURES",
     "MIRROR",
-    "PUBLISHED",
-    "RECIPES",
+    "PUBLISHED_COUNTS",
     "RELEASES",
     "TIERS",
     "UNITS",
@@ -51,3 +53,12 @@ __all__ = [
     "set_statistics",
     "write_mjpeg",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The names of `fixed_sets` when asked for: `python -m` runs that module, so the door must not import it."""
+    if name in ("RELEASES", "check_release", "generate_release", "release_manifest"):
+        from metst_core.synthetic import fixed_sets
+
+        return getattr(fixed_sets, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

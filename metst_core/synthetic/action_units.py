@@ -138,7 +138,7 @@ ACTION_UNITS: dict[int, ActionUnit] = {
 """The action units, by FACS number."""
 
 
-class Recipe(NamedTuple):
+class Expression(NamedTuple):
     """A combination of AUs that signals an emotion: weights relative to the strongest, and its source."""
 
     label: str
@@ -151,33 +151,33 @@ EMFACS = "Friesen and Ekman, EMFACS-7 (1983)"
 FACS_GUIDE = "Ekman, Friesen and Hager, FACS Investigator's Guide (2002), table 10-2"
 CASME2 = "Yan et al., CASME II (PLoS ONE, 2014), labelling of 'others' and 'repression'"
 
-RECIPES: dict[str, tuple[Recipe, ...]] = {
+EXPRESSIONS: dict[str, tuple[Expression, ...]] = {
     "negative": (
-        Recipe("anger", {4: 1.0, 7: 0.7}, False, EMFACS),
-        Recipe("anger", {4: 1.0, 5: 0.6, 7: 0.6, 23: 0.7}, False, EMFACS),
-        Recipe("disgust", {9: 1.0, 15: 0.6}, False, EMFACS),
-        Recipe("disgust", {9: 0.8, 10: 1.0, 17: 0.4}, False, FACS_GUIDE),
-        Recipe("sadness", {1: 1.0, 4: 0.8, 15: 0.6}, False, EMFACS),
-        Recipe("sadness", {1: 1.0, 15: 0.8}, False, FACS_GUIDE),
-        Recipe("fear", {1: 1.0, 2: 0.7, 4: 0.7, 5: 0.7, 20: 0.7}, False, EMFACS),
-        Recipe("contempt", {12: 0.4, 14: 1.0}, True, EMFACS),
+        Expression("anger", {4: 1.0, 7: 0.7}, False, EMFACS),
+        Expression("anger", {4: 1.0, 5: 0.6, 7: 0.6, 23: 0.7}, False, EMFACS),
+        Expression("disgust", {9: 1.0, 15: 0.6}, False, EMFACS),
+        Expression("disgust", {9: 0.8, 10: 1.0, 17: 0.4}, False, FACS_GUIDE),
+        Expression("sadness", {1: 1.0, 4: 0.8, 15: 0.6}, False, EMFACS),
+        Expression("sadness", {1: 1.0, 15: 0.8}, False, FACS_GUIDE),
+        Expression("fear", {1: 1.0, 2: 0.7, 4: 0.7, 5: 0.7, 20: 0.7}, False, EMFACS),
+        Expression("contempt", {12: 0.4, 14: 1.0}, True, EMFACS),
     ),
     "positive": (
-        Recipe("happiness", {6: 0.7, 12: 1.0}, False, EMFACS),
-        Recipe("happiness", {12: 1.0}, False, FACS_GUIDE),
-        Recipe("happiness", {6: 0.5, 12: 1.0, 25: 0.6}, False, FACS_GUIDE),
+        Expression("happiness", {6: 0.7, 12: 1.0}, False, EMFACS),
+        Expression("happiness", {12: 1.0}, False, FACS_GUIDE),
+        Expression("happiness", {6: 0.5, 12: 1.0, 25: 0.6}, False, FACS_GUIDE),
     ),
     "surprise": (
-        Recipe("surprise", {1: 1.0, 2: 1.0, 5: 0.6}, False, EMFACS),
-        Recipe("surprise", {1: 0.9, 2: 1.0, 5: 0.5, 26: 0.8}, False, EMFACS),
-        Recipe("surprise", {1: 1.0, 2: 0.9, 25: 0.5}, False, FACS_GUIDE),
+        Expression("surprise", {1: 1.0, 2: 1.0, 5: 0.6}, False, EMFACS),
+        Expression("surprise", {1: 0.9, 2: 1.0, 5: 0.5, 26: 0.8}, False, EMFACS),
+        Expression("surprise", {1: 1.0, 2: 0.9, 25: 0.5}, False, FACS_GUIDE),
     ),
     "others": (
-        Recipe("repression", {17: 1.0}, False, CASME2),
-        Recipe("repression", {14: 1.0}, False, CASME2),
-        Recipe("repression", {14: 0.7, 17: 1.0}, False, CASME2),
-        Recipe("tense", {24: 1.0}, False, CASME2),
-        Recipe("tense", {17: 0.7, 24: 1.0}, False, CASME2),
+        Expression("repression", {17: 1.0}, False, CASME2),
+        Expression("repression", {14: 1.0}, False, CASME2),
+        Expression("repression", {14: 0.7, 17: 1.0}, False, CASME2),
+        Expression("tense", {24: 1.0}, False, CASME2),
+        Expression("tense", {17: 0.7, 24: 1.0}, False, CASME2),
     ),
 }
 """Emotion class -> the AU combinations it is drawn from, each equally often."""
@@ -261,9 +261,8 @@ def blink_field(mesh: np.ndarray, iod: float, side: str, x: np.ndarray, y: np.nd
     lower_y = _curve(lower, x)
     upper_y = _curve(upper, x)
     opening = np.clip(lower_y - upper_y, 0, None)
-    fold = (
-        0.13 * iod
-    )  # the skin between brow and lid that follows; steeper than this, the picture would fold over
+    # the skin between brow and lid that follows; steeper than this, the picture would fold over
+    fold = 0.13 * iod
     ramp = np.clip((y - (upper_y - fold)) / fold, 0, 1)
     below = 1 / (1 + np.exp(np.clip((y - lower_y - 0.018 * iod) / (0.006 * iod), -30, 30)))
     field = np.zeros((*x.shape, 2), np.float32)

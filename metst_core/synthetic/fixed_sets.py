@@ -19,10 +19,12 @@ from typing import Any
 
 import pandas as pd
 
+from metst_core.checks import one_of
 from metst_core.datasets import Dataset
-from metst_core.errors import InputError
 from metst_core.files import run_record, write_json
-from metst_core.synthetic.generation import VERSION, difficulty_of, generate, plan_tables
+from metst_core.synthetic.difficulty import difficulty_of
+from metst_core.synthetic.generation import generate, plan_tables
+from metst_core.synthetic.plan import VERSION
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,11 @@ RELEASES: dict[str, Release] = {
 
 def release_named(name: str) -> Release:
     """The definition of a release; an `InputError` that lists the names for any other."""
-    if name not in RELEASES:
-        raise InputError(f"release {name!r} is none of {', '.join(RELEASES)}")
-    return RELEASES[name]
+    return RELEASES[one_of("release", name, RELEASES)]
 
 
 def _sha256(path: Path) -> str:
+    """Of a file's bytes, as `sha256sum` prints it (`content_hash` hashes this once more)."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -1,6 +1,6 @@
 """Is the synthetic set like the real ones?  Its statistics, and what can be seen of a movement of known size.
 
-The published counts are those of SAMM-LV and CAS(ME)^3 (see `PUBLISHED`); a micro-expression lasts under
+The published counts are those of SAMM-LV and CAS(ME)^3 (see `PUBLISHED_COUNTS`); a micro-expression lasts under
 0.5 s by definition.  Amplitudes in real data are not known: only a synthetic face has a true displacement.
 """
 
@@ -17,19 +17,13 @@ from metst_core.landmarks import Landmarker
 from metst_core.motion import find_reference, landmark_jitter
 from metst_core.rois import CROP_SIZE
 from metst_core.synthetic.action_units import UNITS
-from metst_core.synthetic.generation import (
-    Difficulty,
-    Event,
-    Plan,
-    Renderer,
-    au_field,
-    compose_plan,
-    difficulty_of,
-)
+from metst_core.synthetic.difficulty import Difficulty, difficulty_of
+from metst_core.synthetic.plan import Event, Plan, compose_plan
 from metst_core.synthetic.portraits import Identity
+from metst_core.synthetic.render import Renderer, au_field
 from metst_core.tables import read_videos
 
-PUBLISHED = pd.DataFrame(
+PUBLISHED_COUNTS = pd.DataFrame(
     [("SAMM-LV", 29, 79, 159, 200.0), ("CAS(ME)^3", 94, 462, 858, 30.0)],
     columns=["data set", "subjects", "videos", "micro_expressions", "fps"],
 )

@@ -21,9 +21,9 @@ from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.landmarks import MediaPipeLandmarker
 from metst_core.synthetic import (
     ACTION_UNITS,
+    EXPRESSIONS,
     MEASURES,
     MIRROR,
-    RECIPES,
     RELEASES,
     TIERS,
     UNIT_INDEX,
@@ -49,11 +49,11 @@ from metst_core.synthetic import (
     set_statistics,
     write_mjpeg,
 )
-from metst_core.synthetic import generation as synthetic
+from metst_core.synthetic.render import smear
 from metst_core.tables import EMOTIONS, write_table
 from metst_core.video import probe, read_frames
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 STILL = np.array([0, 0, 0, 1, 0, 0], float)
 NO_UNIT = np.zeros(len(UNITS))
 NOTHING = {
@@ -105,8 +105,8 @@ def at_landmark(field, person, landmark):
 
 def test_the_table_has_the_action_units_and_every_recipe_uses_only_these():
     assert set(ACTION_UNITS) == ALL_AUS
-    assert set(RECIPES) == set(EMOTIONS)
-    for recipe in (r for recipes in RECIPES.values() for r in recipes):
+    assert set(EXPRESSIONS) == set(EMOTIONS)
+    for recipe in (r for recipes in EXPRESSIONS.values() for r in recipes):
         assert set(recipe.weights) <= ALL_AUS and recipe.source and max(recipe.weights.values()) == 1.0
 
 
@@ -282,15 +282,22 @@ def test_a_call_that_could_not_be_made_does_not_claim_the_folder(tmp_path):
 
 def test_a_folder_without_a_finished_video_may_be_claimed_anew(tmp_path):
     """A portrait without a face is only noticed when the first video is made."""
-    synthetic._claim(tmp_path, {"seed": 1})
-    synthetic._claim(tmp_path, {"seed": 2})
-    (tmp_path / "truth").mkdir()
-    (tmp_path / "truth" / "s001_v01.npz").touch()
-    with pytest.raises(InputError, match="another seed"):
-        synthetic._claim(tmp_path, {"seed": 3})
-    (tmp_path / "generation.json").write_text("half a fi")
+    wall, out_dir = tmp_path / "wall.png", tmp_path / "set"
+    cv2.imwrite(str(wall), np.full((64, 64, 3), 128, np.uint8))
+
+    def make(seed):
+        generate(out_dir, 1, 1, 1.0, seed=seed, portraits=[wall], progress=False)
+
+    for seed in (1, 2):
+        with pytest.raises(InputError, match="no face found"):
+            make(seed)
+    (out_dir / "truth").mkdir(exist_ok=True)
+    (out_dir / "truth" / "s001_v01.npz").touch()
+    with pytest.raises(InputError, match="seed is 2 there, 3 here"):
+        make(3)
+    (out_dir / "generation.json").write_text("half a fi")
     with pytest.raises(InputError, match=r"generation\.json"):
-        synthetic._claim(tmp_path, {"seed": 2})
+        make(2)
 
 
 # Rendering
@@ -339,7 +346,7 @@ def test_noise_light_and_lost_frames_are_as_strong_as_asked(renderer):
 def test_motion_blur_spreads_a_point_along_its_path_and_keeps_its_light(dx, dy):
     picture = np.zeros((41, 41, 3), np.uint8)
     picture[20, 20] = 255
-    blurred = synthetic._smear(picture, np.array([dx, dy]))[..., 0].astype(float)
+    blurred = smear(picture, np.array([dx, dy]))[..., 0].astype(float)
     y, x = np.mgrid[:41, :41] - 20
     assert blurred.sum() == pytest.approx(255, abs=20)  # rounding of up to 40 pixels
     assert [(blurred * v).sum() / blurred.sum() for v in (x, y)] == pytest.approx([0, 0], abs=0.35)
@@ -434,7 +441,9 @@ def test_a_stopped_generation_goes_on_and_keeps_what_is_finished(small_set):
     generate(root, 2, 1, 2.0, seed=5, tier="easy", me_per_minute=60, progress=False)
     assert bytes_of(root) == before
     assert kept.stat().st_mtime_ns == when
-    with pytest.raises(InputError, match=r"another seed, difficulty"):
+    with pytest.raises(
+        InputError, match=r"seed is 5 there, 6 here; difficulty\.me_per_minute is 60\.0 there, 6\.0 here"
+    ):
         generate(root, 2, 1, 2.0, seed=6, tier="hard", progress=False)
     assert bytes_of(root) == before
 
@@ -479,6 +488,15 @@ def test_releases_have_the_annotations_of_their_manifests(name):
     cells += [train["frames"] + test["frames"], f"{train['micro_expressions']} / {test['micro_expressions']}"]
     row = "| " + " | ".join(map(str, cells)) + " |"
     assert row in (ROOT / "data" / "synthme.md").read_text(), f"the data card should say {row}"
+
+
+def test_the_command_writes_the_stored_manifests_and_warns_of_nothing(tmp_path):
+    """`python -m` on a module that its package has already imported gets a RuntimeWarning of runpy."""
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "metst_core.synthetic.fixed_sets"]
+    subprocess.run([*command, str(tmp_path)], check=True, cwd=ROOT, capture_output=True)
+    for name in RELEASES:
+        stored = ROOT / "data" / "manifests" / f"{name}.json"
+        assert (tmp_path / f"{name}.json").read_bytes() == stored.read_bytes()
 
 
 def test_a_release_that_is_not_there_is_reported_by_file(tmp_path):

@@ -7,6 +7,14 @@ import openpyxl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.sheets import (
+    CASME3_HEADER,
+    facs_row,
+    long_row,
+    row,
+    sammlv_sheets,
+    workbook,
+)
 
 from metst_core.datasets import (
     RULES,
@@ -22,27 +30,6 @@ from metst_core.datasets import (
 )
 from metst_core.errors import InputError, MetstError, MissingError
 
-CASME3_HEADER = ["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion"]
-LONG_HEADER = [
-    "Subject", "Filename", "Inducement Code", "Onset", "Apex", "Offset", "Duration", "Type", "Action Units",
-    "Notes",
-]  # fmt: skip
-FACS_HEADER = [
-    "Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration",
-    "Micro", "Action Units", "Estimated Emotion", "Objective Classes", "Notes",
-]  # fmt: skip
-
-
-def workbook(path, rows, merged=()):
-    """Write rows of cells as a workbook; `merged` are cell ranges."""
-    book = openpyxl.Workbook()
-    for row in rows:
-        book.active.append(row)
-    for cells in merged:
-        book.active.merge_cells(cells)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    book.save(path)
-
 
 def casme3(root, rows, **options):
     """(intervals as tuples, report lines) of a CAS(ME)^3 sheet with these data rows."""
@@ -55,10 +42,6 @@ def read(root, rules=None, reader=read_casme3_sheet):
     table = reader(root, rules or Rules(), report)
     columns = ["subject", "video", "onset", "apex", "offset", "emotion"]
     return [tuple(r) for r in table[columns].itertuples(index=False)], report.lines
-
-
-def row(onset, apex, offset, emotion="happy", subject="spNO.1", video="a"):
-    return [subject, video, onset, apex, offset, "AU4", "I", emotion]
 
 
 def test_a_plain_row_becomes_a_0_based_interval(tmp_path):
@@ -245,21 +228,6 @@ def test_csv_sheets_are_read_too(tmp_path):
         "\ufeff" + ",".join(CASME3_HEADER) + '\nspNO.1,a,11,14,18,"AU4,AU7",I,happy\n', encoding="utf-8"
     )
     assert read(tmp_path)[0] == [("spNO.1", "a", 10, 13, 17, "positive")]
-
-
-# --- SAMM-LV: two sheets, joined ---------------------------------------------------------------------------
-def long_row(sample, onset, apex, offset, kind="Micro - 1/2"):
-    return [int(sample.split("_")[0]), sample, "A", onset, apex, offset, 1, kind, "AU4", None]
-
-
-def facs_row(sample, emotion, kind="Micro - 1/2"):
-    return [int(sample.split("_")[0]), sample, "A", 1, 2, 3, 1, kind, "AU4", emotion, "I", None]
-
-
-def sammlv_sheets(root, long_rows, facs_rows, header=True):
-    leading = [["SAMM Long Videos", *[None] * 9], *[[None] * 10 for _ in range(8)]]
-    workbook(root / "long.xlsx", [*leading, LONG_HEADER if header else [None] * 10, *long_rows])
-    workbook(root / "codes.xlsx", [["SAMM codes", *[None] * 11], [None] * 12, FACS_HEADER, *facs_rows])
 
 
 @pytest.mark.parametrize("header", [True, False], ids=["header", "ten leading rows only"])

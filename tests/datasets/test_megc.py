@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from test_extraction import Fake, write_frames
+from support.faces import Fake, write_frames
 
 from metst_core import extraction
 from metst_core.checkpoints import save
 from metst_core.models import METSTPlus
 
-CARD = Path(__file__).parent.parent / "data" / "megc.md"
+CARD = Path(__file__).parents[2] / "data" / "megc.md"
 
 
 def test_the_card_s_code_leads_from_unlabelled_videos_to_a_submission(tmp_path, monkeypatch):

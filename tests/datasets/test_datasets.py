@@ -1,6 +1,7 @@
 """Data sets in their real layouts, as tiny stand-ins: what is read, what is counted, and what is reported."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,8 +10,8 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_sheets import CASME3_HEADER, facs_row, long_row, row, sammlv_sheets, workbook
-from test_video import VARIABLE_MS, _retime
+from support.films import VARIABLE_MS, retime
+from support.sheets import CASME3_HEADER, facs_row, long_row, row, sammlv_sheets, workbook
 
 from metst_core.datasets import (
     Dataset,
@@ -389,7 +390,7 @@ def test_variable_frame_rate_becomes_constant_with_the_numbers_mapped_back(tmp_p
     video = np.stack([np.kron(shade(n)[:2, :3], np.ones((8, 8, 1), np.uint8)) for n in range(12)])
     write_video(tmp_path / "constant.mkv", video, 25)
     (tmp_path / "set" / "1").mkdir(parents=True)
-    _retime(tmp_path / "constant.mkv", tmp_path / "set" / "1" / "v.mkv", VARIABLE_MS)
+    retime(tmp_path / "constant.mkv", tmp_path / "set" / "1" / "v.mkv", VARIABLE_MS)
     annotations(("1", "v", 2, 3, 7, "others")).to_csv(tmp_path / "set" / "annotations.csv", index=False)
     dataset = load_dataset("folder", tmp_path / "set", fps=50)
     shown = [number_of(f) for f in dataset.frames("1", "v")]
@@ -453,12 +454,30 @@ def test_a_set_that_is_written_reads_back_as_it_was(tmp_path_factory, data):
     assert copy.videos["fps"].tolist() == pytest.approx([v[2] for v in videos])
 
 
-def test_a_stopped_copy_goes_on(own, tmp_path, monkeypatch):
-    write_dataset(load_dataset("folder", own), tmp_path / "copy")
-    written = []
-    monkeypatch.setattr("metst_core.datasets.write_video", lambda path, *_: written.append(path))
-    write_dataset(load_dataset("folder", own), tmp_path / "copy")
-    assert not written
+def test_a_stopped_copy_goes_on(own, tmp_path):
+    """The copy lost one video; what is there is not written again."""
+    videos = write_dataset(load_dataset("folder", own), tmp_path / "copy").videos["path"]
+    Path(videos[0]).unlink()
+    before = [Path(path).stat().st_mtime_ns for path in videos[1:]]
+    again = write_dataset(load_dataset("folder", own), tmp_path / "copy")
+    assert list(again.videos["path"]) == list(videos)
+    assert [Path(path).stat().st_mtime_ns for path in videos[1:]] == before
+    assert Path(videos[0]).is_file()
+
+
+def test_a_dataset_says_in_a_line_what_it_holds(sammlv, own):
+    said = repr(load_dataset("sammlv", sammlv))
+    assert "\n" not in said
+    assert said.startswith("Dataset 'sammlv': ") and "200 frames per second (frame step 7)" in said
+    assert "Dataset 'folder'" in repr(load_dataset("folder", own))
+
+
+def test_a_notebook_shows_the_summary_and_runs_nothing_that_a_name_says(own):
+    dataset = replace(load_dataset("folder", own), name="<script>alert(1)</script>")
+    shown = dataset._repr_html_()
+    assert "<script>" not in shown
+    for text in dataset.summary()["found"][1:]:
+        assert f"<td>{text}</td>" in shown
 
 
 def test_a_listed_video_that_is_gone_is_reported(own):
