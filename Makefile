@@ -20,6 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 12) else "metst needs Python 3.11 or 3.12, this is %d.%d; say which with: make PYTHON=python3.12" % sys.version_info[:2])'
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[$(EXTRAS)]'
+	$(PY) -m metst_core.flow
 	@touch $(STAMP)
 
 reproduce: $(STAMP)

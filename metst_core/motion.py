@@ -16,29 +16,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
-import numba
 import numpy as np
-import pandas as pd
 
 from metst_core import rois
 from metst_core.checks import half_window, number_array, number_between, one_of
 from metst_core.errors import InputError
+from metst_core.flow import FARNEBACK as FARNEBACK
+from metst_core.flow import FlowFrom, flow_kernels
+from metst_core.flow import box_flow as box_flow
 from metst_core.landmarks import Landmarker
 from metst_core.rois import BOXES, CROP_SIZE, REFERENCE, Bounds, Roi
 
-FARNEBACK = {
-    "pyr_scale": 0.5,
-    "levels": 3,
-    "winsize": 15,
-    "iterations": 5,
-    "poly_n": 7,
-    "poly_sigma": 1.5,
-    "flags": 0,
-}
-"""Parameters of `cv2.calcOpticalFlowFarneback`."""
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_SHIFTS = 3
 """How often the crop may follow the head within one frame."""
@@ -311,16 +304,16 @@ class _BoxFlow:
         self.indices = [index for index, _ in members]
         self.regions = [roi.region(reference.points) for _, roi in members]
         self.shares = [roi.q for _, roi in members]
-        self.before = np.ascontiguousarray(reference.crop[self.slices])
-        self.empty = all(region.empty for region in self.regions)
+        empty = all(region.empty for region in self.regions)
+        self.flow = None if empty else FlowFrom(reference.crop[self.slices])
 
     def motion(self, crop: np.ndarray) -> np.ndarray:
         """Main-direction mean of every ROI of the box on another crop (320, 320): `(n, 2)` float64."""
-        if self.empty:
+        if self.flow is None:
             return np.zeros((len(self.regions), 2))
-        flow = box_flow(self.before, crop[self.slices])
+        flow = self.flow.to(crop[self.slices])
         regions = zip(self.regions, self.shares, strict=True)
-        return np.array([main_direction_mean(flow[region.slices], q) for region, q in regions])
+        return np.array([_mean_of_longest(flow[region.slices], q) for region, q in regions])
 
 
 def _box_flows(reference: Reference, members: Sequence[Roi]) -> list[_BoxFlow]:
@@ -339,12 +332,6 @@ def _all_motion(boxes: Sequence[_BoxFlow], crop: np.ndarray, n: int) -> np.ndarr
     return motion
 
 
-def box_flow(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Dense optical flow from one grey image (h, w) to another: `(h, w, 2)` float32, pixels (dx, dy)."""
-    flow: np.ndarray = cv2.calcOpticalFlowFarneback(before, after, None, **FARNEBACK)  # type: ignore[call-overload]
-    return flow
-
-
 def main_direction_mean(flow: np.ndarray, q: float) -> np.ndarray:
     """Mean (2,) float64 of the share `q` of flow vectors (..., 2) that are longest; (0, 0) where there is none.
 
@@ -356,65 +343,15 @@ def main_direction_mean(flow: np.ndarray, q: float) -> np.ndarray:
     flow = number_array("flow", flow, "vectors (dx, dy) as (..., 2)")
     if flow.ndim < 1 or flow.shape[-1] != 2:
         raise InputError(f"flow has shape {flow.shape}; it must be (..., 2), vectors (dx, dy)")
+    return _mean_of_longest(flow, q)
+
+
+def _mean_of_longest(flow: np.ndarray, q: float) -> np.ndarray:
     vectors = np.ascontiguousarray(flow).reshape(-1, 2)
     n = len(vectors)
-    return np.array(_mean_of_longest(vectors, min(int(n * (1 - q)), n - 1))) if n else np.zeros(2)
-
-
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile with numba at the first call, and store the result for later processes where that is possible."""
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # neither this folder nor the user's cache can be written to
-        return numba.njit(nogil=True)(function)
-
-
-@_compiled
-def _mean_of_longest(vectors: np.ndarray, first: int) -> tuple[float, float]:
-    """Mean of the vectors (n, 2) that a stable sort by length puts at index `first` and after.
-
-    Selects instead of sorting (Hoare's quickselect), which takes time proportional to n.
-    """
-    n = len(vectors)
-    squares = np.empty(n)
-    for i in range(n):
-        dx, dy = np.float64(vectors[i, 0]), np.float64(vectors[i, 1])
-        squares[i] = dx * dx + dy * dy
-
-    work = squares.copy()
-    low, high = 0, n - 1
-    while low < high:
-        pivot = work[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while work[i] < pivot:
-                i += 1
-            while work[j] > pivot:
-                j -= 1
-            if i <= j:
-                work[i], work[j] = work[j], work[i]
-                i += 1
-                j -= 1
-        if first <= j:
-            high = j
-        elif first >= i:
-            low = i
-        else:
-            break
-    cut = work[first]
-
-    ties = n - first  # how many vectors exactly as long as the one at the cut are still wanted
-    for i in range(n):
-        if squares[i] > cut:
-            ties -= 1
-    x, y = 0.0, 0.0
-    for i in range(n - 1, -1, -1):
-        if squares[i] > cut or (squares[i] == cut and ties > 0):
-            if squares[i] == cut:
-                ties -= 1
-            x += vectors[i, 0]
-            y += vectors[i, 1]
-    return x / (n - first), y / (n - first)
+    return (
+        np.array(flow_kernels().mean_of_longest(vectors, min(int(n * (1 - q)), n - 1))) if n else np.zeros(2)
+    )
 
 
 def landmark_jitter(frames: np.ndarray | Iterable[np.ndarray], landmarker: Landmarker) -> pd.DataFrame:
@@ -433,6 +370,8 @@ def landmark_jitter(frames: np.ndarray | Iterable[np.ndarray], landmarker: Landm
     Frames before the first face are left out; a frame on whose crop no face is found has no `landmark` rows.
     Raises `InputError` when no frame holds a face.
     """
+    import pandas as pd  # a third of a second, for this function alone
+
     _checked_landmarker(landmarker)
     members = (*rois.ROIS, REFERENCE)
     names = rois.roi_names()
