@@ -220,7 +220,7 @@ def flow_kernels() -> ModuleType:
 
 def prepare() -> bool:
     """Compile all kernels, as at set-up, so that the first video does not wait for it; see `has_kernels`."""
-    flow_kernels().mean_of_longest(np.zeros((1, 2), np.float32), 0)
+    flow_kernels().main_direction_means(np.zeros((1, 1, 2), np.float32), np.zeros((1, 4), int), np.ones(1))
     return has_kernels()
 
 

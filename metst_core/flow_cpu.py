@@ -391,50 +391,79 @@ def _change(sums, x):
     return get(sums, x + HALF) - get(sums, x - HALF - 1)
 
 
-# --- the main-direction mean -----------------------------------------------------------------------------------
+# --- the main-direction mean ---------------------------------------------------------------------------------------
 @compiled(nogil=True)
-def mean_of_longest(vectors, first):
-    """Mean of the vectors (n, 2) that a stable sort by length puts at index `first` and after.
+def main_direction_means(flow, regions, shares):
+    """Of each region (top, bottom, left, right) of a flow field (h, w, 2), the mean of that share of its vectors
+    that is longest: `(n, 2)` float64, 0 for an empty region.
 
-    Selects instead of sorting (Hoare's quickselect), which takes time proportional to n.
+    Of m vectors, sorted by length and stable, those from index `int(m * (1 - share))` on count, at least the last.
+    They are selected, not sorted, and summed from the last to the first in the field's order.
     """
-    n = len(vectors)
-    squares = np.empty(n)
-    for i in range(n):
-        dx, dy = np.float64(vectors[i, 0]), np.float64(vectors[i, 1])
-        squares[i] = dx * dx + dy * dy
+    means = np.zeros((len(regions), 2))
+    size = flow.shape[0] * flow.shape[1]
+    squares, low, high = np.empty(size), np.empty(size), np.empty(size)
+    for r in range(len(regions)):
+        top, bottom, left, right = regions[r]
+        m = max(bottom - top, 0) * max(right - left, 0)
+        if m == 0:
+            continue
+        k = 0
+        for i in range(top, bottom):
+            for j in range(left, right):
+                dx, dy = np.float64(flow[i, j, 0]), np.float64(flow[i, j, 1])
+                squares[k] = dx * dx + dy * dy
+                k += 1
+        first = min(int(m * (1 - shares[r])), m - 1)
+        cut = _of_rank(squares, m, first, low, high)
+        ties = m - first  # how many vectors exactly as long as the one at the cut are still wanted
+        for k in range(m):
+            ties -= squares[k] > cut
+        x = y = np.float64(0)
+        k = m
+        for i in range(bottom - 1, top - 1, -1):
+            for j in range(right - 1, left - 1, -1):
+                k -= 1
+                kept = squares[k] > cut
+                if squares[k] == cut:
+                    kept = ties > 0
+                    ties -= 1
+                x += np.float64(flow[i, j, 0]) if kept else 0.0
+                y += np.float64(flow[i, j, 1]) if kept else 0.0
+        means[r] = x / (m - first), y / (m - first)
+    return means
 
-    work = squares.copy()
-    low, high = 0, n - 1
-    while low < high:
-        pivot = work[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while work[i] < pivot:
-                i += 1
-            while work[j] > pivot:
-                j -= 1
-            if i <= j:
-                work[i], work[j] = work[j], work[i]
-                i += 1
-                j -= 1
-        if first <= j:
-            high = j
-        elif first >= i:
-            low = i
+
+@_inlined
+def _of_rank(values, n, rank, low, high):
+    """What sorting would put at index `rank` of the first n values; `low` and `high` are working memory.
+
+    Quickselect, but every value is written to both sides and one side's end moves on: a wrong guess of the processor
+    at a branch would take longer.
+    """
+    pivot = values[n // 2]
+    below, above = _split(values, n, pivot, low, high)
+    while rank < below or rank >= n - above:
+        if rank < below:
+            n = below
+            pivot = low[n // 2]
+            below, above = _split(low, n, pivot, low, high)
         else:
-            break
-    cut = work[first]
+            rank -= n - above
+            n = above
+            pivot = high[n // 2]
+            below, above = _split(high, n, pivot, low, high)
+    return pivot
 
-    ties = n - first  # how many vectors exactly as long as the one at the cut are still wanted
+
+@_inlined
+def _split(values, n, pivot, low, high):
+    """Copy the values under the pivot to `low` and those over it to `high`, one of which may be `values`."""
+    below = above = np.intp(0)
     for i in range(n):
-        if squares[i] > cut:
-            ties -= 1
-    x, y = 0.0, 0.0
-    for i in range(n - 1, -1, -1):
-        if squares[i] > cut or (squares[i] == cut and ties > 0):
-            if squares[i] == cut:
-                ties -= 1
-            x += vectors[i, 0]
-            y += vectors[i, 1]
-    return x / (n - first), y / (n - first)
+        value = get(values, i)
+        put(low, below, value)
+        put(high, above, value)
+        below += value < pivot
+        above += value > pivot
+    return below, above

@@ -299,21 +299,28 @@ class _BoxFlow:
     """One box of the reference crop and the ROIs that read its flow; `indices` are their places in the result."""
 
     def __init__(self, reference: Reference, name: str, members: Sequence[tuple[int, Roi]]) -> None:
-        bounds = BOXES[name].bounds(reference.points)
-        self.slices = bounds.slices
+        self.slices = BOXES[name].bounds(reference.points).slices
         self.indices = [index for index, _ in members]
-        self.regions = [roi.region(reference.points) for _, roi in members]
-        self.shares = [roi.q for _, roi in members]
-        empty = all(region.empty for region in self.regions)
-        self.flow = None if empty else FlowFrom(reference.crop[self.slices])
+        before = reference.crop[self.slices]
+        regions = [roi.region(reference.points) for _, roi in members]
+        self.regions = np.array([_within(region, before.shape) for region in regions])
+        self.shares = np.array([roi.q for _, roi in members])
+        self.flow = None if all(region.empty for region in regions) else FlowFrom(before)
 
     def motion(self, crop: np.ndarray) -> np.ndarray:
         """Main-direction mean of every ROI of the box on another crop (320, 320): `(n, 2)` float64."""
         if self.flow is None:
             return np.zeros((len(self.regions), 2))
-        flow = self.flow.to(crop[self.slices])
-        regions = zip(self.regions, self.shares, strict=True)
-        return np.array([_mean_of_longest(flow[region.slices], q) for region, q in regions])
+        means: np.ndarray = flow_kernels().main_direction_means(
+            self.flow.to(crop[self.slices]), self.regions, self.shares
+        )
+        return means
+
+
+def _within(region: Bounds, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right of what a region holds of an array of that shape."""
+    (top, bottom, _), (left, right, _) = (s.indices(n) for s, n in zip(region.slices, shape, strict=True))
+    return top, bottom, left, right
 
 
 def _box_flows(reference: Reference, members: Sequence[Roi]) -> list[_BoxFlow]:
@@ -343,15 +350,10 @@ def main_direction_mean(flow: np.ndarray, q: float) -> np.ndarray:
     flow = number_array("flow", flow, "vectors (dx, dy) as (..., 2)")
     if flow.ndim < 1 or flow.shape[-1] != 2:
         raise InputError(f"flow has shape {flow.shape}; it must be (..., 2), vectors (dx, dy)")
-    return _mean_of_longest(flow, q)
-
-
-def _mean_of_longest(flow: np.ndarray, q: float) -> np.ndarray:
-    vectors = np.ascontiguousarray(flow).reshape(-1, 2)
-    n = len(vectors)
-    return (
-        np.array(flow_kernels().mean_of_longest(vectors, min(int(n * (1 - q)), n - 1))) if n else np.zeros(2)
-    )
+    vectors = np.ascontiguousarray(flow).reshape(1, -1, 2)
+    everything = np.array([(0, 1, 0, vectors.shape[1])])
+    means: np.ndarray = flow_kernels().main_direction_means(vectors, everything, np.array([q]))
+    return means[0]
 
 
 def landmark_jitter(frames: np.ndarray | Iterable[np.ndarray], landmarker: Landmarker) -> pd.DataFrame:
