@@ -37,8 +37,9 @@ EDGE = np.array([0.14, 0.14, 0.4472, 0.4472, 0.4472], np.float32)
 
 WIDEST = 320
 """The widest image that fits a row."""
-LANES = PAD = 16
-"""Columns left of an image, and right of its last whole vector."""
+LANES, PAD = 8, 16
+"""Columns of a vector (of AVX2; with 16, narrow boxes lose more than wider vectors would gain); columns left of an
+image, and right of its last whole vector."""
 PITCH = PAD + WIDEST + PAD
 ROWS = 2
 """Rows above and below the coefficients that may be read (and then count nothing)."""
