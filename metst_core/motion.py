@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from metst_core import rois
-from metst_core.checks import half_window, number_array, number_between, one_of
+from metst_core.checks import half_window, number_array, number_between, one_of, whole_number
 from metst_core.errors import InputError
 from metst_core.flow import FARNEBACK as FARNEBACK
 from metst_core.flow import FlowFrom, flow_kernels
@@ -103,51 +103,75 @@ def stream_motion(
     window: int = 50,
     tail: str = "keep",
     n_threads: int = 1,
+    phases: Sequence[int] = (0,),
 ) -> Iterator[MotionWindow]:
     """The windows of `extract_motion` one by one, each as soon as its last frame has been read.
 
-    n_threads: with 2, the two windows that overlap on a frame are measured at the same time (the landmarker is
-        still asked for one image at a time); the numbers are the same.
+    n_threads: so many of the windows that overlap on a frame (two per phase) are measured at the same time (the
+        landmarker is still asked for one image at a time); the numbers are the same.
+    phases: the frames at which windowing begins, different ones from 0 to k/2 - 1.  The windows whose `start` is
+        phase + i k/2 are those of a run on the frames from that phase on; the frames are read once for all.
     """
     half = half_window(window)
     one_of("tail", tail, ("keep", "drop"))
-    one_of("n_threads", n_threads, (1, 2))
+    n_threads = whole_number("n_threads", n_threads, 1)
+    phases = _checked_phases(phases, half)
     WindowTracker(landmarker, features)  # a wrong argument is an error here, not at the first frame
     tracker = partial(WindowTracker, _one_at_a_time(landmarker), features)
-    return _stream(_grey_frames(frames), tracker, half, tail, n_threads)
+    return _stream(_grey_frames(frames), tracker, half, tail, n_threads, phases)
+
+
+def _checked_phases(phases: Sequence[int], half: int) -> tuple[int, ...]:
+    try:
+        numbers = tuple(whole_number("a phase", phase, 0) for phase in phases)
+    except TypeError:  # not a sequence
+        numbers = ()
+    if not numbers or len(set(numbers)) < len(numbers) or max(numbers) >= half:
+        raise InputError(
+            f"phases is {phases!r}; give different first frames from 0 to {half - 1}, half a window less one"
+        )
+    return numbers
 
 
 def _stream(
-    frames: Iterator[np.ndarray], tracker: Callable[[], WindowTracker], half: int, tail: str, n_threads: int
+    frames: Iterator[np.ndarray],
+    tracker: Callable[[], WindowTracker],
+    half: int,
+    tail: str,
+    n_threads: int,
+    phases: tuple[int, ...],
 ) -> Iterator[MotionWindow]:
     window = 2 * half
     open_windows: list[_OpenWindow] = []
     n_frames = 0
-    with ThreadPoolExecutor(1) as helper:
+    with ThreadPoolExecutor(n_threads) as pool:
+        measure = pool.map if n_threads > 1 else map
         for frame in frames:
-            if n_frames % half == 0:
-                open_windows.append(_OpenWindow(n_frames, tracker()))
-            shared = open_windows[1:] if n_threads > 1 else []
-            waiting = [helper.submit(each.add, frame) for each in shared]
-            for each in open_windows[: len(open_windows) - len(shared)]:
-                each.add(frame)
-            for future in waiting:
-                future.result()
+            if n_frames % half in phases:
+                # Windows that still wait for a face will all have the same reference, and so the same motion.
+                shared = open_windows and open_windows[-1].tracker.reference is None
+                open_windows.append(_OpenWindow(n_frames, open_windows[-1].tracker if shared else tracker()))
+            trackers = list(dict.fromkeys(each.tracker for each in open_windows))
+            columns = measure(WindowTracker.step, trackers, [frame] * len(trackers))
+            moved = dict(zip(trackers, columns, strict=True))
+            for each in open_windows:
+                each.add(moved[each.tracker])
             n_frames += 1
-            if len(open_windows[0].columns) == window:
+            if open_windows and len(open_windows[0].columns) == window:
                 yield open_windows.pop(0).close(window)
-    if n_frames < 2:
-        raise InputError(f"a video of {n_frames} frame(s) holds no motion; give 2 frames or more")
+    shortest = n_frames - max(phases)
+    if shortest < 2:
+        raise InputError(f"a video of {shortest} frame(s) holds no motion; give 2 frames or more")
     if tail == "drop":
-        if n_frames < window:
+        if shortest < window:
             raise InputError(
-                f"a video of {n_frames} frames is shorter than one window of {window}; "
+                f"a video of {shortest} frames is shorter than one window of {window}; "
                 "use tail='keep' or a smaller window"
             )
         return
-    # The window opened last is needed only where its first half is not the second half of the one before.
+    # A phase's last window is needed only where its first half is not the second half of the one before.
     for each in open_windows:
-        if each.start + half < n_frames or each.start == 0:
+        if each.start + half < n_frames or each.start in phases:
             yield each.close(window)
 
 
@@ -170,8 +194,8 @@ class _OpenWindow:
         self.columns: list[np.ndarray] = []
         self.has_face: list[bool] = []
 
-    def add(self, frame: np.ndarray) -> None:
-        self.columns.append(self.tracker.step(frame))
+    def add(self, column: np.ndarray) -> None:
+        self.columns.append(column)
         self.has_face.append(self.tracker.reference is not None)
 
     def close(self, window: int) -> MotionWindow:
