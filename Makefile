@@ -48,9 +48,10 @@ figures:
 notebooks: $(STAMP)
 	$(PY) -m jupytext --sync notebooks/*.py
 
-# All but bench_hour.py, which takes about half an hour by itself.
+# All but bench_hour.py, which takes about half an hour by itself; then one page: work, peer, floor, ours, ratio.
 bench: $(STAMP)
 	for script in $(filter-out benchmarks/bench_hour.py,$(wildcard benchmarks/bench_*.py)); do $(PY) "$$script" || exit 1; done
+	@$(PY) benchmarks/common.py
 
 clean:
 	rm -rf .venv build dist *.egg-info
