@@ -20,6 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 12) else "metst needs Python 3.11 or 3.12, this is %d.%d; say which with: make PYTHON=python3.12" % sys.version_info[:2])'
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[$(EXTRAS)]'
+	$(PY) -m metst_core.flow
 	@touch $(STAMP)
 
 reproduce: $(STAMP)
@@ -47,9 +48,10 @@ figures:
 notebooks: $(STAMP)
 	$(PY) -m jupytext --sync notebooks/*.py
 
-# All but bench_hour.py, which takes about half an hour by itself.
+# All but bench_hour.py, which takes about half an hour by itself; then one page: work, peer, floor, ours, ratio.
 bench: $(STAMP)
 	for script in $(filter-out benchmarks/bench_hour.py,$(wildcard benchmarks/bench_*.py)); do $(PY) "$$script" || exit 1; done
+	@$(PY) benchmarks/common.py
 
 clean:
 	rm -rf .venv build dist *.egg-info

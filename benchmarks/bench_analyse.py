@@ -1,6 +1,6 @@
 """Seconds of video per second of work of `analyse`, and where the time goes.
 
-    python benchmarks/bench_analyse.py [--seconds 10] [--repeats 3] [--size 640] [--out benchmarks/results/analyse.json]
+    python benchmarks/bench_analyse.py [--seconds 10] [--rounds 3] [--size 640] [--json FILE]
 
 A synthetic person in a picture of `size` x `size` pixels at 30 frames per second, H.264-like compression (MPEG-4 part
 2), is analysed with the bundled weights:
@@ -11,14 +11,12 @@ A synthetic person in a picture of `size` x `size` pixels at 30 frames per secon
   compute nothing but optical flow gain on this machine (`at_once.ceiling`).
 
 Every analysis runs in a process of its own, pinned to its cores where the system allows it, and is timed after a
-warm-up, so without start-up; two at once begin at the same moment, and the slower one counts.  Medians of the repeats.
+warm-up, so without start-up; two at once begin at the same moment, and the slower one counts.  Medians of the rounds.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
 import tempfile
 import time
@@ -27,8 +25,8 @@ from typing import Any
 
 import cv2
 from at_once import answer_when_told, at_once, ceiling, pin
+from common import Line, parser, write
 
-from metst_core.files import run_record, write_json
 from metst_core.synthetic import generate
 from metst_core.video import read_frames, write_video
 
@@ -82,7 +80,7 @@ def run(video: Path, cores: int, firsts: tuple[int, ...] = (0,)) -> list[dict[st
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Medians over repeats: speed, and milliseconds per frame of each part."""
+    """Medians over rounds: speed, and milliseconds per frame of each part."""
     frames = 30.0 * runs[0]["video"]
     return {
         "video_seconds_per_second": statistics.median(r["video"] / r["wall"] for r in runs),
@@ -94,13 +92,11 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--size", type=int, default=640)
-    parser.add_argument("--out", default=str(Path(__file__).parent / "results" / "analyse.json"))
-    parser.add_argument("--work", nargs=4, metavar=("VIDEO", "FIRST", "CORES", "OUT"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    made = parser(__doc__, "analyse", rounds=3)
+    made.add_argument("--seconds", type=float, default=10.0)
+    made.add_argument("--size", type=int, default=640)
+    made.add_argument("--work", nargs=4, metavar=("VIDEO", "FIRST", "CORES", "OUT"), help=argparse.SUPPRESS)
+    options = made.parse_args()
     if options.work:
         work(options.work[0], int(options.work[1]), int(options.work[2]), options.work[3])
         return
@@ -108,7 +104,7 @@ def main() -> None:
         video = make_video(Path(folder), options.seconds, options.size)
         runs: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
         pairs = []
-        for _ in range(options.repeats):  # the sides take turns, so that a busy machine slows them alike
+        for _ in range(options.rounds):  # the sides take turns, so that a busy machine slows them alike
             for cores, done in runs.items():
                 done += run(video, cores)
             both = run(video, 1, (0, 1))
@@ -121,13 +117,29 @@ def main() -> None:
             "video_seconds_per_second": statistics.median(pairs),
             "over_one_core": statistics.median(pairs) / one["video_seconds_per_second"],
         },
-        "ceiling_of_two_processes": ceiling(options.repeats),
-        "load_at_the_end": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "ceiling_of_two_processes": ceiling(options.rounds),
     }
-    for name, values in found.items():
-        print(name, json.dumps(values, indent=1) if isinstance(values, dict) else values)
-    given = {name: getattr(options, name) for name in ("seconds", "repeats", "size")}
-    write_json({"options": given, "record": run_record(), **found}, options.out)
+    size = f"{options.size} x {options.size}"
+    gain, best = (
+        found["two_videos_in_two_processes"]["over_one_core"],
+        found["ceiling_of_two_processes"]["gain"],
+    )
+    lines = [
+        Line(f"analyse {size} on {name}", "s a s of film", "the film's own length", 1 / speed, floor=1.0)
+        for name, speed in (
+            ("one core", one["video_seconds_per_second"]), ("two cores", two["video_seconds_per_second"])
+        )
+    ]  # fmt: skip
+    lines.append(
+        Line(
+            "time of two films in two processes over one",
+            "",
+            "perfect scaling here",
+            1 / gain,
+            floor=1 / best,
+        )
+    )
+    write(options, lines, **found)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,24 @@
-"""How long ROI extraction takes: against the optical flow in it, on two processes, and written naively.
+"""How long ROI extraction takes: against OpenCV's flow alone, for several window phases, on two processes, and naively.
 
-    python benchmarks/bench_extraction.py [--frames 150] [--repeats 5] [--out FILE.json]
+    python benchmarks/bench_extraction.py [--frames 150] [--rounds 5] [--json FILE]
 
 Measured on a moving portrait (scikit-image's `astronaut`, 520 x 520, 30 fps) with one OpenCV thread:
 
-* `over_flow`: time of `extract_motion` over the time of the Farnebäck calls inside it, frames in memory;
+* `opencv`: all of `extract_motion` (landmarks and all, frames in memory) over nothing but OpenCV's
+  `calcOpticalFlowFarneback` on the same pairs of boxes, seven or more a frame and window; CPU time of the thread;
+* `phases`: `stream_motion` from a film for 2 and 4 window phases over one phase;
 * `two_processes`: `extract_dataset` on one process over two, from image folders, each after a run that is not timed
   (start-up of the workers); `cores_of_one` says that "one" really keeps to one core, and `ceiling` what two processes
   that compute nothing but optical flow gain on this machine (`at_once.ceiling`);
 * `naive`: the way it is often written, over ours, same frames: every overlapping window decodes the video
-  anew and searches the face, computes the flow of a box for every ROI that reads it, and finds the
+  anew and searches the face, computes the flow of a box (by OpenCV) for every ROI that reads it, and finds the
   main-direction mean in a Python loop over pixels.  Both give the same motion, which is checked.
 
-Each figure is the median of the repeats; the two sides of a ratio alternate, so that a busy machine harms both.
+Each figure is the median of the rounds; the two sides of a ratio alternate, so that a busy machine harms both.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 import statistics
 import tempfile
 import time
@@ -32,13 +32,13 @@ import cv2
 import numpy as np
 import skimage.data
 from at_once import ceiling
+from common import Line, in_turn, parser, ratio, write
 
-from metst_core import motion, rois
+from metst_core import flow, motion, rois
 from metst_core.datasets import load_dataset
 from metst_core.extraction import extract_dataset
-from metst_core.files import run_record, write_json
 from metst_core.landmarks import MediaPipeLandmarker
-from metst_core.video import read_frames
+from metst_core.video import read_frames, write_video
 
 WINDOW = 50
 
@@ -64,21 +64,21 @@ def timed(work: Callable[[], Any]) -> float:
 
 
 class Split:
-    """Times the functions of `metst_core.motion` by name, by wrapping them while it is open."""
+    """Times functions, given as (module or class, name), by wrapping them while it is open."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *functions: tuple[Any, str]) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.calls: Counter[str] = Counter()
-        self.originals = {name: getattr(motion, name) for name in names}
+        self.originals = [(owner, name, getattr(owner, name)) for owner, name in functions]
 
     def __enter__(self) -> Split:
-        for name, original in self.originals.items():
-            setattr(motion, name, self.wrap(name, original))
+        for owner, name, original in self.originals:
+            setattr(owner, name, self.wrap(name, original))
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name, original in self.originals.items():
-            setattr(motion, name, original)
+        for owner, name, original in self.originals:
+            setattr(owner, name, original)
 
     def wrap(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any) -> Any:
@@ -91,32 +91,79 @@ class Split:
         return wrapped
 
 
-def bench_over_flow(frames: np.ndarray, repeats: int) -> dict[str, Any]:
-    """`extract_motion` against the flow inside it, and where the rest of the time goes."""
+def flow_pairs(extract: Callable[[], Any]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The pairs of boxes between which `extract` measures flow."""
+    pairs = []
+
+    class Recorder(flow.FlowFrom):
+        def __init__(self, before: np.ndarray) -> None:
+            super().__init__(before)
+            self.before = before.copy()
+
+        def to(self, after: np.ndarray) -> np.ndarray:
+            pairs.append((self.before, after))
+            return super().to(after)
+
+    original, motion.FlowFrom = motion.FlowFrom, Recorder
+    try:
+        extract()
+    finally:
+        motion.FlowFrom = original
+    return pairs
+
+
+def bench_opencv(frames: np.ndarray, rounds: int) -> dict[str, Any]:
+    """`extract_motion` over OpenCV's flow calls alone, and where its time goes."""
     landmarker = MediaPipeLandmarker()
-    landmarker(frames[0])
     result: dict[str, Any] = {}
     for features in rois.FEATURES:
         extract = partial(motion.extract_motion, frames, landmarker, features, WINDOW)
-        ratios, per_frame = [], []
-        for _ in range(repeats):
-            with Split("box_flow") as split:
-                total = timed(extract)
-            ratios.append(total / split.seconds["box_flow"])
-            per_frame.append(1000 * total / len(frames))
-        with Split("box_flow", "main_direction_mean", "find_reference", "cut_crop") as split:
-            total = timed(extract)
+        pairs = flow_pairs(extract)
+
+        def calls(pairs: list[tuple[np.ndarray, np.ndarray]] = pairs) -> None:
+            for before, after in pairs:
+                flow.opencv_flow(before, after)
+
+        seconds = in_turn({"ours": extract, "opencv": calls}, rounds, time.thread_time)
+        parts = (
+            (flow.FlowFrom, "__init__"), (flow.FlowFrom, "to"), (motion, "find_reference"), (motion, "cut_crop"),
+            (flow.flow_kernels(), "main_direction_means"),
+        )  # fmt: skip
+        with Split(*parts) as split:
+            total = in_turn({"all": extract}, 1)["all"][0]
         result[features] = {
-            "over_flow": statistics.median(ratios),
-            "over_flow_all": ratios,
-            "ms_per_frame": statistics.median(per_frame),
-            "flow_calls": split.calls["box_flow"],
-            "share_of_time": {name: seconds / total for name, seconds in split.seconds.items()},
+            "ratio": ratio(seconds["ours"], seconds["opencv"]),
+            "ratios": [a / b for a, b in zip(seconds["ours"], seconds["opencv"], strict=True)],
+            "ms_per_frame": {
+                side: 1000 * statistics.median(each) / len(frames) for side, each in seconds.items()
+            },
+            "calls_per_frame": len(pairs) / len(frames),
+            "share_of_time": {name: each / total for name, each in split.seconds.items()},
         }
     return result
 
 
-def bench_processes(folder: Path, n_videos: int, n_frames: int, repeats: int) -> dict[str, Any]:
+def bench_phases(path: Path, frames: np.ndarray, rounds: int) -> dict[str, Any]:
+    """`stream_motion` from a film with 1, 2 and 4 window phases: over one, and milliseconds a frame."""
+    write_video(path, frames, 30.0)
+    landmarker, half = MediaPipeLandmarker(), WINDOW // 2
+
+    def run(n: int) -> None:
+        starts = [half * i // n for i in range(n)]
+        for _ in motion.stream_motion(read_frames(path), landmarker, window=WINDOW, phases=starts):
+            pass
+
+    seconds = in_turn({str(n): partial(run, n) for n in (1, 2, 4)}, rounds)
+    return {
+        n: {
+            "over_one": ratio(each, seconds["1"]),
+            "ms_per_frame": 1000 * statistics.median(each) / len(frames),
+        }
+        for n, each in seconds.items()
+    }
+
+
+def bench_processes(folder: Path, n_videos: int, n_frames: int, rounds: int) -> dict[str, Any]:
     """`extract_dataset` on one and on two processes, without a cache."""
     for i in range(n_videos):
         video = folder / str(i) / "video"
@@ -127,7 +174,7 @@ def bench_processes(folder: Path, n_videos: int, n_frames: int, repeats: int) ->
     one, two, busy = [], [], []
     for n_jobs in (1, 2):
         extract_dataset(dataset, n_jobs=n_jobs)
-    for _ in range(repeats):
+    for _ in range(rounds):
         before = time.process_time()
         one.append(timed(lambda: extract_dataset(dataset, n_jobs=1)))
         busy.append((time.process_time() - before) / one[-1])
@@ -135,7 +182,7 @@ def bench_processes(folder: Path, n_videos: int, n_frames: int, repeats: int) ->
     ratios = [a / b for a, b in zip(one, two, strict=True)]
     return {
         "two_processes": statistics.median(ratios), "all": ratios, "one_s": one, "two_s": two,
-        "cores_of_one": statistics.median(busy), "ceiling": ceiling(repeats),
+        "cores_of_one": statistics.median(busy), "ceiling": ceiling(rounds),
     }  # fmt: skip
 
 
@@ -186,11 +233,11 @@ def naive_window(folder: Path, start: int, landmarker: MediaPipeLandmarker) -> n
 
 def naive_roi(reference: motion.Reference, crop: np.ndarray, roi: rois.Roi) -> tuple[float, float]:
     box = rois.BOXES[roi.box].bounds(reference.points).slices
-    flow = motion.box_flow(reference.crop[box], crop[box])[roi.region(reference.points).slices]
+    field = flow.opencv_flow(reference.crop[box], crop[box])[roi.region(reference.points).slices]
     vectors = []
-    for row in range(flow.shape[0]):
-        for column in range(flow.shape[1]):
-            dx, dy = float(flow[row, column, 0]), float(flow[row, column, 1])
+    for row in range(field.shape[0]):
+        for column in range(field.shape[1]):
+            dx, dy = float(field[row, column, 0]), float(field[row, column, 1])
             vectors.append((dx * dx + dy * dy, dx, dy))
     vectors.sort()
     kept = vectors[int(len(vectors) * (1 - roi.q)) :]
@@ -200,36 +247,39 @@ def naive_roi(reference: motion.Reference, crop: np.ndarray, roi: rois.Roi) -> t
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time ROI extraction.")
-    parser.add_argument("--frames", type=int, default=150)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "extraction.json")
-    arguments = parser.parse_args()
-    before = os.getloadavg()
+    made = parser(__doc__, "extraction", rounds=5)
+    made.add_argument("--frames", type=int, default=150)
+    options = made.parse_args()
     cv2.setNumThreads(1)
+    frames = portrait_video(options.frames)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        result = {
-            "over_flow": bench_over_flow(portrait_video(arguments.frames), arguments.repeats),
-            "naive": bench_naive(folder / "naive", 100),
-            "processes": bench_processes(folder / "set", 4, arguments.frames, arguments.repeats),
-        }
-    record = run_record(
-        **result,
-        frames=arguments.frames,
-        repeats=arguments.repeats,
-        load_before=before,
-        load_after=os.getloadavg(),
-    )
-    write_json(record, arguments.out)
-    for features, figures in result["over_flow"].items():
-        print(f"{features}: {figures['over_flow']:.2f} x flow, {figures['ms_per_frame']:.1f} ms per frame")
-    print(f"naive over ours: {result['naive']['naive_over_ours']:.1f} x")
-    processes = result["processes"]
-    print(
-        f"two processes over one: {processes['two_processes']:.2f} x "
-        f"(pure flow on this machine: {processes['ceiling']['gain']:.2f} x)"
-    )
+        opencv = bench_opencv(frames, options.rounds)
+        phases = bench_phases(folder / "film.mp4", frames, options.rounds)
+        naive = bench_naive(folder / "naive", 100)
+        processes = bench_processes(folder / "set", 4, options.frames, options.rounds)
+    lines = [
+        Line(
+            f"extract_motion, {features}", "ms a frame", "OpenCV's Farnebäck calls alone",
+            found["ms_per_frame"]["ours"], peer=found["ms_per_frame"]["opencv"], ratio=found["ratio"], goal=0.4,
+        )
+        for features, found in opencv.items()
+    ]  # fmt: skip
+    lines += [
+        Line(
+            f"{n} window phases", "ms a frame", "one phase",
+            phases[n]["ms_per_frame"], peer=phases["1"]["ms_per_frame"], ratio=phases[n]["over_one"], goal=float(n),
+        )
+        for n in ("2", "4")
+    ]  # fmt: skip
+    lines += [
+        Line("extraction of 100 frames", "s", "written naively", naive["ours_s"], peer=naive["naive_s"]),
+        Line(
+            "time of two processes over one", "", "perfect scaling on this machine",
+            1 / processes["two_processes"], floor=1 / processes["ceiling"]["gain"],
+        ),
+    ]  # fmt: skip
+    write(options, lines, opencv=opencv, phases=phases, naive=naive, processes=processes)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """An hour of video through `metst analyse`: does it fit in bounded memory, and was the estimate right?
 
-    python benchmarks/bench_hour.py [--minutes 60] [--size 320] [--out benchmarks/results/hour.json]
+    python benchmarks/bench_hour.py [--minutes 60] [--size 320] [--json FILE]
 
 A synthetic person of 20 seconds, played forward and backward until the time is full (320 x 320 pixels, 30 frames per
 second), is analysed by the command itself in a child process, with every output it can write.  A minute of the same
@@ -12,7 +12,6 @@ An hour takes about as long as it lasts.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import os
 import re
@@ -26,9 +25,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+from common import Line, parser, write
 from tqdm import tqdm
 
-from metst_core.files import run_record, write_json
 from metst_core.synthetic import generate
 from metst_core.video import read_frames, write_video
 
@@ -106,11 +105,10 @@ def analyse(video: Path, out: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--size", type=int, default=320)
-    parser.add_argument("--out", default=str(Path(__file__).parent / "results" / "hour.json"))
-    options = parser.parse_args()
+    made = parser(__doc__, "hour", rounds=1)
+    made.add_argument("--minutes", type=float, default=60.0)
+    made.add_argument("--size", type=int, default=320)
+    options = made.parse_args()
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         for which, minutes in (("short", min(SHORT_MINUTES, options.minutes)), ("long", options.minutes)):
@@ -132,8 +130,11 @@ def main() -> None:
             )
         print(f"  the analysis ended at {found['seconds_of_analysis']:.0f} s")
     print(f"{growth:+.0f} MB for {long['minutes'] - short['minutes']:g} more minutes")
-    given = {"minutes": options.minutes, "size": options.size}
-    write_json({"options": given, "record": run_record(), **results, "growth_mb": growth}, options.out)
+    line = Line(
+        f"metst analyse, {long['minutes']:g} min of film", "min", "the film's own length",
+        long["seconds"] / 60, floor=long["minutes"],
+    )  # fmt: skip
+    write(options, [line], **results, growth_mb=growth)
 
 
 if __name__ == "__main__":

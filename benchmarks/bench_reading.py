@@ -1,6 +1,6 @@
 """Peak memory of reading a long video: it must not grow with the length of the video.
 
-    python benchmarks/bench_reading.py [--minutes 10] [--out benchmarks/results/reading.json]
+    python benchmarks/bench_reading.py [--minutes 10] [--json FILE]
 
 A portrait (scikit-image's `astronaut`) sways in a picture of 1920 x 1080 at 30 frames per second, MPEG-4 part 2.
 Two videos are written, a short one (2 seconds) and one of `--minutes`.  Then, each in a process of its own:
@@ -31,8 +31,8 @@ from typing import Any
 import cv2
 import numpy as np
 import skimage.data
+from common import Line, parser, write
 
-from metst_core.files import run_record, write_json
 from metst_core.video import write_video
 
 FPS, WIDTH, HEIGHT, WINDOW = 30, 1920, 1080, 50
@@ -117,16 +117,14 @@ def measured(task: str, video: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "reading.json")
-    parser.add_argument("--work", nargs=2, metavar=("TASK", "VIDEO"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    made = parser(__doc__, "reading", rounds=1)
+    made.add_argument("--minutes", type=float, default=10.0)
+    made.add_argument("--work", nargs=2, metavar=("TASK", "VIDEO"), help=argparse.SUPPRESS)
+    options = made.parse_args()
     if options.work:
         work(*options.work)
         return
     figures: dict[str, dict[str, Any]] = {task: {} for task in TASKS}
-    before = os.getloadavg()
     with tempfile.TemporaryDirectory() as folder:
         for length, seconds in (("short", SHORT_SECONDS), ("long", 60 * options.minutes)):
             video = Path(folder) / length / "video.mp4"
@@ -144,8 +142,18 @@ def main() -> None:
         grown = found["long"]["peak_mb"] - found["short"]["peak_mb"]
         verdict = "under" if found["long"]["peak_mb"] < GOAL_MB else "NOT under"
         print(f"{task}: {verdict} {GOAL_MB} MB; {grown:+.0f} MB from the short video to the long one")
-    load = {"load_before": before, "load_after": os.getloadavg()}
-    write_json(run_record(minutes=options.minutes, goal_mb=GOAL_MB, tasks=figures, **load), options.out)
+    lines = [
+        Line(
+            f"peak memory: {task}",
+            "MB",
+            f"the goal of {GOAL_MB} MB",
+            found["long"]["peak_mb"],
+            floor=GOAL_MB,
+            goal=1.0,
+        )
+        for task, found in figures.items()
+    ]
+    write(options, lines, tasks=figures)
 
 
 if __name__ == "__main__":

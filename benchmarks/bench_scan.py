@@ -32,10 +32,11 @@ from typing import Any
 from unittest import mock
 
 import torch
+from common import Line, parser, write
 from torch import Tensor
 from tqdm import tqdm
 
-from metst_core.files import atomic_path, run_record, write_json
+from metst_core.files import atomic_path, run_record
 from metst_core.models import METSTPlus
 from metst_core.ssm import scan as ssm
 from metst_core.ssm import selective_scan
@@ -393,16 +394,13 @@ def markdown(record: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--device", choices=list(OURS), default="cpu")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--slow-rounds", type=int, default=3, help="rounds of what takes over 0.3 s forward")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
-    parser.add_argument("--step", type=int, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    made = parser(__doc__, "scan_cpu", rounds=15)
+    made.add_argument("--device", choices=list(OURS), default="cpu")
+    made.add_argument("--slow-rounds", type=int, default=3, help="rounds of what takes over 0.3 s forward")
+    made.add_argument("--memory-of", help=argparse.SUPPRESS)
+    made.add_argument("--step", type=int, help=argparse.SUPPRESS)
+    options = made.parse_args()
+    options.json = options.json.with_name(options.json.name.replace("cpu", options.device))
     if options.memory_of:
         print(peak_memory(options.memory_of, MAIN, options.device))
         return
@@ -429,11 +427,21 @@ def main() -> None:
         "training_step": measure_step(options.device, max(2, options.rounds // 3)),
         "missing": missing,
     }
-    write_json(record, options.out / f"scan_{options.device}.json")
     text = markdown(record)
-    with atomic_path(options.out / f"scan_{options.device}.md") as temporary:
+    with atomic_path(options.json.with_suffix(".md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(text)
+    times = sizes[", ".join(map(str, MAIN))]
+    lines = [
+        Line("scan, forward and backward", "ms", name, times[ours]["both_ms"], peer=found["both_ms"])
+        for name, found in times.items()
+        if name != ours
+    ]
+    write(
+        options,
+        lines,
+        **{("scan_machine" if name == "machine" else name): value for name, value in record.items()},
+    )
 
 
 if __name__ == "__main__":

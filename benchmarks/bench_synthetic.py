@@ -9,17 +9,14 @@ work on the machine falls on all of them alike.
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
+from common import Line, parser, write
 
-from metst_core.files import run_record
 from metst_core.synthetic import TIERS, Renderer, difficulty_of, identity, look_up, plan_video
 
 FRAMES_PER_ROUND = 20
@@ -33,13 +30,9 @@ def seconds_per_call(call: Callable[[], object], calls: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--tier", choices=TIERS, default="default")
-    parser.add_argument("--json", type=Path, help="write the result to this file")
-    options = parser.parse_args()
+    made = parser(__doc__, "synthetic", rounds=60)
+    made.add_argument("--tier", choices=TIERS, default="default")
+    options = made.parse_args()
 
     cv2.setNumThreads(1)
     knobs = difficulty_of(options.tier)
@@ -74,23 +67,14 @@ def main() -> None:
     medians = {name: 1e3 * float(np.median(values)) for name, values in times.items()}
     best = {name: 1e3 * min(values) for name, values in times.items()}
     floor = medians["remap"] + medians["jpeg"]
-    result = {
-        "tier": options.tier,
-        "milliseconds": medians,
-        "milliseconds_best": best,
-        "floor_milliseconds": floor,
-        "ratio_to_floor": medians["finished frame"] / floor,
-        "seconds_per_identity": build,
-    }
     print(f"{'part':16s} {'median':>8s} {'best':>8s}  ms per frame")
     for name in parts:
         print(f"{name:16s} {medians[name]:8.2f} {best[name]:8.2f}")
-    print(
-        f"floor (remap + jpeg) {floor:.2f} ms; a finished frame takes {result['ratio_to_floor']:.2f} times that"
-    )
     print(f"one identity and its fields: {build:.2f} s")
-    if options.json:
-        options.json.write_text(json.dumps({**result, **run_record()}, indent=2) + "\n", encoding="utf-8")
+    line = Line(
+        "a rendered 320 x 320 frame", "ms", "one remap and one JPEG", medians["finished frame"], floor=floor
+    )
+    write(options, [line], milliseconds=medians, milliseconds_best=best, seconds_per_identity=build)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How LOSO scales over processes, what a training step costs, and bootstrap intervals against the naive way.
 
-    python benchmarks/bench_training.py [--repeats 3] [--epochs 4] [--out benchmarks/results/training.json]
+    python benchmarks/bench_training.py [--rounds 3] [--epochs 4] [--json FILE]
 
 * `loso_scaling`: a LOSO run with `n_jobs=1` over one with `n_jobs=2`, worker processes started beforehand; both
   compute on one thread per fold (an even number of equal folds) and must give the same traces, which is checked;
@@ -18,9 +18,7 @@ alternate.  A machine busy with other work makes scaling meaningless: `load` rec
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import os
 import statistics
 import tempfile
 import time
@@ -31,9 +29,9 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
+from common import Line, parser, write
 
 from metst_core.extraction import MotionSet
-from metst_core.files import run_record, write_json
 from metst_core.metrics import METRICS, bootstrap, evaluate, resamples
 from metst_core.rois import roi_names
 from metst_core.tables import ANNOTATION_COLUMNS, EMOTIONS, VIDEO_COLUMNS
@@ -178,30 +176,35 @@ def bootstrap_speed(repeats: int, n_subjects: int = 30, n_naive: int = 20) -> di
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--repeats", type=int, default=3, help="how often each figure is measured (3)")
-    parser.add_argument("--epochs", type=int, default=4, help="epochs of each LOSO run (4)")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "training.json")
-    arguments = parser.parse_args()
+    made = parser(__doc__, "training", rounds=3)
+    made.add_argument("--epochs", type=int, default=4, help="epochs of each LOSO run (4)")
+    arguments = made.parse_args()
     config = TrainConfig(
         model="metst_plus", width=32, d_state=16, epochs=arguments.epochs, batch_size=32, learning_rate=2e-3
     )
-    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
-        scaling = loso_scaling(config, arguments.repeats, Path(folder))
-    limits = ceiling(config, arguments.repeats)
+        scaling = loso_scaling(config, arguments.rounds, Path(folder))
+    limits = ceiling(config, arguments.rounds)
     figures = {
-        "load": {"before": load, "after": os.getloadavg()[0]},
         "loso_scaling": scaling,
         "ceiling": limits | {"loso_over_training": scaling["speedup"] / limits["training"]},
-        "step_ms": {m: step_ms(config.with_model(m), arguments.repeats) for m in ("metst", "metst_plus")},
-        "bootstrap": bootstrap_speed(arguments.repeats),
+        "step_ms": {m: step_ms(config.with_model(m), arguments.rounds) for m in ("metst", "metst_plus")},
+        "bootstrap": bootstrap_speed(arguments.rounds),
     }
     for name, values in figures.items():
         print(name, {key: round(value, 3) for key, value in values.items()})
-    print("written to", write_json({**figures, "record": run_record(config=config.to_dict())}, arguments.out))
+    resample, scaled = figures["bootstrap"], figures["loso_scaling"]
+    lines = [
+        Line(
+            "time of LOSO in two processes over one", "", "training alone in two processes",
+            1 / scaled["speedup"], floor=1 / limits["training"],
+        ),
+        Line(
+            "a resample of the bootstrap", "ms", "evaluating copied tables",
+            resample["ours_ms_per_sample"], peer=resample["naive_ms_per_sample"],
+        ),
+    ]  # fmt: skip
+    write(arguments, lines, {"config": config.to_dict()}, **figures)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How long the ROI explorer takes to draw a change, in headless Chromium, for a video of 10 s (300 frames, 18 ROIs).
 
-    python benchmarks/bench_widgets.py [--repeats 40] [--out benchmarks/results/widgets.json]
+    python benchmarks/bench_widgets.py [--rounds 40] [--json FILE]
 
 Each change is timed in the browser, from setting a control to the frame after next, when its picture is on the screen
 (two animation frames, about 33 ms at 60 Hz, are part of every number). The goal is 100 ms on a laptop CPU.
@@ -9,16 +9,13 @@ Then the video is played at full speed, and the pictures that are shown are coun
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-from metst_core.files import run_record, write_json
+from common import Line, parser, write
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from support.made_up_explorer import made_up_explorer
@@ -65,10 +62,7 @@ PLAYING = """
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--repeats", type=int, default=40)
-    parser.add_argument("--out", default=str(Path(__file__).parent / "results" / "widgets.json"))
-    options = parser.parse_args()
+    options = parser(__doc__, "widgets", rounds=40).parse_args()
     if CHROMIUM is None:
         print("no Chromium here; install it to run this benchmark")
         return 0
@@ -77,7 +71,7 @@ def main() -> int:
     explorer = made_up_explorer(N_FRAMES, model=METSTPlus(width=4, d_state=2, blocks_per_stage=1))
     rng = np.random.default_rng(0)
     layers = [layer.name for layer in explorer.layers]
-    n = options.repeats
+    n = options.rounds
     choices = {
         "frame": rng.choice(N_FRAMES, n).tolist(),
         "node": rng.choice(explorer.scene["names"], n).tolist(),
@@ -117,10 +111,11 @@ def main() -> int:
         "goal_ms": GOAL_MS,
         "video": {"frames": N_FRAMES, "fps": explorer.scene["fps"]},
         "shown_per_second_playing": played,
-        "load_at_the_end": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     }
-    record = run_record(chromium=version, repeats=n)
-    write_json({"record": record, **found}, options.out)
+    line = Line(
+        "slowest change in the explorer, 95%", "ms", "the goal of 100 ms", worst, floor=GOAL_MS, goal=1.0
+    )
+    write(options, [line], {"chromium": version}, **found)
     return 0
 
 

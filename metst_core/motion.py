@@ -16,29 +16,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
-import numba
 import numpy as np
-import pandas as pd
 
 from metst_core import rois
-from metst_core.checks import half_window, number_array, number_between, one_of
+from metst_core.checks import half_window, number_array, number_between, one_of, whole_number
 from metst_core.errors import InputError
+from metst_core.flow import FARNEBACK as FARNEBACK
+from metst_core.flow import FlowFrom, flow_kernels
+from metst_core.flow import box_flow as box_flow
 from metst_core.landmarks import Landmarker
 from metst_core.rois import BOXES, CROP_SIZE, REFERENCE, Bounds, Roi
 
-FARNEBACK = {
-    "pyr_scale": 0.5,
-    "levels": 3,
-    "winsize": 15,
-    "iterations": 5,
-    "poly_n": 7,
-    "poly_sigma": 1.5,
-    "flags": 0,
-}
-"""Parameters of `cv2.calcOpticalFlowFarneback`."""
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_SHIFTS = 3
 """How often the crop may follow the head within one frame."""
@@ -110,51 +103,75 @@ def stream_motion(
     window: int = 50,
     tail: str = "keep",
     n_threads: int = 1,
+    phases: Sequence[int] = (0,),
 ) -> Iterator[MotionWindow]:
     """The windows of `extract_motion` one by one, each as soon as its last frame has been read.
 
-    n_threads: with 2, the two windows that overlap on a frame are measured at the same time (the landmarker is
-        still asked for one image at a time); the numbers are the same.
+    n_threads: so many of the windows that overlap on a frame (two per phase) are measured at the same time (the
+        landmarker is still asked for one image at a time); the numbers are the same.
+    phases: the frames at which windowing begins, different ones from 0 to k/2 - 1.  The windows whose `start` is
+        phase + i k/2 are those of a run on the frames from that phase on; the frames are read once for all.
     """
     half = half_window(window)
     one_of("tail", tail, ("keep", "drop"))
-    one_of("n_threads", n_threads, (1, 2))
+    n_threads = whole_number("n_threads", n_threads, 1)
+    phases = _checked_phases(phases, half)
     WindowTracker(landmarker, features)  # a wrong argument is an error here, not at the first frame
     tracker = partial(WindowTracker, _one_at_a_time(landmarker), features)
-    return _stream(_grey_frames(frames), tracker, half, tail, n_threads)
+    return _stream(_grey_frames(frames), tracker, half, tail, n_threads, phases)
+
+
+def _checked_phases(phases: Sequence[int], half: int) -> tuple[int, ...]:
+    try:
+        numbers = tuple(whole_number("a phase", phase, 0) for phase in phases)
+    except TypeError:  # not a sequence
+        numbers = ()
+    if not numbers or len(set(numbers)) < len(numbers) or max(numbers) >= half:
+        raise InputError(
+            f"phases is {phases!r}; give different first frames from 0 to {half - 1}, half a window less one"
+        )
+    return numbers
 
 
 def _stream(
-    frames: Iterator[np.ndarray], tracker: Callable[[], WindowTracker], half: int, tail: str, n_threads: int
+    frames: Iterator[np.ndarray],
+    tracker: Callable[[], WindowTracker],
+    half: int,
+    tail: str,
+    n_threads: int,
+    phases: tuple[int, ...],
 ) -> Iterator[MotionWindow]:
     window = 2 * half
     open_windows: list[_OpenWindow] = []
     n_frames = 0
-    with ThreadPoolExecutor(1) as helper:
+    with ThreadPoolExecutor(n_threads) as pool:
+        measure = pool.map if n_threads > 1 else map
         for frame in frames:
-            if n_frames % half == 0:
-                open_windows.append(_OpenWindow(n_frames, tracker()))
-            shared = open_windows[1:] if n_threads > 1 else []
-            waiting = [helper.submit(each.add, frame) for each in shared]
-            for each in open_windows[: len(open_windows) - len(shared)]:
-                each.add(frame)
-            for future in waiting:
-                future.result()
+            if n_frames % half in phases:
+                # Windows that still wait for a face will all have the same reference, and so the same motion.
+                shared = open_windows and open_windows[-1].tracker.reference is None
+                open_windows.append(_OpenWindow(n_frames, open_windows[-1].tracker if shared else tracker()))
+            trackers = list(dict.fromkeys(each.tracker for each in open_windows))
+            columns = measure(WindowTracker.step, trackers, [frame] * len(trackers))
+            moved = dict(zip(trackers, columns, strict=True))
+            for each in open_windows:
+                each.add(moved[each.tracker])
             n_frames += 1
-            if len(open_windows[0].columns) == window:
+            if open_windows and len(open_windows[0].columns) == window:
                 yield open_windows.pop(0).close(window)
-    if n_frames < 2:
-        raise InputError(f"a video of {n_frames} frame(s) holds no motion; give 2 frames or more")
+    shortest = n_frames - max(phases)
+    if shortest < 2:
+        raise InputError(f"a video of {shortest} frame(s) holds no motion; give 2 frames or more")
     if tail == "drop":
-        if n_frames < window:
+        if shortest < window:
             raise InputError(
-                f"a video of {n_frames} frames is shorter than one window of {window}; "
+                f"a video of {shortest} frames is shorter than one window of {window}; "
                 "use tail='keep' or a smaller window"
             )
         return
-    # The window opened last is needed only where its first half is not the second half of the one before.
+    # A phase's last window is needed only where its first half is not the second half of the one before.
     for each in open_windows:
-        if each.start + half < n_frames or each.start == 0:
+        if each.start + half < n_frames or each.start in phases:
             yield each.close(window)
 
 
@@ -177,8 +194,8 @@ class _OpenWindow:
         self.columns: list[np.ndarray] = []
         self.has_face: list[bool] = []
 
-    def add(self, frame: np.ndarray) -> None:
-        self.columns.append(self.tracker.step(frame))
+    def add(self, column: np.ndarray) -> None:
+        self.columns.append(column)
         self.has_face.append(self.tracker.reference is not None)
 
     def close(self, window: int) -> MotionWindow:
@@ -306,21 +323,28 @@ class _BoxFlow:
     """One box of the reference crop and the ROIs that read its flow; `indices` are their places in the result."""
 
     def __init__(self, reference: Reference, name: str, members: Sequence[tuple[int, Roi]]) -> None:
-        bounds = BOXES[name].bounds(reference.points)
-        self.slices = bounds.slices
+        self.slices = BOXES[name].bounds(reference.points).slices
         self.indices = [index for index, _ in members]
-        self.regions = [roi.region(reference.points) for _, roi in members]
-        self.shares = [roi.q for _, roi in members]
-        self.before = np.ascontiguousarray(reference.crop[self.slices])
-        self.empty = all(region.empty for region in self.regions)
+        before = reference.crop[self.slices]
+        regions = [roi.region(reference.points) for _, roi in members]
+        self.regions = np.array([_within(region, before.shape) for region in regions])
+        self.shares = np.array([roi.q for _, roi in members])
+        self.flow = None if all(region.empty for region in regions) else FlowFrom(before)
 
     def motion(self, crop: np.ndarray) -> np.ndarray:
         """Main-direction mean of every ROI of the box on another crop (320, 320): `(n, 2)` float64."""
-        if self.empty:
+        if self.flow is None:
             return np.zeros((len(self.regions), 2))
-        flow = box_flow(self.before, crop[self.slices])
-        regions = zip(self.regions, self.shares, strict=True)
-        return np.array([main_direction_mean(flow[region.slices], q) for region, q in regions])
+        means: np.ndarray = flow_kernels().main_direction_means(
+            self.flow.to(crop[self.slices]), self.regions, self.shares
+        )
+        return means
+
+
+def _within(region: Bounds, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right of what a region holds of an array of that shape."""
+    (top, bottom, _), (left, right, _) = (s.indices(n) for s, n in zip(region.slices, shape, strict=True))
+    return top, bottom, left, right
 
 
 def _box_flows(reference: Reference, members: Sequence[Roi]) -> list[_BoxFlow]:
@@ -339,12 +363,6 @@ def _all_motion(boxes: Sequence[_BoxFlow], crop: np.ndarray, n: int) -> np.ndarr
     return motion
 
 
-def box_flow(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Dense optical flow from one grey image (h, w) to another: `(h, w, 2)` float32, pixels (dx, dy)."""
-    flow: np.ndarray = cv2.calcOpticalFlowFarneback(before, after, None, **FARNEBACK)  # type: ignore[call-overload]
-    return flow
-
-
 def main_direction_mean(flow: np.ndarray, q: float) -> np.ndarray:
     """Mean (2,) float64 of the share `q` of flow vectors (..., 2) that are longest; (0, 0) where there is none.
 
@@ -356,65 +374,10 @@ def main_direction_mean(flow: np.ndarray, q: float) -> np.ndarray:
     flow = number_array("flow", flow, "vectors (dx, dy) as (..., 2)")
     if flow.ndim < 1 or flow.shape[-1] != 2:
         raise InputError(f"flow has shape {flow.shape}; it must be (..., 2), vectors (dx, dy)")
-    vectors = np.ascontiguousarray(flow).reshape(-1, 2)
-    n = len(vectors)
-    return np.array(_mean_of_longest(vectors, min(int(n * (1 - q)), n - 1))) if n else np.zeros(2)
-
-
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile with numba at the first call, and store the result for later processes where that is possible."""
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # neither this folder nor the user's cache can be written to
-        return numba.njit(nogil=True)(function)
-
-
-@_compiled
-def _mean_of_longest(vectors: np.ndarray, first: int) -> tuple[float, float]:
-    """Mean of the vectors (n, 2) that a stable sort by length puts at index `first` and after.
-
-    Selects instead of sorting (Hoare's quickselect), which takes time proportional to n.
-    """
-    n = len(vectors)
-    squares = np.empty(n)
-    for i in range(n):
-        dx, dy = np.float64(vectors[i, 0]), np.float64(vectors[i, 1])
-        squares[i] = dx * dx + dy * dy
-
-    work = squares.copy()
-    low, high = 0, n - 1
-    while low < high:
-        pivot = work[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while work[i] < pivot:
-                i += 1
-            while work[j] > pivot:
-                j -= 1
-            if i <= j:
-                work[i], work[j] = work[j], work[i]
-                i += 1
-                j -= 1
-        if first <= j:
-            high = j
-        elif first >= i:
-            low = i
-        else:
-            break
-    cut = work[first]
-
-    ties = n - first  # how many vectors exactly as long as the one at the cut are still wanted
-    for i in range(n):
-        if squares[i] > cut:
-            ties -= 1
-    x, y = 0.0, 0.0
-    for i in range(n - 1, -1, -1):
-        if squares[i] > cut or (squares[i] == cut and ties > 0):
-            if squares[i] == cut:
-                ties -= 1
-            x += vectors[i, 0]
-            y += vectors[i, 1]
-    return x / (n - first), y / (n - first)
+    vectors = np.ascontiguousarray(flow).reshape(1, -1, 2)
+    everything = np.array([(0, 1, 0, vectors.shape[1])])
+    means: np.ndarray = flow_kernels().main_direction_means(vectors, everything, np.array([q]))
+    return means[0]
 
 
 def landmark_jitter(frames: np.ndarray | Iterable[np.ndarray], landmarker: Landmarker) -> pd.DataFrame:
@@ -433,6 +396,8 @@ def landmark_jitter(frames: np.ndarray | Iterable[np.ndarray], landmarker: Landm
     Frames before the first face are left out; a frame on whose crop no face is found has no `landmark` rows.
     Raises `InputError` when no frame holds a face.
     """
+    import pandas as pd  # a third of a second, for this function alone
+
     _checked_landmarker(landmarker)
     members = (*rois.ROIS, REFERENCE)
     names = rois.roi_names()

@@ -446,6 +446,44 @@ class TestWindows:
             [True] * 4,
         ]
 
+    @settings(max_examples=12)
+    @given(
+        n=st.integers(4, 20),
+        dark=st.integers(0, 9),
+        phases=st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True),
+        n_threads=st.integers(1, 3),
+    )
+    def test_a_phase_is_a_run_on_the_frames_from_it_on(self, n, dark, phases, n_threads):
+        """Whatever the order of the phases, and with a face that comes late."""
+        frames, fake, k = scene(n, n=n), Fake(ON_FRAME, FACE), 6
+        frames[:dark] = 0
+        parts = list(stream_motion(frames, fake, "metst", k, n_threads=n_threads, phases=phases))
+        for phase in phases:
+            own = list(stream_motion(frames[phase:], fake, "metst", k))
+            found = [part for part in parts if part.start % 3 == phase]
+            assert [part.start for part in found] == [part.start + phase for part in own]
+            for a, b in zip(found, own, strict=True):
+                assert np.array_equal(a.motion, b.motion) and np.array_equal(a.has_face, b.has_face)
+
+    def test_windows_share_what_they_have_in_common(self):
+        """While several wait for a face, each frame is searched once; a window has one reference of its own."""
+        frames = scene(3, n=12)
+        frames[:4] = 0
+        fake = Fake(ON_FRAME, FACE)
+        list(stream_motion(frames, fake, "metst", 6, phases=(0, 1, 2)))
+        # Frames 0 .. 3 are searched, 4 is the reference of the windows from 0 to 4, then each frame of its own.
+        assert sum(image.shape != (320, 320) for image in fake.seen) == 4 + 8
+        assert sum(image.shape == (320, 320) for image in fake.seen) == 8
+
+    @pytest.mark.parametrize("phases", [(), (3,), (-1,), (0, 0), (0.5,), 1, "0"])
+    def test_phases_that_cannot_be_used(self, phases):
+        with pytest.raises(InputError, match="phase"):
+            stream_motion(scene(0, n=9), Fake(ON_FRAME, FACE), "metst", 6, phases=phases)
+
+    def test_a_video_too_short_for_a_phase(self):
+        with pytest.raises(InputError, match="1 frame"):
+            list(stream_motion(scene(0, n=3), Fake(ON_FRAME, FACE), "metst", 6, phases=(0, 2)))
+
     def test_memory_does_not_grow_with_the_video(self):
         """At no time do more than two frames of a stream live (the present one and its grey form)."""
         alive, most = weakref.WeakSet(), 0

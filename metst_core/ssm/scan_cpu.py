@@ -27,6 +27,8 @@ from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.extending import register_model
 
+from metst_core.compiled import compiled
+
 LANES = 8
 MIN_TASKS = 16  # at least so many units of work, whatever the number of threads
 _FREE_THREADED_LAYERS = ("omp", "tbb")  # the others abort when two Python threads enter at once
@@ -164,22 +166,10 @@ def exp2(typing, x):
 
 
 # --- kernels ----------------------------------------------------------------------------------------------
-def _jit(*signature: Any, **options: Any) -> Callable[[Callable], Callable]:
-    compile_: Any = numba.njit  # its type hints know no signature
-
-    def decorate(function: Callable) -> Callable:
-        try:
-            return compile_(*signature, error_model="numpy", cache=True, **options)(function)
-        except RuntimeError:  # no folder is writable: neither beside this file nor in the user's cache
-            return compile_(*signature, error_model="numpy", **options)(function)
-
-    return decorate
-
-
 _ZERO = np.float32(0)
 
 
-@_jit()
+@compiled()
 def _forward_row(u, dt, A2, B, C, D, y, h):
     """One (batch, channel) row: u, dt, y (L); A2 (N), times log2(e); B, C (L * N).
 
@@ -197,7 +187,7 @@ def _forward_row(u, dt, A2, B, C, D, y, h):
         y[t] = hsum(s) + D * u[t]
 
 
-@_jit()
+@compiled()
 def _backward_row(u, dt, A, A2, B, C, D, dy, du, ddt, dA, dB, dC, a, h, g):
     """The gradients of one row.
 
@@ -278,7 +268,7 @@ _SIGNATURES: dict[Callable, Any] = {
 @functools.cache
 def _parallel(kernel: Callable) -> Callable:
     """Compiled when first launched, not at import: it starts the pool, and that changes OpenMP's settings."""
-    return _jit(_SIGNATURES[kernel], parallel=True, nogil=True)(kernel)
+    return compiled(_SIGNATURES[kernel], parallel=True, nogil=True)(kernel)
 
 
 # Not cached: numba's cache would take the parallel version for this one.
