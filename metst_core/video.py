@@ -80,11 +80,12 @@ class _Encoder(NamedTuple):
     name: str
     pixels: str
     options: dict[str, str]
+    threads: int = 2
 
 
 _FFV1 = (_Encoder("ffv1", "bgr0", {"level": "3", "slicecrc": "1"}),)
-_VP8 = _Encoder("libvpx", "yuv420p", {"deadline": "realtime", "cpu-used": "8", "crf": "8", "b": "8M"})
-_VP9 = _Encoder("libvpx-vp9", "yuv420p", {"deadline": "realtime", "cpu-used": "8", "crf": "24", "b": "0"})
+_VP8 = _Encoder("libvpx", "yuv420p", {"deadline": "realtime", "cpu-used": "16", "crf": "8", "b": "8M"}, 1)
+_VP9 = _Encoder("libvpx-vp9", "yuv420p", {"deadline": "realtime", "cpu-used": "8", "crf": "24", "b": "0"}, 1)
 _H264 = _Encoder("libx264", "yuv420p", {"preset": "ultrafast", "crf": "20"})
 
 # Encoders that `write_video` tries per container; FFV1 and PNG give every pixel back unchanged.
@@ -341,7 +342,7 @@ class _Film:
         self._stream.pix_fmt = self._pixels
         self._step = 1 / rate if self._seconds is None else Fraction(1, _TICKS)
         self._stream.codec_context.time_base = self._step
-        self._stream.codec_context.thread_count = _DECODING_THREADS
+        self._stream.codec_context.thread_count = here[0].threads
         if self._pixels == "yuv420p":
             # BT.601, as OpenCV converts, written into the file: a player need not guess.
             self._stream.codec_context.colorspace = 6
@@ -475,10 +476,10 @@ def _opened(path: Path) -> Iterator[av.container.InputContainer]:
     """A film's container; it and its file are closed in the end."""
     try:
         stream = path.open("rb")
+    except PermissionError as error:
+        raise InputError(f"{path}: the file may not be read; change its permissions") from error
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be opened ({error.strerror}); check the path and its rights"
-        ) from error
+        raise InputError(f"{path}: the file cannot be opened ({error.strerror}); check the path") from error
     with stream:
         stream.seek(0, 2)
         if stream.tell() == 0:
