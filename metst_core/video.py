@@ -396,11 +396,12 @@ class _Film:
 
 def _sound_packets(container: Any, stream: Any, copied: Any, start: float) -> Iterator[tuple[float, Any]]:
     shift = round(start / stream.time_base)
-    for packet in container.demux(stream):
-        if packet.dts is None or packet.pts is None:
-            continue
-        packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copied
-        yield float(packet.dts * stream.time_base), packet
+    with contextlib.suppress(_av().FFmpegError):  # the sound of a damaged film ends where it breaks off
+        for packet in container.demux(stream):
+            if packet.dts is None or packet.pts is None:
+                continue
+            packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copied
+            yield float(packet.dts * stream.time_base), packet
 
 
 def _checked(path: Path, frames: Iterable[np.ndarray], even: bool) -> Iterator[np.ndarray]:
