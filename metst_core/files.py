@@ -23,6 +23,7 @@ _RECORDED_PACKAGES = (
     "numba",
     "mediapipe",
     "opencv-contrib-python",
+    "av",
 )
 
 
