@@ -14,7 +14,7 @@ writes single images.  Why, from `benchmarks/bench_films.py` and a comparison ov
   after its sound begins later.  Edit lists, pauses and B-frames come out as they are played.
 * *Loss*: MP4 and MOV list every frame, and most codecs give a frame for each packet, so what cannot be decoded is
   counted and is an error; a container that is longer than its picture (a longer sound track) is none.
-* *Writing*: OpenCV's wheel has no H.264 encoder; its MPEG-4 does not play in a browser and its VP8 takes many times
+* *Writing*: OpenCV's wheel has no H.264 encoder; its MPEG-4 does not play in a browser and its VP8 takes ten times
   as long.  Here `.mp4` is H.264 (yuv420p, its index first), or VP9 where FFmpeg was built without x264.
 * *Odd files*: only formats that hold films are opened (`_FORMATS`): no playlist, address or picture under another
   name.  The file is opened by Python, so any name will do.
