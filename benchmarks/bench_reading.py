@@ -2,7 +2,7 @@
 
     python benchmarks/bench_reading.py [--minutes 10] [--json FILE]
 
-A portrait (scikit-image's `astronaut`) sways in a picture of 1920 x 1080 at 30 frames per second, MPEG-4 part 2.
+A portrait (scikit-image's `astronaut`) sways in a picture of 1920 x 1080 at 30 frames per second, H.264.
 Two videos are written, a short one (2 seconds) and one of `--minutes`.  Then, each in a process of its own:
 
 * `read_frames`: every frame is decoded and dropped;

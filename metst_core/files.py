@@ -28,6 +28,7 @@ _RECORDED_PACKAGES = (
     "numba",
     "mediapipe",
     "opencv-contrib-python",
+    "av",
 )
 
 

@@ -1,11 +1,32 @@
-"""Frames from video files and image folders: RGB, one at a time, in order.
+"""Frames from video files and image folders, and back: RGB, one at a time, in order.
 
 A frame is `uint8 (H, W, 3)`, RGB.  Nothing here holds more than a few frames, whatever the length of the
 video.
+
+**The reader and the writer are PyAV** (`av`: FFmpeg's libraries), for every film of the project; OpenCV reads and
+writes single images.  Why, from `benchmarks/bench_films.py` and a comparison over 45 films:
+
+* *Pixels* are those of OpenCV's reader to the bit (swscale with the same flags) for motion JPEG, which the synthetic
+  sets are, MPEG-4, H.264, H.265, VP8, VP9, FFV1, PNG and raw films of 8 bits, rotated ones too.  They differ where
+  OpenCV ignored what the file says: films that name the BT.709 matrix (mean 1 grey level, at most 10), 10 bits (at
+  most 5), interlaced chroma.  AV1, which OpenCV's wheel cannot decode, is read.
+* *Clock*: each frame has its presentation time; seconds count from where a player begins, so a picture that begins
+  after its sound begins later.  Edit lists, pauses and B-frames come out as they are played.
+* *Loss*: MP4 and MOV list every frame, and most codecs give a frame for each packet, so what cannot be decoded is
+  counted and is an error; a container that is longer than its picture (a longer sound track) is none.
+* *Writing*: OpenCV's wheel has no H.264 encoder; its MPEG-4 does not play in a browser and its VP8 takes ten times
+  as long.  Here `.mp4` is H.264 (yuv420p, its index first), or VP9 where FFmpeg was built without x264.
+* *Odd files*: only formats that hold films are opened (`_FORMATS`): no playlist, address or picture under another
+  name.  The file is opened by Python, so any name will do.
+* *Licence*: PyAV is BSD, its wheels carry FFmpeg with x264 and x265, which are under the GPL (2 or later).  This
+  package does not pass the wheels on; who does (an image, an installer) has to keep to the GPL.  Wheels exist for
+  Python 3.11 and later (one stable-ABI wheel for each system).  OpenCV's FFmpeg and PyAV's live side by side; on a
+  Mac the loader warns that both have the classes of libavdevice, which nothing here uses.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import math
@@ -13,8 +34,9 @@ import re
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -22,12 +44,63 @@ from metst_core.checks import as_path
 from metst_core.errors import InputError, MissingError
 from metst_core.files import atomic_path
 
+if TYPE_CHECKING:
+    import av
+
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
-# Codec that `write_video` uses per container; FFV1 and PNG give every pixel back unchanged.
-_CODECS = {".avi": "FFV1", ".mkv": "FFV1", ".mov": "png ", ".mp4": "mp4v", ".webm": "VP80"}
+# FFmpeg's names of the formats that are opened: films, and nothing that leads on to other files or addresses.
+_FORMATS = "mov,avi,matroska,mpegts,mpeg,asf,flv,ogg,gif,mxf,nut,ivf,dv"
+# Codecs whose every packet is one picture (VP8 hides some and MPEG-4 skips some, without a loss).
+_PICTURE_PER_PACKET = (
+    "h264",
+    "hevc",
+    "mjpeg",
+    "ffv1",
+    "png",
+    "prores",
+    "dvvideo",
+    "rawvideo",
+    "libdav1d",
+    "vp9",
+)
+# Two threads decode: more gain little on films of faces, and every worker of a pool has its own.
+_DECODING_THREADS = 2
+# Seconds that a last picture may stay beyond what its packet says, before a Matroska counts as broken off.
+_LAST_PICTURE = 0.5
+# Pixels less than this far from square are taken as square: resampling would cost more than it mends.
+_SQUARE = 0.01
+# Share of the steps between frames that must agree with the rate that a container declares.
+_STEADY = 0.9
+_ODDEST_PIXEL = 10  # times as wide as high, or the reverse: beyond that the file is not believed
+
+
+class _Encoder(NamedTuple):
+    name: str
+    pixels: str
+    options: dict[str, str]
+    threads: int = 2
+
+
+_FFV1 = (_Encoder("ffv1", "bgr0", {"level": "3", "slicecrc": "1"}),)
+_VP8 = _Encoder("libvpx", "yuv420p", {"deadline": "realtime", "cpu-used": "16", "crf": "8", "b": "8M"}, 1)
+_VP9 = _Encoder("libvpx-vp9", "yuv420p", {"deadline": "realtime", "cpu-used": "8", "crf": "24", "b": "0"}, 1)
+_H264 = _Encoder("libx264", "yuv420p", {"preset": "ultrafast", "crf": "20"})
+
+# Encoders that `write_video` tries per container; FFV1 and PNG give every pixel back unchanged.
+_ENCODERS = {
+    ".avi": _FFV1,
+    ".mkv": _FFV1,
+    ".mov": (_Encoder("png", "rgb24", {"compression_level": "1"}),),
+    ".mp4": (_H264, _VP9),
+    ".webm": (_VP8, _VP9),
+}
 LOSSLESS_SUFFIXES = (".avi", ".mkv", ".mov")
+# Sound that a browser plays from each container, so that it is worth copying.
+_SOUNDS = {".mp4": ("aac", "mp3", "opus", "flac"), ".webm": ("opus", "vorbis")}
+_SOUNDS[".mkv"] = (*_SOUNDS[".mp4"], "vorbis")
+_TICKS = 90_000  # time stamps a second of a film that is written with times of its own
 
 # A damaged JPEG or PNG still decodes, to a picture that is grey from the damage on; so look for its end mark.
 _END_MARKS = {b"\xff\xd8": (b"\xff\xda", b"\xff\xd9"), b"\x89P": (b"IDAT", b"IEND")}
@@ -41,22 +114,23 @@ class VideoInfo(NamedTuple):
     fps: float
     n_frames: int
     size: tuple[int, int]
-    """(width, height) in pixels, after rotation."""
+    """(width, height) in pixels, as a player shows them: turned, and with square pixels."""
 
 
 def read_frames(path: str | Path) -> Iterator[np.ndarray]:
     """Yield the frames of a video file or of a folder of images (natural order) as RGB `uint8 (H, W, 3)`.
 
-    Rotation metadata is applied; grey images get three equal channels, 16-bit images are reduced to 8 bits
-    and an alpha channel is dropped.  Frames are decoded one at a time.
+    Rotation and mirroring are applied as the file says, and pixels that are not square are made so (the longer
+    side grows); grey images get three equal channels, 16-bit images are reduced to 8 bits and an alpha channel
+    is dropped.  Frames are decoded one at a time.
 
     Raises `MissingError` if there is no such file, and `InputError` (naming the file or image) if it cannot
-    be decoded, is cut short, or changes its size on the way.
+    be decoded, is cut short, lost frames, or changes its size on the way.
     """
     path = _existing(path)
     if path.is_dir():
         return read_images(list_images(path))
-    return _decode(path, _open(path))
+    return _rgb_frames(path)
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -65,8 +139,8 @@ def probe(path: str | Path) -> VideoInfo:
     `n_frames` is exactly how many frames `read_frames` yields.  The count in a container's header can be
     wrong (it is estimated in MKV and WebM, and trimming leaves the old one in MP4), so the video is decoded
     once, without converting colours, and counted; the answer is kept while the file does not change.  `fps`
-    is the container's rate if the time stamps agree with it, else (variable frame rate) the mean rate of the
-    time stamps.
+    is the container's rate if nine in ten steps of the time stamps agree with it (the others are pauses or
+    lost pictures), else (variable frame rate) the mean rate of the time stamps.
     """
     path = _existing(path)
     if path.is_dir():
@@ -78,7 +152,10 @@ def probe(path: str | Path) -> VideoInfo:
 
 
 def timestamps(path: str | Path) -> np.ndarray:
-    """Time of every frame of a video file in seconds, `(n_frames,)`, strictly increasing, from 0."""
+    """Time of every frame of a video file in seconds, `(n_frames,)`, strictly increasing, on a player's clock.
+
+    0 is where playing begins; the first frame comes later where the sound begins before the picture.
+    """
     return _scan_file(_existing(path)).seconds.copy()
 
 
@@ -193,40 +270,149 @@ def read_images(paths: Iterable[Path]) -> Iterator[np.ndarray]:
         yield frame
 
 
-def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> int:
+def write_video(
+    path: str | Path,
+    frames: Iterable[np.ndarray],
+    fps: float,
+    seconds: Sequence[float] | np.ndarray | None = None,
+    sound: str | Path | None = None,
+) -> int:
     """Write RGB `uint8 (H, W, 3)` frames (or grey `(H, W)`) as a video file, atomically; return how many.
 
-    `.avi`, `.mkv` and `.mov` are lossless; `.mp4` and `.webm` are not.  Frames are taken one at a time.
-    Width and height must be even (the codecs would cut an odd one): `write_images` takes any size.
+    `.avi`, `.mkv` (FFV1) and `.mov` (PNG) are lossless; `.mp4` (H.264, which plays in a browser) and `.webm`
+    (VP8) are not, and need an even width and height.  Frames are taken one at a time.  `seconds` are the times
+    of the frames where they do not follow from `fps` (not in AVI, which has no time stamps).  `sound` is a film
+    on the same clock whose sound is copied as far as the frames reach, if the container and a browser know its
+    coding; otherwise the film is silent.
     """
     path = Path(path)
-    codec = _CODECS.get(path.suffix.lower())
-    if codec is None:
-        raise InputError(f"{path}: cannot write {path.suffix!r}; use one of {', '.join(_CODECS)}")
+    encoders = _ENCODERS.get(path.suffix.lower())
+    if encoders is None:
+        raise InputError(f"{path}: cannot write {path.suffix!r}; use one of {', '.join(_ENCODERS)}")
     if not (math.isfinite(fps) and fps > 0):
         raise InputError(f"fps: expected a rate above 0 frames per second, got {fps}")
-    cv2 = _opencv()
+    if seconds is not None and path.suffix.lower() == ".avi":
+        raise InputError(f"{path}: an AVI has no time stamps; use .mkv or .mp4 for a variable rate")
+    checked = _checked(path, frames, encoders[0].pixels == "yuv420p")
+    first = next(checked, None)
+    if first is None:
+        raise InputError(f"{path}: there are no frames to write")
     with atomic_path(path) as temporary:
-        writer, size, count = cv2.VideoWriter(), None, 0
         try:
-            for count, frame in enumerate(frames, start=1):
-                _check_frame(frame, count - 1, size)
-                if size is None:
-                    size = frame.shape[:2]
-                    if size[0] % 2 or size[1] % 2:
-                        raise InputError(
-                            f"{path}: {size[1]} x {size[0]} frames: a video file needs even sizes"
-                        )
-                    fourcc = cv2.VideoWriter.fourcc(*codec)
-                    if not writer.open(str(temporary), cv2.CAP_FFMPEG, fourcc, float(fps), size[::-1]):
-                        raise InputError(f"{path}: OpenCV cannot write {codec} here; try another suffix")
-                code = cv2.COLOR_GRAY2BGR if frame.ndim == 2 else cv2.COLOR_RGB2BGR
-                writer.write(cv2.cvtColor(frame, code))
-        finally:
-            writer.release()
-        if not count:
-            raise InputError(f"{path}: there are no frames to write")
-    return count
+            with _Film(temporary, encoders, first.shape[:2], fps, seconds, sound) as film:
+                film.add(first)
+                for frame in checked:
+                    film.add(frame)
+        except _av().FFmpegError as error:
+            raise InputError(
+                f"{path}: the film cannot be written ({error.strerror}); is the disk full?"
+            ) from error
+    return film.n_frames
+
+
+class _Film:
+    """A film that is being written: a context that takes one frame after the other."""
+
+    def __init__(
+        self,
+        path: Path,
+        encoders: Sequence[_Encoder],
+        shape: tuple[int, ...],
+        fps: float,
+        seconds: Sequence[float] | np.ndarray | None,
+        sound: str | Path | None,
+    ) -> None:
+        av = _av()
+        here = [encoder for encoder in encoders if encoder.name in av.codecs_available]
+        if not here:
+            raise InputError(f"{path}: this FFmpeg has none of the encoders {[e.name for e in encoders]}")
+        self.n_frames = 0
+        self._pixels = here[0].pixels
+        self._seconds = None if seconds is None else np.asarray(seconds, float)
+        if self._seconds is not None and not (np.diff(self._seconds) > 0).all():
+            raise InputError("seconds: the times of the frames must increase")
+        self._reformatter = av.video.reformatter.VideoReformatter()
+        self._open = contextlib.ExitStack()
+        # The index goes to the front of an MP4: a browser then plays it while it comes in.
+        options = {"movflags": "+faststart"} if path.suffix.lower() == ".mp4" else {}
+        self._container = self._open.enter_context(av.open(str(path), "w", container_options=options))
+        rate = Fraction(fps).limit_denominator(10**6)
+        self._stream: Any = self._container.add_stream(here[0].name, rate=rate, options=here[0].options)
+        self._stream.height, self._stream.width = shape
+        self._stream.pix_fmt = self._pixels
+        self._step = 1 / rate if self._seconds is None else Fraction(1, _TICKS)
+        self._stream.codec_context.time_base = self._step
+        self._stream.codec_context.thread_count = here[0].threads
+        if self._pixels == "yuv420p":
+            # BT.601, as OpenCV converts, written into the file: a player need not guess.
+            self._stream.codec_context.colorspace = 6
+            self._stream.codec_context.color_range = 1
+        self._sound: Iterator[tuple[float, Any]] = iter(())
+        if sound is not None:
+            self._sound = self._sound_of(Path(sound), _SOUNDS.get(path.suffix.lower(), ()))
+        self._waiting = next(self._sound, None)
+
+    def __enter__(self) -> _Film:
+        return self
+
+    def add(self, frame: np.ndarray) -> None:
+        """Encode one frame, after the sound that comes before it."""
+        frame = np.ascontiguousarray(frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=2))
+        make = _av().VideoFrame.from_ndarray
+        if self._pixels == "yuv420p":  # OpenCV converts in a third of swscale's time
+            cv2 = _opencv()
+            picture = make(cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420), format=self._pixels)
+        else:
+            picture = self._reformatter.reformat(make(frame, format="rgb24"), format=self._pixels, threads=1)
+        if self._seconds is None:
+            picture.pts = self.n_frames
+        elif self.n_frames < len(self._seconds):
+            picture.pts = round(self._seconds[self.n_frames] * _TICKS)
+        else:
+            raise InputError(f"seconds: {len(self._seconds)} times for more frames than that")
+        picture.time_base = self._step
+        while self._waiting is not None and self._waiting[0] <= picture.pts * self._step:
+            self._container.mux(self._waiting[1])
+            self._waiting = next(self._sound, None)
+        self._container.mux(self._stream.encode(picture))
+        self.n_frames += 1
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._open:
+            if kind is None:
+                self._container.mux(self._stream.encode(None))
+                self._container.close()  # writes the index; an error of the disk is raised here at the latest
+
+    def _sound_of(self, source: Path, codecs: Sequence[str]) -> Iterator[tuple[float, Any]]:
+        """Second and packet of the source's sound, for the container that is being written."""
+        container = self._open.enter_context(_opened(source))
+        stream = container.streams.best("audio")
+        if stream is None or stream.codec_context.name.removesuffix("float") not in codecs:
+            return iter(())
+        copied = self._container.add_stream_from_template(stream)
+        start = _start_of(container)
+        return _sound_packets(container, stream, copied, start)
+
+
+def _sound_packets(container: Any, stream: Any, copied: Any, start: float) -> Iterator[tuple[float, Any]]:
+    shift = round(start / stream.time_base)
+    with contextlib.suppress(_av().FFmpegError):  # the sound of a damaged film ends where it breaks off
+        for packet in container.demux(stream):
+            if packet.dts is None or packet.pts is None:
+                continue
+            packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copied
+            yield float(packet.dts * stream.time_base), packet
+
+
+def _checked(path: Path, frames: Iterable[np.ndarray], even: bool) -> Iterator[np.ndarray]:
+    """The frames, each of them right and of the first one's size."""
+    size = None
+    for number, frame in enumerate(frames):
+        _check_frame(frame, number, size)
+        size = frame.shape[:2]
+        if even and (size[0] % 2 or size[1] % 2):
+            raise InputError(f"{path}: {size[1]} x {size[0]} frames: this kind of file needs even sizes")
+        yield frame
 
 
 def write_images(folder: str | Path, frames: Iterable[np.ndarray]) -> int:
@@ -277,45 +463,246 @@ def _opencv() -> Any:
         raise MissingError(f"OpenCV cannot be imported ({error}); run `metst check`") from error
 
 
-def _open(path: Path) -> Any:
-    size = path.stat().st_size
-    if size == 0:
-        raise InputError(f"{path}: the file is empty (0 bytes); copy it again from its source")
-    missing = _missing_bytes(path)
-    if missing:
-        raise InputError(
-            f"{path}: the file is cut short, {missing} bytes are missing; copy it again from its source"
-        )
-    cv2 = _opencv()
-    capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
-    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-    if not capture.isOpened():
-        raise InputError(
-            f"{path}: no video stream can be opened (broken file, audio only, or not a video); play it, or "
-            f"{_REENCODE.format(name=path.name)}"
-        )
-    return capture
-
-
-def _decode(path: Path, capture: Any) -> Iterator[np.ndarray]:
-    cv2 = _opencv()
+@functools.cache
+def _av() -> Any:
+    """PyAV, imported when a film is read or written and not before."""
     try:
-        frame: np.ndarray | None = None
-        seconds = 0.0
+        return importlib.import_module("av")
+    except ImportError as error:
+        raise MissingError(f"PyAV cannot be imported ({error}); install it: pip install av") from error
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """A film's container; it and its file are closed in the end."""
+    try:
+        stream = path.open("rb")
+    except PermissionError as error:
+        raise InputError(f"{path}: the file may not be read; change its permissions") from error
+    except OSError as error:
+        raise InputError(f"{path}: the file cannot be opened ({error.strerror}); check the path") from error
+    with stream:
+        stream.seek(0, 2)
+        if stream.tell() == 0:
+            raise InputError(f"{path}: the file is empty (0 bytes); copy it again from its source")
+        missing = _missing_bytes(stream)
+        if missing:
+            raise InputError(
+                f"{path}: the file is cut short, {missing} bytes are missing; copy it again from its source"
+            )
+        stream.seek(0)
+        try:
+            container = _av().open(
+                stream, buffer_size=1 << 18, container_options={"format_whitelist": _FORMATS}
+            )
+        except (_av().FFmpegError, UnicodeError) as error:
+            raise InputError(_unreadable(path)) from error
+        with container:
+            yield container
+
+
+def _unreadable(path: Path) -> str:
+    return (
+        f"{path}: no video stream can be opened (broken or cut short, audio only, or not a video); play it, or "
+        f"{_REENCODE.format(name=path.name)}"
+    )
+
+
+def _picture_stream(path: Path, container: av.container.InputContainer) -> Any:
+    """The stream that a player shows: no cover picture."""
+    cover = _av().stream.Disposition.attached_pic
+    best = container.streams.best("video")
+    for stream in ([best] if best else []) + list(container.streams.video):
+        if not stream.disposition & cover:
+            return stream
+    raise InputError(_unreadable(path))
+
+
+def _start_of(container: av.container.InputContainer) -> float:
+    """The second of the file's own time stamps at which a player begins."""
+    start = (container.start_time or 0) / _av().time_base
+    return max(0.0, start)  # sound may begin before 0, with what only fills the decoder
+
+
+class _Reading:
+    """One pass over the pictures of a film; what was learnt on the way stays when it has ended."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.seconds: list[float] = []
+        """Time of each picture given so far; NaN where the file tells none."""
+        self.rates: list[float] = []
+        """Frames per second that the container declares."""
+        self.tick = 0.0
+        """Seconds that the time stamps are rounded to."""
+        self.pixel = Fraction(1)
+        """Width of a pixel divided by its height."""
+
+    def pictures(self, threads: int = _DECODING_THREADS, **options: str) -> Iterator[av.VideoFrame]:
+        """Decode the film, with these options for the codec.  Raises `InputError` in the end if frames are lost."""
+        av = _av()
+        with _opened(self.path) as container:
+            stream = _picture_stream(self.path, container)
+            stream.codec_context.options = options
+            stream.thread_type, stream.thread_count = "AUTO", threads
+            self.rates = [float(r) for r in (stream.average_rate, stream.guessed_rate) if r]
+            self.tick = float(stream.time_base)
+            self.pixel = Fraction(stream.sample_aspect_ratio or 1)
+            start = _start_of(container)
+            loss = _Loss(stream)
+            shape: tuple[int, int] | None = None
+            for packet in loss.packets(container):
+                try:
+                    frames = stream.decode(packet)
+                except av.FFmpegError:
+                    loss.errors += bool(self.seconds)
+                    continue
+                for frame in frames:
+                    if shape is None:
+                        shape = (frame.width, frame.height)
+                    elif shape != (frame.width, frame.height):
+                        raise InputError(
+                            f"{self.path}: the frame size changes on the way; "
+                            + _REENCODE.format(name=self.path.name)
+                        )
+                    loss.saw(frame)
+                    self.seconds.append(math.nan if frame.pts is None else frame.pts * self.tick - start)
+                    yield frame
+            try:
+                loss.check(self.path, start)
+            except InputError:
+                if threads > 1:  # several threads drop a damaged frame's neighbours too: count again
+                    for _ in _Reading(self.path).pictures(threads=1):
+                        pass
+                raise
+
+
+class _Loss:
+    """Counts the pictures that a stream announces and those that come out."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._announced: list[int | None] = []  # time stamps of packets that are to be shown
+        self._shown: list[int | None] = []
+        self._end = 0.0  # of the last picture, in the file's own seconds
+        self._n_read = 0
+        self._fields = False
+        self.errors = 0
+
+    def packets(self, container: av.container.InputContainer) -> Iterator[av.Packet | None]:
+        """The stream's packets, and None for what the decoder still holds."""
+        source = container.demux(self._stream)
         while True:
-            good, image = capture.read()
-            if not good:
+            try:
+                packet = next(source, None)
+            except _av().FFmpegError:  # an MP4 whose index leads beyond the end of the file
                 break
-            if frame is not None and image.shape != frame.shape:
-                raise InputError(
-                    f"{path}: the frame size changes on the way; " + _REENCODE.format(name=path.name)
-                )
-            frame = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-            seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            yield frame
-        _check_end(path, capture, frame is not None, seconds)
-    finally:
-        capture.release()
+            if packet is None:
+                break
+            if not packet.size:  # nothing new is shown; a decoder would take it for the end
+                continue
+            self._n_read += 1
+            if not packet.is_discard and (self._announced or packet.is_keyframe):
+                self._announced.append(packet.pts)
+            yield packet
+        yield None
+
+    def saw(self, frame: av.VideoFrame) -> None:
+        self._shown.append(frame.pts)
+        if frame.pts is not None:
+            self._end = float((frame.pts + (frame.duration or 0)) * self._stream.time_base)
+        self._fields = self._fields or frame.interlaced_frame
+
+    def check(self, path: Path, start: float) -> None:
+        """Raise `InputError` if something is lost.
+
+        What comes before the first picture that can be decoded is not shown by a player either: a film may be
+        cut out of a longer one.
+        """
+        remedy = _REENCODE.format(name=path.name)
+        if not self._shown:
+            raise InputError(f"{path}: no frame can be decoded; {remedy}")
+        first = self._shown[0]
+        announced = [p for p in self._announced if p is None or first is None or p >= first]
+        lost = self.errors
+        if self._stream.codec_context.name in _PICTURE_PER_PACKET and not self._fields:
+            lost = max(0, len(announced) - len(self._shown))
+        if self._stream.container.format.name.startswith(("mov", "avi")):  # an index has every frame
+            listed = sum(entry.size > 0 for entry in self._stream.index_entries)
+            lost += max(0, listed - self._n_read)
+        if lost:
+            shown = set(self._shown)
+            gone = [p for p in announced if p is not None and p not in shown]
+            since = (
+                f", the first at {float(min(gone) * self._stream.time_base) - start:.1f} seconds"
+                if gone
+                else ""
+            )
+            raise InputError(
+                f"{path}: {lost} of {lost + len(self._shown)} frames cannot be decoded{since}: the file is damaged "
+                f"or cut short; copy it again from its source, or to go on with what is left {remedy}"
+            )
+        announced_end = _seconds_of(
+            self._stream.metadata.get("DURATION", "")
+        )  # in Matroska, of this stream alone
+        if self._end and announced_end > self._end + _LAST_PICTURE:
+            raise InputError(
+                f"{path}: decoding stops after {self._end - start:.1f} of {announced_end - start:.1f} seconds: the "
+                f"file is damaged; copy it again from its source, or to go on with what is left {remedy}"
+            )
+
+
+def _seconds_of(tag: str) -> float:
+    """Seconds of a Matroska tag as `00:01:02.500000000`; 0 for anything else."""
+    found = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", tag)
+    return (
+        sum(float(part) * 60**power for part, power in zip(found.groups(), (2, 1, 0), strict=True))
+        if found
+        else 0.0
+    )
+
+
+def _rgb_frames(path: Path) -> Iterator[np.ndarray]:
+    reading = _Reading(path)
+    reformatter = _av().video.reformatter.VideoReformatter()
+    matrix: Any = None
+    for frame in reading.pictures():
+        if matrix is None:
+            matrix = _display_matrix(frame)
+        width, height = _square_size(frame, reading.pixel)
+        picture = reformatter.reformat(
+            frame, width=width, height=height, format="rgb24", interpolation="BICUBIC", threads=1
+        )
+        plane = picture.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
+        image = _turned(rows[:, : width * 3].reshape(height, width, 3), matrix)
+        # The decoder may still need a picture that it gave as RGB.
+        yield image.copy() if picture is frame else np.ascontiguousarray(image)
+
+
+def _square_size(frame: av.VideoFrame, pixel: Fraction) -> tuple[int, int]:
+    """Width and height of a frame with square pixels: the side that is too short grows, as in a browser."""
+    ratio = float(pixel)
+    if abs(ratio - 1) < _SQUARE or not 1 / _ODDEST_PIXEL <= ratio <= _ODDEST_PIXEL:
+        return frame.width, frame.height
+    return round(frame.width * max(1.0, ratio)), round(frame.height * max(1.0, 1 / ratio))
+
+
+def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
+    """`a, b, c, d` of the matrix that leads from stored to shown: x' = a x + c y, y' = b x + d y (y downwards)."""
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    if data is None or len(bytes(data)) != 36:
+        return 1, 0, 0, 1
+    numbers = struct.unpack("=9i", bytes(data))
+    return numbers[0], numbers[1], numbers[3], numbers[4]
+
+
+def _turned(image: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
+    """The image turned and mirrored by quarters, as the matrix is nearest to."""
+    a, b, c, d = matrix
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        image, a, d = image.swapaxes(0, 1), c, b
+    return image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 
 
 class _Scan(NamedTuple):
@@ -334,110 +721,45 @@ def _scan_file(path: Path) -> _Scan:
 @functools.lru_cache(maxsize=4096)
 def _scan(path: Path, _modified: int, _bytes: int) -> _Scan:
     """Decode a file once, keeping no picture; the last two arguments tell a changed file from a known one."""
-    capture, cv2 = _open(path), _opencv()
-    try:
-        stamps: list[float] = []
-        size = (0, 0)
-        while capture.grab():
-            if not stamps:
-                good, image = capture.retrieve()
-                if not good:
-                    break
-                size = (image.shape[1], image.shape[0])
-            stamps.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-        _check_end(path, capture, bool(stamps), stamps[-1] if stamps else 0.0)
-        declared = capture.get(cv2.CAP_PROP_FPS)
-    finally:
-        capture.release()
-    seconds = np.array(stamps) - stamps[0]
-    span = seconds[-1]
-    usable = len(seconds) > 1 and bool((np.diff(seconds) > 0).all())
-    plausible = math.isfinite(declared) and 0 < declared <= 10_000
-    if not (usable or plausible):
+    reading = _Reading(path)
+    size = (0, 0)
+    # What only smooths the picture is left out; what can fail is not.
+    for frame in reading.pictures(skip_loop_filter="all"):
+        if size == (0, 0):
+            width, height = _square_size(frame, reading.pixel)
+            height, width = _turned(np.empty((height, width)), _display_matrix(frame)).shape
+            size = (width, height)
+    seconds = np.array(reading.seconds)
+    if abs(seconds[0]) < reading.tick:  # the container tells its start in microseconds
+        seconds -= seconds[0]
+    steps = np.diff(seconds)
+    plausible = [rate for rate in reading.rates if math.isfinite(rate) and 0 < rate <= 10_000]
+    if len(steps) and (steps > 0).all():
+        for rate in plausible:
+            agree = np.abs(steps - 1 / rate) <= max(0.01 / rate, 1.5 * reading.tick)
+            if agree.mean() >= _STEADY:
+                return _Scan(seconds, rate, size)
+        return _Scan(seconds, float(len(steps) / (seconds[-1] - seconds[0])), size)
+    if not plausible:
         raise InputError(f"{path}: the file tells no frame rate; " + _REENCODE.format(name=path.name))
-    # Time stamps are rounded to milliseconds in some containers.
-    if plausible and (not usable or abs((len(seconds) - 1) / declared - span) <= max(0.01 * span, 0.002)):
-        if not usable:
-            seconds = np.arange(len(seconds)) / declared
-        return _Scan(seconds, float(declared), size)
-    return _Scan(seconds, float((len(seconds) - 1) / span), size)
+    first = seconds[0] if math.isfinite(seconds[0]) else 0.0
+    return _Scan(first + np.arange(len(seconds)) / plausible[0], plausible[0], size)
 
 
-def _check_end(path: Path, capture: Any, any_frame: bool, seconds: float) -> None:
-    """Raise if the decoder gave up clearly before the end (a longer sound track may add a tenth and 1 s)."""
-    if not any_frame:
-        raise InputError(f"{path}: no frame can be decoded; " + _REENCODE.format(name=path.name))
-    cv2 = _opencv()
-    count, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-    length = min(count / fps if fps > 0 and count > 0 else 0.0, _edited_seconds(path))
-    if 0 < seconds < 0.9 * length - 1:
-        raise InputError(
-            f"{path}: decoding stops after {seconds:.1f} of {length:.1f} seconds; "
-            + _REENCODE.format(name=path.name)
-        )
+def _missing_bytes(stream: BinaryIO) -> int:
+    """How many bytes an AVI or Matroska announces beyond the end of its file (0: whole, or it does not tell).
 
-
-def _missing_bytes(path: Path) -> int:
-    """How many bytes a container announces beyond the end of its file (0: whole, or it does not tell)."""
-    total = path.stat().st_size
-    with path.open("rb") as stream:
-        head = stream.read(12)
-        if head[:4] == b"RIFF":
-            end = 8 + int.from_bytes(head[4:8], "little")
-        elif head[:4] == b"\x1aE\xdf\xa3":
-            end = _matroska_end(stream)
-        elif head[4:8] in _MP4_BOXES:
-            end = _mp4_end(stream, total)
-        else:
-            end = 0
+    FFmpeg reads these two up to where they are cut and says nothing; it notices the same in other containers.
+    """
+    total = stream.seek(0, 2)
+    stream.seek(0)
+    head = stream.read(8)
+    end = 0
+    if head[:4] == b"RIFF":
+        end = 8 + int.from_bytes(head[4:8], "little")
+    elif head[:4] == b"\x1aE\xdf\xa3":
+        end = _matroska_end(stream)
     return max(0, end - total)
-
-
-_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide")
-
-
-def _mp4_boxes(stream: BinaryIO, total: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of a file's outermost boxes (ISO 14496-12), as they are announced."""
-    position = 0
-    while position < total:
-        stream.seek(position)
-        head = stream.read(16)
-        size = int.from_bytes(head[:4], "big")
-        if size == 1:
-            size = int.from_bytes(head[8:16], "big")
-        if head[4:8] not in _MP4_BOXES or size < 8:
-            return
-        yield head[4:8], position, position + size
-        position += size
-
-
-def _mp4_end(stream: BinaryIO, total: int) -> int:
-    return max((end for _, _, end in _mp4_boxes(stream, total)), default=0)
-
-
-def _edited_seconds(path: Path) -> float:
-    """How long a trimmed MP4 or MOV plays by its edit lists; infinite for any other file."""
-    total = path.stat().st_size
-    with path.open("rb") as stream:
-        for name, start, end in _mp4_boxes(stream, total):
-            if name == b"moov":
-                stream.seek(start)
-                return _edits(stream.read(end - start))
-    return math.inf
-
-
-def _edits(moov: bytes) -> float:
-    """Longest sum of the segments in an edit list, in seconds (32-bit boxes: 64-bit ones are not for clips)."""
-    header = moov.find(b"mvhd")
-    if header < 0 or len(moov) < header + 20 or moov[header + 4] != 0:
-        return math.inf
-    (scale,) = struct.unpack_from(">I", moov, header + 16)
-    lengths = []
-    for found in re.finditer(b"elst\\0", moov):
-        (count,) = struct.unpack_from(">I", moov, found.start() + 8)
-        starts = range(found.start() + 12, min(found.start() + 12 + 12 * count, len(moov) - 11), 12)
-        lengths.append(sum(struct.unpack_from(">I", moov, s)[0] for s in starts))
-    return max(lengths) / scale if lengths and scale else math.inf
 
 
 def _matroska_end(stream: BinaryIO) -> int:

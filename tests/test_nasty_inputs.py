@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
-from support.films import retime, rotate_metadata, wav
+from support.films import VARIABLE_MS, rotate_metadata, wav
 from support.own_videos import SIZE, landmarker, mouth_at, mouth_model, picture, write_clip
 
 from metst_core.cli import analyse as analyse_cli
@@ -129,8 +129,7 @@ def turned_by_metadata(path):
 
 
 def variable_rate(path):
-    write_video(path.with_name("constant.mkv"), some_frames(), 25)
-    retime(path.with_name("constant.mkv"), path, [0, 40, 80, 240, 260, 280, 300, 460, 500, 520, 540, 700])
+    write_video(path, some_frames(), 25, seconds=np.array(VARIABLE_MS) / 1000)
     return path
 
 

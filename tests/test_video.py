@@ -4,16 +4,19 @@ import math
 import struct
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.films import VARIABLE_MS, retime, rotate_metadata, wav
+from support.films import VARIABLE_MS, rotate_metadata, wav
 
 from metst_core.errors import InputError, MetstError, MissingError
+from metst_core.synthetic import write_mjpeg
 from metst_core.video import (
     LOSSLESS_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -124,7 +127,10 @@ def test_write_images_is_lossless_for_any_size_and_whole_or_not_there(tmp_path, 
         (lambda f: write_video("x.gif", f, 30), "x.gif"),
         (lambda f: write_video("x.avi", f, 0), "fps"),
         (lambda f: write_video("x.avi", [], 30), "no frames"),
-        (lambda f: write_video("x.avi", f[:, :47], 30), "even"),
+        (lambda f: write_video("x.mp4", f[:, :47], 30), "even"),
+        (lambda f: write_video("x.avi", f, 30, seconds=range(12)), "AVI has no time stamps"),
+        (lambda f: write_video("x.mkv", f, 30, seconds=[0.0] * 12), "increase"),
+        (lambda f: write_video("x.mkv", f, 30, seconds=[0.0, 0.1]), "2 times"),
         (lambda f: write_video("x.avi", f / 255, 30), "frame 0"),
         (lambda f: write_video("x.avi", [f[0], f[1, :20]], 30), "frame 1"),
     ],
@@ -149,8 +155,7 @@ def test_rotation_metadata_is_honoured(tmp_path, frames, matrix, turns):
 
 @pytest.fixture
 def variable(tmp_path, frames):
-    write_video(tmp_path / "constant.mkv", frames, 25)
-    retime(tmp_path / "constant.mkv", tmp_path / "variable.mkv", VARIABLE_MS)
+    write_video(tmp_path / "variable.mkv", frames, 25, seconds=np.array(VARIABLE_MS) / 1000)
     return tmp_path / "variable.mkv"
 
 
@@ -238,7 +243,8 @@ def test_frames_are_counted_and_not_believed(tmp_path, frames, said):
     assert struct.unpack_from("<I", data, start) == (12,)
     struct.pack_into("<I", data, start, said)
     path.write_bytes(data)
-    assert cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT) == said
+    with av.open(path) as container:
+        assert container.streams.video[0].frames == said
     assert probe(path).n_frames == len(list(read_frames(path))) == 12
 
 
@@ -251,8 +257,201 @@ def test_a_clip_trimmed_without_encoding_is_what_it_plays(tmp_path, frames):
     assert struct.unpack_from(">I", data, start) == (4000,)  # milliseconds
     struct.pack_into(">I", data, start, 1000)
     path.write_bytes(data)
-    assert cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT) == 120
+    with av.open(path) as container:
+        assert container.streams.video[0].frames == 120
     assert probe(path).n_frames == len(list(read_frames(path))) == 30
+
+
+# --- containers: what a player shows, and when --------------------------------------------------------------
+def _remuxed(source, path, picture_at=0.0, sound_seconds=0.0, from_second=0.0, **options):
+    """Copy a film's packets into another container: later, beside a sound of this length, or from a second on."""
+    with av.open(source) as old, av.open(path, "w", container_options=options) as new:
+        stream = old.streams.video[0]
+        copied = new.add_stream_from_template(stream)
+        if sound_seconds:
+            sound = new.add_stream("aac", rate=8000)
+            for start in range(0, round(sound_seconds * 8000), 1024):
+                part = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+                part.sample_rate, part.pts, part.time_base = 8000, start, Fraction(1, 8000)
+                new.mux(sound.encode(part))
+            new.mux(sound.encode(None))
+        for packet in old.demux(stream):
+            if packet.dts is not None and packet.pts * stream.time_base >= from_second:
+                packet.pts += round(picture_at / stream.time_base)
+                packet.dts += round(picture_at / stream.time_base)
+                packet.stream = copied
+                new.mux(packet)
+    return path
+
+
+def _jpeg_film(path, frames):
+    coded = [cv2.imencode(".jpg", f[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes() for f in frames]
+    write_mjpeg(path, coded, 30, (64, 48))
+    return path
+
+
+@pytest.fixture
+def still_film(tmp_path, frames):
+    """120 frames, 4 s; every one a key frame (JPEG), so that packets may be cut away from its beginning."""
+    return _jpeg_film(tmp_path / "still.avi", [*frames] * 10)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mov"])
+def test_a_container_longer_than_its_picture_loses_nothing(tmp_path, still_film, suffix):
+    path = _remuxed(still_film, tmp_path / f"longer{suffix}", sound_seconds=9)
+    with av.open(path) as container:
+        assert container.duration / av.time_base > 8.9
+    info = probe(path)
+    assert (info.n_frames, info.fps) == (120, pytest.approx(30))
+    assert len(list(read_frames(path))) == 120
+
+
+def test_a_picture_that_begins_after_its_sound_is_where_a_player_shows_it(tmp_path, still_film):
+    path = _remuxed(still_film, tmp_path / "late.mkv", picture_at=3, sound_seconds=8)
+    np.testing.assert_allclose(timestamps(path), 3 + np.arange(120) / 30, atol=2e-3)
+    assert probe(path).fps == pytest.approx(30)
+    assert probe(path).n_frames == 120
+
+
+def test_a_part_of_a_film_begins_at_nought(tmp_path, still_film):
+    """Splitting without encoding leaves the time stamps of the whole film; a player begins with the first one."""
+    path = _remuxed(still_film, tmp_path / "part.mkv", from_second=2.0)
+    with av.open(path) as container:
+        assert container.start_time / av.time_base == pytest.approx(2.0)
+    np.testing.assert_allclose(timestamps(path), np.arange(60) / 30, atol=2e-3)
+    assert probe(path).n_frames == len(list(read_frames(path))) == 60
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_a_pause_is_in_the_clock_and_not_in_the_rate(tmp_path, frames, suffix):
+    """30 frames a second that stop for a second: neither 22.5 (the mean) nor an even clock."""
+    seconds = np.concatenate([np.arange(60), np.arange(90, 120)]) / 30
+    path = tmp_path / f"pause{suffix}"
+    write_video(path, np.concatenate([frames] * 8)[:90], 30, seconds=seconds)
+    np.testing.assert_allclose(timestamps(path), seconds, atol=1e-3)
+    assert probe(path).fps == pytest.approx(30)
+
+
+def test_pixels_that_are_not_square_are_made_so(tmp_path, frames):
+    """4:3 pixels in 64 x 48 show as 85 x 48, and turned by a quarter as 48 x 85."""
+    with av.open(tmp_path / "wide.mp4", "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(stream.encode(None))
+    assert probe(tmp_path / "wide.mp4").size == (85, 48)
+    wide = next(read_frames(tmp_path / "wide.mp4"))
+    assert wide.shape == (48, 85, 3)
+    assert np.abs(wide.astype(int) - cv2.resize(frames[0], (85, 48))).mean() < 12
+    rotate_metadata(tmp_path / "wide.mp4", tmp_path / "turned.mp4", (0, 1, -1, 0))
+    assert probe(tmp_path / "turned.mp4").size == (48, 85)
+    np.testing.assert_array_equal(next(read_frames(tmp_path / "turned.mp4")), np.rot90(wide, 3))
+
+
+def test_a_mirrored_film_is_shown_mirrored(tmp_path, frames):
+    write_video(tmp_path / "plain.mp4", frames, 30)
+    rotate_metadata(tmp_path / "plain.mp4", tmp_path / "mirrored.mp4", (-1, 0, 0, 1))
+    plain, mirrored = (next(read_frames(tmp_path / f"{n}.mp4")) for n in ("plain", "mirrored"))
+    np.testing.assert_array_equal(mirrored, plain[:, ::-1])
+
+
+def test_odd_sizes_are_kept_without_loss(tmp_path, frames):
+    odd = frames[:, :47, :63]
+    write_video(tmp_path / "odd.mkv", odd, 30)
+    assert probe(tmp_path / "odd.mkv").size == (63, 47)
+    np.testing.assert_array_equal(np.stack(list(read_frames(tmp_path / "odd.mkv"))), odd)
+
+
+def test_motion_jpeg_reads_to_the_bit_as_opencv_reads_it(tmp_path, frames):
+    """The synthetic sets are motion JPEG: their features hang on these bits."""
+    path = _jpeg_film(tmp_path / "v.avi", frames)
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    for ours in read_frames(path):
+        np.testing.assert_array_equal(ours, capture.read()[1][..., ::-1])
+
+
+@pytest.mark.parametrize("name", ["picture.mp4", "list.mp4", "cover.mp4"])
+def test_what_only_looks_like_a_film_is_refused(tmp_path, frames, name):
+    """A picture under a film's name, a playlist that leads elsewhere, and sound with a cover picture."""
+    path, jpeg = tmp_path / name, cv2.imencode(".jpg", frames[0])[1].tobytes()
+    write_video(tmp_path / "real.mkv", frames, 30)
+    if name == "picture.mp4":
+        path.write_bytes(jpeg)
+    elif name == "list.mp4":
+        path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nreal.mkv\n#EXT-X-ENDLIST\n")
+    else:
+        with av.open(path, "w") as container:
+            cover = container.add_stream("mjpeg", rate=1)
+            cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+            cover.disposition = av.stream.Disposition.attached_pic
+            sound = container.add_stream("aac", rate=8000)
+            part = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            part.sample_rate, part.pts = 8000, 0
+            container.mux(cover.encode(av.VideoFrame.from_ndarray(frames[0], "rgb24")))
+            container.mux(sound.encode(part))
+            container.mux([*sound.encode(None), *cover.encode(None)])
+    for read in (probe, lambda p: list(read_frames(p))):
+        with pytest.raises(InputError, match=rf"{name}: no video stream"):
+            read(path)
+
+
+# --- writing ------------------------------------------------------------------------------------------------
+def test_an_mp4_is_h264_that_a_browser_plays_while_it_comes_in(tmp_path, frames):
+    write_video(tmp_path / "film.mp4", frames, 30)
+    with av.open(tmp_path / "film.mp4") as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+    data = (tmp_path / "film.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_without_x264_an_mp4_is_vp9(tmp_path, frames, monkeypatch):
+    monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"libx264"})
+    write_video(tmp_path / "film.mp4", frames, 30)
+    with av.open(tmp_path / "film.mp4") as container:
+        assert container.streams.video[0].codec.canonical_name == "vp9"
+    assert probe(tmp_path / "film.mp4").n_frames == 12
+
+
+def test_sound_is_copied_as_far_as_the_picture_reaches(tmp_path, still_film, frames):
+    path = _remuxed(still_film, tmp_path / "late.mkv", picture_at=1, sound_seconds=8)
+    seconds = timestamps(path)[:60]
+    write_video(tmp_path / "copy.mp4", np.concatenate([frames] * 5), 30, seconds, sound=path)
+    with av.open(tmp_path / "copy.mp4") as container:
+        stream = container.streams.audio[0]
+        packets = [p for p in container.demux(stream) if p.size]
+        assert stream.codec_context.name == "aac"
+        assert float(packets[0].pts * stream.time_base) == pytest.approx(0, abs=0.2)
+        assert float(packets[-1].pts * stream.time_base) == pytest.approx(seconds[-1], abs=0.2)
+    np.testing.assert_allclose(timestamps(tmp_path / "copy.mp4"), seconds, atol=2e-3)
+    write_video(tmp_path / "silent.avi", frames, 30, sound=path)  # an AVI would need another coding
+    with av.open(tmp_path / "silent.avi") as container:
+        assert not container.streams.audio
+
+
+FULL_DISK = """
+import resource, signal, sys
+import numpy as np
+from metst_core.video import write_video
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+noise = np.random.default_rng(0).integers(0, 256, (40, 96, 96, 3), dtype=np.uint8)
+try:
+    write_video(sys.argv[1], noise, 30)
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of a file as a full disk would")
+@pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
+def test_a_disk_that_is_full_is_told_and_leaves_nothing(tmp_path, suffix):
+    path = tmp_path / f"film{suffix}"
+    run = subprocess.run([sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True)
+    assert run.stdout.startswith(f"InputError {path}: the film cannot be written"), run.stdout + run.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_images_are_turned_as_their_metadata_says(tmp_path, frames):
@@ -305,18 +504,54 @@ def test_a_video_cut_short_is_an_error_and_never_a_shorter_video(tmp_path, frame
         list(read_frames(tmp_path / f"cut{suffix}"))
 
 
-def test_a_decoder_that_gives_up_halfway_is_an_error(tmp_path, frames):
-    path = tmp_path / "hole.mp4"
+def _zeroed(path, numbers):
+    """Fill these packets of a film's picture with zeros, where they lie in the file; the index stays."""
+    with av.open(path) as container:
+        packets = [bytes(p) for p in container.demux(container.streams.video[0]) if p.size]
+    data = bytearray(path.read_bytes())
+    for number in numbers:
+        start, size = data.index(packets[number]), len(packets[number])
+        data[start : start + size] = bytes(size)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mkv", ".avi"])
+@pytest.mark.parametrize("numbers", [range(9, 12), [5]])
+def test_lost_frames_are_counted_and_told(tmp_path, frames, suffix, numbers):
+    """JPEG codes each frame for itself: as many are lost as are damaged."""
+    path = _remuxed(_jpeg_film(tmp_path / "whole.avi", frames), tmp_path / f"hole{suffix}")
+    _zeroed(path, numbers)
+    says = (
+        rf"hole\{suffix}: {len(numbers)} of 12 frames cannot be decoded, the first at {numbers[0] / 30:.1f} s"
+    )
+    with pytest.raises(InputError, match=says):
+        probe(path)
+    with pytest.raises(InputError, match=says):
+        list(read_frames(path))
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".avi"])
+def test_a_hole_in_the_container_is_an_error(tmp_path, frames, suffix):
+    """Damage takes the places of packets with it: FFmpeg goes on where it finds the next one, or stops."""
+    path = tmp_path / f"hole{suffix}"
     write_video(path, np.concatenate([frames] * 8), 30)
     data = bytearray(path.read_bytes())
-    start = data.index(b"mdat") + len(data) // 2
-    end = data.index(b"moov") - 4
+    start, end = len(data) // 2, len(data) - 2000
     data[start:end] = bytes(end - start)
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"hole\.mp4.*decoding stops"):
-        probe(path)
-    with pytest.raises(InputError, match=r"hole\.mp4.*decoding stops"):
-        list(read_frames(path))
+    for read in (probe, lambda p: list(read_frames(p))):
+        with pytest.raises(InputError, match=rf"hole\{suffix}: (\d+ of 96 frames|decoding stops after)"):
+            read(path)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_an_h264_film_without_its_end_is_an_error(tmp_path, frames, share):
+    path = tmp_path / "hole.mp4"
+    write_video(path, np.concatenate([frames] * 8), 30)
+    _zeroed(path, range(int(96 * share), 96))
+    for read in (probe, lambda p: list(read_frames(p))):
+        with pytest.raises(InputError, match=r"hole\.mp4: \d+ of 96 frames cannot be decoded"):
+            read(path)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tif", ".webp"])
@@ -356,7 +591,7 @@ def test_counting_is_done_once_per_state_of_the_file(tmp_path, frames, monkeypat
     write_video(path, frames, 30)
     assert probe(path).n_frames == 12
     opened = []
-    monkeypatch.setattr("metst_core.video._open", lambda p: opened.append(p))
+    monkeypatch.setattr("metst_core.video._opened", lambda p: opened.append(p))
     assert probe(path).n_frames == 12
     assert not opened
     monkeypatch.undo()

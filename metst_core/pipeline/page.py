@@ -25,12 +25,11 @@ from matplotlib.patches import Patch, Rectangle
 from tqdm import tqdm
 
 from metst_core import rois
-from metst_core.errors import InputError
 from metst_core.files import ASSETS, atomic_path
 from metst_core.inference import meaning
 from metst_core.motion import BOXES, WindowTracker, box_flow, cut_crop
 from metst_core.plots import EMOTION_COLOURS, ROI_COLOURS
-from metst_core.video import nearest_in_map, probe, read_frames, resample_map, select_frames, write_video
+from metst_core.video import nearest_in_map, read_frames, resample_map, select_frames, write_video
 
 if TYPE_CHECKING:
     from metst_core.inference import AnalysisResult
@@ -444,23 +443,16 @@ def _numbers(values: np.ndarray) -> list[float | None]:
 
 # --- annotated video ------------------------------------------------------------------------------
 def write_annotated_video(result: AnalysisResult, path: str | Path, progress: bool = False) -> Path:
-    """Write the video, without sound, over a strip that shows the score so far and names the intervals.
+    """Write the video, with its sound, over a strip that shows the score so far and names the intervals.
 
-    It has the mean frame rate of the original, all its frames that were analysed, and an even size.
+    It has all frames that were analysed, when a player shows them in the original (in AVI, which has no time
+    stamps: at their mean rate), and an even size; MP4 and WebM play in a browser.
     """
+    path = Path(path)
     frames = _bar(_annotated(result), "annotated video", result.n_analysed, progress)
-    with atomic_path(path) as temporary:
-        n_frames = write_video(temporary, frames, result.fps)
-        if _frames_in(temporary) < n_frames:  # OpenCV does not tell when writing fails
-            raise InputError(f"{path}: the video did not get into the file whole; is the disk full?")
-    return Path(path)
-
-
-def _frames_in(path: Path) -> int:
-    try:
-        return probe(path).n_frames
-    except InputError:
-        return 0
+    seconds = None if path.suffix.lower() == ".avi" else result.times[: result.n_analysed]
+    write_video(path, frames, result.fps, seconds, sound=result.path if result.path.is_file() else None)
+    return path
 
 
 def _annotated(result: AnalysisResult) -> Iterator[np.ndarray]:

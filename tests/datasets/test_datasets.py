@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.films import VARIABLE_MS, retime
+from support.films import VARIABLE_MS
 from support.sheets import CASME3_HEADER, facs_row, long_row, row, sammlv_sheets, workbook
 
 from metst_core.datasets import (
@@ -388,9 +388,7 @@ def test_resampling_maps_annotations_and_numbers(own):
 
 def test_variable_frame_rate_becomes_constant_with_the_numbers_mapped_back(tmp_path):
     video = np.stack([np.kron(shade(n)[:2, :3], np.ones((8, 8, 1), np.uint8)) for n in range(12)])
-    write_video(tmp_path / "constant.mkv", video, 25)
-    (tmp_path / "set" / "1").mkdir(parents=True)
-    retime(tmp_path / "constant.mkv", tmp_path / "set" / "1" / "v.mkv", VARIABLE_MS)
+    write_video(tmp_path / "set" / "1" / "v.mkv", video, 25, seconds=np.array(VARIABLE_MS) / 1000)
     annotations(("1", "v", 2, 3, 7, "others")).to_csv(tmp_path / "set" / "annotations.csv", index=False)
     dataset = load_dataset("folder", tmp_path / "set", fps=50)
     shown = [number_of(f) for f in dataset.frames("1", "v")]

@@ -1,25 +1,11 @@
 """Films as only real recorders write them: rotated by metadata, with uneven time stamps, or sound alone."""
 
-import re
 import struct
 
 import numpy as np
 
 VARIABLE_MS = [0, 40, 80, 240, 260, 280, 300, 460, 500, 520, 540, 700]
 """Twelve uneven time stamps (ms): two jumps, the second of them at the end."""
-
-
-def retime(path, retimed, milliseconds):
-    """Copy a short MKV with other time stamps: the 16-bit ones of its blocks (RFC 9559, SimpleBlock)."""
-    data, position = bytearray(path.read_bytes()), 0
-    for number, new in enumerate(milliseconds):
-        old = round(number * 1000 / 25)
-        block = re.compile(
-            b"[\xa3\xa1].{1,8}?(?=\x81" + re.escape(struct.pack(">h", old)) + b"[\x80\x00])", re.S
-        )
-        position = block.search(data, position).end()
-        data[position + 1 : position + 3] = struct.pack(">h", new)
-    retimed.write_bytes(data)
 
 
 def rotate_metadata(path, turned, matrix):
