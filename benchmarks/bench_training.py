@@ -37,7 +37,7 @@ from metst_core.files import run_record, write_json
 from metst_core.metrics import METRICS, bootstrap, evaluate, resamples
 from metst_core.rois import roi_names
 from metst_core.tables import ANNOTATION_COLUMNS, EMOTIONS, VIDEO_COLUMNS
-from metst_core.training import LosoResult, TrainConfig, fit, leave_one_subject_out
+from metst_core.training import LosoResult, TrainConfig, TrainingWindows, fit, leave_one_subject_out
 from metst_core.workers import end_with_parent, one_thread
 
 WINDOW = 50
@@ -105,7 +105,8 @@ def noise_fit(config: TrainConfig, steps: int) -> None:
     scores = (rng.random((shape[0], WINDOW)) < 0.1).astype(np.float32)
     classes = np.where(scores > 0, rng.integers(0, 4, scores.shape), 4)
     with one_thread():
-        fit(config.build(), windows, scores, classes, dataclasses.replace(config, epochs=steps), 0)
+        labelled = TrainingWindows(windows, np.arange(len(windows)), scores, classes)
+        fit(config.build(), labelled, dataclasses.replace(config, epochs=steps), 0)
 
 
 def ceiling(config: TrainConfig, repeats: int) -> dict[str, float]:

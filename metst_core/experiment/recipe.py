@@ -27,12 +27,12 @@ from metst_core.decoding import half_length
 from metst_core.errors import InputError
 from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.files import atomic_path, run_record
-from metst_core.inference import Calibration, TrainedModel, decode_trace, save_model, training_windows
+from metst_core.inference import Calibration, TrainedModel, decode_trace, save_model
 from metst_core.metrics import bootstrap, evaluate, interval_text, match_intervals
 from metst_core.models import Network
 from metst_core.synthetic import generate
 from metst_core.tables import empty_predictions
-from metst_core.training import Trace, TrainConfig, draw_windows, fit, fold_conditions, leave_one_subject_out
+from metst_core.training import Trace, TrainConfig, fit_windows, leave_one_subject_out, windows_of
 
 _LOWEST_CANDIDATE = 0.05  # peaks of the smoothed score below this are not even used for calibration
 _THRESHOLDS = np.round(np.arange(0.10, 0.91, 0.02), 2)
@@ -112,12 +112,7 @@ def build_from(motion: MotionSet, recipe: Recipe, work_dir: str | Path, n_jobs: 
 
 def train_on_all(motion: MotionSet, config: TrainConfig) -> Network:
     """One network, trained on every subject of a motion set."""
-    windows, scores, classes = training_windows(motion)
-    drawn = draw_windows(scores, config.ratio, np.random.default_rng([config.seed, 0]))
-    with fold_conditions(config.seed, config.device):
-        network = config.build().to(config.device)
-        fit(network, windows[drawn], scores[drawn], classes[drawn], config, config.seed)
-    return network
+    return fit_windows(windows_of(motion), config, config.seed).model
 
 
 def calibrate(

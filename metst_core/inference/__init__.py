@@ -18,7 +18,7 @@ from metst_core.inference.quality import (
     timing_marks,
 )
 from metst_core.inference.trained import BUNDLED, NOTICE, TrainedModel, load_model, save_model
-from metst_core.inference.tuning import fine_tune, training_windows
+from metst_core.inference.tuning import fine_tune
 
 __all__ = [
     "BUNDLED",
@@ -46,5 +46,4 @@ __all__ = [
     "runs",
     "save_model",
     "timing_marks",
-    "training_windows",
 ]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 from torch import nn
 
 from metst_core.errors import InputError
 from metst_core.extraction import MotionSet
 from metst_core.inference.trained import TrainedModel
 from metst_core.models import Network
-from metst_core.training import TrainConfig, draw_windows, fit, fold_conditions
-from metst_core.windows import frame_targets, unstitch
+from metst_core.training import TrainConfig, fit_windows, windows_of
 
 
 def fine_tune(
@@ -21,7 +19,8 @@ def fine_tune(
     """A copy of a model, trained further on the annotated videos of `motion`; the constants stay as they are.
 
     The windows with a micro-expression are used and as many without; with all of them the score would soon be
-    zero everywhere.  The calibration is dropped: it belonged to the old weights.  A handful of annotations teaches the network this face and camera, nothing general.
+    zero everywhere.  The calibration is dropped: it belonged to the old weights.  A handful of annotations teaches
+    the network this face and camera, nothing general.
     """
     if motion.features != trained.features or motion.window != trained.window:
         raise InputError(
@@ -33,15 +32,12 @@ def fine_tune(
             "the motion set holds no annotation to learn from; annotate at least one micro-expression"
         )
     pupil = _copy(trained.network)
-    windows, scores, classes = training_windows(motion)
-    drawn = draw_windows(scores, 1.0, np.random.default_rng([seed, 0]))
-    config = TrainConfig(epochs=epochs, learning_rate=learning_rate, batch_size=16, seed=seed)
+    config = TrainConfig(epochs=epochs, learning_rate=learning_rate, batch_size=16, ratio=1.0, seed=seed)
     for module in pupil.modules():
         if isinstance(module, nn.BatchNorm1d):
             # A handful of windows cannot replace the statistics of the many: they stay as they are.
             module.train = lambda mode=True, kept=module: kept  # type: ignore[method-assign, misc]
-    with fold_conditions(seed, config.device):  # seeded, and on one thread: the same result everywhere
-        fit(pupil, windows[drawn], scores[drawn], classes[drawn], config, seed)
+    fit_windows(windows_of(motion), config, seed, pupil)
     name = f"{trained.name}, fine-tuned"
     return dataclasses.replace(trained, network=_copy(pupil), calibration=None, name=name)
 
@@ -50,16 +46,3 @@ def _copy(network: Network) -> Network:
     copy = type(network)(**network.config)
     copy.load_state_dict(network.state_dict())
     return copy.eval()
-
-
-def training_windows(motion: MotionSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All windows of a motion set `(N, C, k)` with their target score and classes `(N, k)`."""
-    windows, scores, classes = [], [], []
-    rows = motion.annotations
-    for (subject, video), part in motion.windows.items():
-        mine = rows[(rows["subject"] == subject) & (rows["video"] == video)]
-        score, names = frame_targets(mine, motion.n_frames(subject, video))
-        windows.append(part)
-        scores.append(unstitch(score, motion.window))
-        classes.append(unstitch(names, motion.window))
-    return np.concatenate(windows), np.concatenate(scores), np.concatenate(classes)

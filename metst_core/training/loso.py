@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import json
 import shutil
 import threading
 import time
@@ -41,12 +40,12 @@ from metst_core.datasets import Dataset
 from metst_core.decoding import STRATEGIES, SYNERGIES, decode, half_length
 from metst_core.errors import InputError, MetstError
 from metst_core.extraction import MotionSet, extract_dataset
-from metst_core.files import atomic_path, run_record, value_hash, write_json
+from metst_core.files import atomic_path, claim_folder, read_json, run_record, value_hash, write_json
 from metst_core.metrics import Evaluation, bootstrap, evaluate
 from metst_core.models import METST, PATHWAYS, METSTPlus, Network, predict_video
 from metst_core.rivals import SEQUENCE_NETWORKS, count_parameters, of_like_size
 from metst_core.rois import roi_names
-from metst_core.tables import CLASSES, EMOTIONS, NEUTRAL, empty_predictions, write_table
+from metst_core.tables import CLASSES, EMOTIONS, NEUTRAL, empty_predictions, of_video, write_table
 from metst_core.windows import frame_targets, unstitch
 from metst_core.workers import end_with_parent, one_thread
 
@@ -318,15 +317,8 @@ def joint_loss(
     return config.score_weight * score_loss + config.class_weight * class_loss, score_loss, class_loss
 
 
-def fit(
-    model: Network,
-    windows: np.ndarray,
-    scores: np.ndarray,
-    classes: np.ndarray,
-    config: TrainConfig,
-    seed: int,
-) -> pd.DataFrame:
-    """Train `model` in place on windows `(N, C, k)` with targets `(N, k)`; return its history by epoch.
+def fit(model: Network, windows: TrainingWindows, config: TrainConfig, seed: int) -> pd.DataFrame:
+    """Train `model` in place on all of `windows`; return its history by epoch.
 
     The history has `epoch, loss, score_loss, class_loss, learning_rate` (means over the epoch's windows;
     the rate after its last step).  Each time a window is seen it is scaled by a factor drawn anew.  Raises
@@ -334,11 +326,11 @@ def fit(
     """
     device = torch.device(config.device)
     rng = np.random.default_rng([seed, 1])
-    x, target = torch.from_numpy(windows).to(device), torch.from_numpy(scores).to(device)
-    truth = torch.from_numpy(classes).to(device)
-    weights = (
-        torch.from_numpy(class_weights(classes, config.neutral_weight, config.synergy)).float().to(device)
+    x, target, truth = (
+        torch.from_numpy(part).to(device) for part in (windows.motion, windows.scores, windows.classes)
     )
+    balance = class_weights(windows.classes, config.neutral_weight, config.synergy)
+    weights = torch.from_numpy(balance).float().to(device)
     factors = scale_factors(config).astype(np.float32)
     optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     n_batches = -(-len(x) // config.batch_size)
@@ -372,6 +364,62 @@ def fit(
     return pd.DataFrame(history, columns=["epoch", "loss", "score_loss", "class_loss", "learning_rate"])
 
 
+class Fitted(NamedTuple):
+    """What `fit_windows` leaves: the trained network, its history (`fit`), and the windows that were drawn."""
+
+    model: Network
+    history: pd.DataFrame
+    drawn: TrainingWindows
+
+
+def fit_windows(
+    windows: TrainingWindows, config: TrainConfig, seed: int, model: Network | None = None
+) -> Fitted:
+    """Draw from `windows` by `config.ratio`, seed, and train a fresh network of `config` (or `model`, in place).
+
+    All that is random follows from `seed`: the drawn windows, the first weights, order and scale.  One thread,
+    and alone in this process, so the result is the same everywhere.
+    """
+    drawn = windows.draw(config.ratio, np.random.default_rng([seed, 0]))
+    with fold_conditions(seed, config.device):
+        network = (config.build() if model is None else model).to(config.device)
+        return Fitted(network, fit(network, drawn, config, seed), drawn)
+
+
+@dataclass(frozen=True)
+class TrainingWindows:
+    """Windows and their targets.
+
+    pool: motion `(M, C, k)` that the windows lie in, not copied.
+    rows: which of the pool's windows these are, `(N,)`.
+    scores, classes: target score (float32, 0 or 1) and class (int64) of every frame, `(N, k)` each.
+    """
+
+    pool: np.ndarray
+    rows: np.ndarray
+    scores: np.ndarray
+    classes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def motion(self) -> np.ndarray:
+        """The motion of the windows, `(N, C, k)`, a copy."""
+        return self.pool[self.rows]
+
+    def draw(self, ratio: float, rng: np.random.Generator) -> TrainingWindows:
+        """Those that a training uses (`draw_windows`)."""
+        drawn = draw_windows(self.scores, ratio, rng)
+        return TrainingWindows(self.pool, self.rows[drawn], self.scores[drawn], self.classes[drawn])
+
+
+def windows_of(motion: MotionSet) -> TrainingWindows:
+    """All windows of a motion set with their targets, video by video."""
+    material = _Material.of(motion)
+    return material.labelled(list(material.first))
+
+
 @dataclass(frozen=True)
 class _Material:
     """A motion set as workers receive it: one array of all windows, and where each video's lie."""
@@ -400,12 +448,17 @@ class _Material:
     def videos(self, protocol: str) -> list[tuple[str, str]]:
         return scored_videos(self.first, self.annotations, protocol)
 
-    def targets(self, key: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
-        """Target score and classes of one video's windows, `(n_windows, k)` each."""
-        here = (self.annotations["subject"] == key[0]) & (self.annotations["video"] == key[1])
-        window = self.windows.shape[2]
-        per_frame = frame_targets(self.annotations[here], self.n_frames[key])
-        score, classes = (unstitch(values, window)[: self.count[key]] for values in per_frame)
+    def labelled(self, keys: Sequence[tuple[str, str]]) -> TrainingWindows:
+        """The windows of some videos, in this order, with their targets."""
+        targets = [self._targets(key) for key in keys]
+        scores, classes = (np.concatenate(part) for part in zip(*targets, strict=True))
+        return TrainingWindows(
+            self.windows, np.concatenate([np.r_[self.rows(key)] for key in keys]), scores, classes
+        )
+
+    def _targets(self, key: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
+        per_frame = frame_targets(of_video(self.annotations, *key), self.n_frames[key])
+        score, classes = (unstitch(values, self.windows.shape[2])[: self.count[key]] for values in per_frame)
         return score, classes
 
 
@@ -426,28 +479,23 @@ def _train_fold(material: _Material, subject: str, config: TrainConfig) -> Fold:
     if not held_out:
         raise FoldError("the subject has no video with a micro-expression, and 'official' drops the others")
     k_p = fold_half_length(material.annotations, subject, config.protocol)
-    targets = [material.targets(key) for key in training]
-    if not any(score.any() for score, _ in targets):
+    windows = material.labelled(training)
+    if not windows.scores.any():
         raise FoldError("no training subject has a micro-expression with a frame between onset and offset")
     seed = fold_seed(config.seed, subject)
-    scores, classes = (np.concatenate(part) for part in zip(*targets, strict=True))
-    rows = np.concatenate([np.r_[material.rows(key)] for key in training])
-    drawn = draw_windows(scores, config.ratio, np.random.default_rng([seed, 0]))
-    scores, classes = scores[drawn], classes[drawn]
+    model, history, drawn = fit_windows(windows, config, seed)
     with fold_conditions(seed, config.device):
-        model = config.build().to(config.device)
-        history = fit(model, material.windows[rows[drawn]], scores, classes, config, seed)
         traces = {
             key: predict_video(model, material.windows[material.rows(key)].copy(), material.n_frames[key])
             for key in held_out
         }
-    absent = [name for i, name in enumerate(EMOTIONS) if not (classes == i).any()]
+    absent = [name for i, name in enumerate(EMOTIONS) if not (drawn.classes == i).any()]
     summary = {
         "subject": subject,
         "k_p": k_p,
         "n_videos": len(held_out),
-        "windows_with_me": int(scores.any(axis=1).sum()),
-        "windows_without_me": int((~scores.any(axis=1)).sum()),
+        "windows_with_me": int(drawn.scores.any(axis=1).sum()),
+        "windows_without_me": int((~drawn.scores.any(axis=1)).sum()),
         "absent_classes": " ".join(absent),
         "seconds": time.perf_counter() - started,
     }
@@ -699,19 +747,7 @@ def _register_ray() -> None:
 def _open_run(out_dir: Path, config: TrainConfig, motion: MotionSet, material: _Material) -> str:
     """Claim `out_dir` for this configuration and data, or refuse it; the run's hash."""
     identity = {"config": config.to_dict(), "data": _describe(motion, material)}
-    path = out_dir / "run.json"
-    if path.is_file():
-        known = _read_json(path)
-        differences = [
-            f"{name} is {known.get(part, {}).get(name)!r} there, {value!r} here"
-            for part, values in identity.items()
-            for name, value in values.items()
-            if known.get(part, {}).get(name) != value
-        ]
-        if differences:
-            raise InputError(f"{out_dir} holds another run: {'; '.join(differences)}; use another out_dir")
-    else:
-        write_json({**identity, "record": run_record()}, path)
+    claim_folder(out_dir, identity, extra={"record": run_record()})
     return value_hash(identity)
 
 
@@ -739,7 +775,7 @@ def _is_done(out_dir: Path, subject: str, run_hash: str) -> bool:
     folder = _fold_folder(out_dir, subject)
     if not all((folder / name).is_file() for name in _FOLD_FILES):
         return False
-    return _read_json(folder / "fold.json").get("run") == run_hash
+    return read_json(folder / "fold.json", _REMEDY).get("run") == run_hash
 
 
 def _store_fold(material: _Material, subject: str, config: TrainConfig, out_dir: Path, run_hash: str) -> str:
@@ -782,19 +818,12 @@ def fold_model(out_dir: str | Path, subject: str) -> Network:
     return checkpoints.load(_fold_folder(Path(out_dir), subject) / _FOLD_FILES[0])
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not the JSON that a run writes ({error}); remove its folder") from error
-    return value if isinstance(value, dict) else {}
-
-
 def _left_out(subject: str) -> dict[str, Any]:
     reason = "no video with a micro-expression, and 'official' drops the others"
     return {"subject": subject, "status": "left out", "reason": reason}
 
 
+_REMEDY = "remove its folder"
 _FOLD_FILES = ("weights.safetensors", "predictions.csv", "history.csv", "traces.npz", "fold.json")
 _FOLD_COLUMNS = (
     "subject",
@@ -821,7 +850,7 @@ def _assemble(
             rows.append(states[subject])
             continue
         folder = _fold_folder(out_dir, subject)
-        rows.append({"status": "done", "reason": "", **_read_json(folder / "fold.json")["summary"]})
+        rows.append({"status": "done", "reason": "", **read_json(folder / "fold.json", _REMEDY)["summary"]})
         history = pd.read_csv(folder / "history.csv", float_precision="round_trip")
         histories.append(history.assign(subject=subject))
         traces |= read_traces(folder / "traces.npz")
