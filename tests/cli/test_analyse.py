@@ -20,6 +20,7 @@ from support.own_videos import landmarker, mouth_model
 from metst_core import pipeline
 from metst_core.cli import analyse as analyse_cli
 from metst_core.errors import InputError
+from metst_core.inference import LandmarkFaceFinder
 from metst_core.video import probe, write_video
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +104,11 @@ class TestCommand:
                 raise KeyboardInterrupt
             return landmarker(image)
 
-        monkeypatch.setattr(pipeline, "analyse", partial(pipeline.analyse, landmarker=impatient))
+        monkeypatch.setattr(
+            pipeline,
+            "analyse",
+            partial(pipeline.analyse, landmarker=impatient, face_finder=LandmarkFaceFinder(landmarker)),
+        )
         code = run_command(clip, clip, "--json", tmp_path / "a.json")
         assert code == analyse_cli.STOPPED
         [only] = json.loads((tmp_path / "a.json").read_text())["videos"]

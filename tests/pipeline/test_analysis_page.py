@@ -4,8 +4,10 @@ import base64
 import hashlib
 import html
 import json
+import os
 import re
 import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import cv2
@@ -15,6 +17,8 @@ from support.own_videos import analysed, mouth_at, picture
 
 from metst_core.inference import NOTICE
 from metst_core.pipeline import clips_of
+
+CHROMIUM = os.environ.get("METST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
 
 class Seen(HTMLParser):
@@ -96,6 +100,29 @@ class TestPage:
             seen = Seen(text)
             assert "onerror=alert(1)" in seen.text
             assert not any("onerror" in attributes for _, attributes in seen.tags)
+
+    @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+    def test_a_browser_runs_its_script_and_no_other(self, page, tmp_path):
+        foreign = "<script>document.body.dataset.foreign = 'ran'</script><p onclick='' style='color: red'>"
+        (tmp_path / "page.html").write_text(page.replace("</body>", foreign + "</body>"))
+        arguments = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--dump-dom",
+        ]
+        done = subprocess.run(
+            [CHROMIUM, *arguments, (tmp_path / "page.html").as_uri()],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        shown = Seen(done.stdout)
+        legend = done.stdout.split('class="legend">')[1].split("</div>")[0]
+        assert legend.count("<span") == 5  # the ROIs, put there by the page's script
+        [body] = [attributes for tag, attributes in shown.tags if tag == "body"]
+        assert "data-foreign" not in body
 
     def test_a_clip_is_measured_from_its_first_frame(self, result):
         [clip] = clips_of(result)
