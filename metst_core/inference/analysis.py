@@ -113,8 +113,7 @@ class Findings:
 
 
 class _Part(NamedTuple):
-    """A stretch of analysed frames, at the model's rate: score (n,), probabilities (n, 5), two flags (n,)
-    bool."""
+    """A stretch of analysed frames at the model's rate: score `(n,)`, probabilities `(n, 5)`, two flags `(n,)` bool."""
 
     score: np.ndarray
     probabilities: np.ndarray

@@ -13,8 +13,7 @@ from metst_core.errors import InputError
 
 @dataclass(frozen=True)
 class Calibration:
-    """From the smoothed score at the apex to the probability that the interval is a true positive (Platt's
-    method).
+    """From the smoothed score at the apex to the probability of a true positive (Platt's method).
 
     Fitted on intervals of subjects that the network had not seen; `evidence` says on how many, and how well
     it held for subjects that the calibration itself had not seen.

@@ -22,7 +22,7 @@ from metst_core.files import run_record, write_json
 from metst_core.inference import Analysis, FaceFinder, Findings, TrainedModel
 from metst_core.landmarks import Landmarker
 from metst_core.models import Network
-from metst_core.pipeline import exports
+from metst_core.pipeline.exports import as_dict, headline, summary_text, write_megc
 from metst_core.pipeline.page import result_html, write_page
 from metst_core.pipeline.reel import write_annotated_video
 from metst_core.plots import ScoreLine, score_timeline
@@ -39,7 +39,7 @@ class AnalysisResult(Findings):
         return cls(**vars(analysis.result()))
 
     def __repr__(self) -> str:
-        return f"AnalysisResult({str(self.path)!r}: {exports.headline(self)})"
+        return f"AnalysisResult({str(self.path)!r}: {headline(self)})"
 
     def _repr_html_(self) -> str:
         return result_html(self)
@@ -57,11 +57,11 @@ class AnalysisResult(Findings):
 
     def to_megc(self, path: str | Path) -> Path:
         """Write the intervals as the grand challenges want them: `subject,video,onset,offset,emotion`, first frame 1."""
-        return exports.write_megc([self], path)
+        return write_megc([self], path)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the probabilities, as plain values (NaN becomes null when written as JSON)."""
-        return exports.as_dict(self)
+        return as_dict(self)
 
     def to_json(self, path: str | Path) -> Path:
         """Write `to_dict` and how it came about as JSON."""
@@ -77,7 +77,7 @@ class AnalysisResult(Findings):
 
     def summary(self) -> str:
         """What was found, in a few lines of text."""
-        return exports.summary_text(self)
+        return summary_text(self)
 
 
 def analyse(
