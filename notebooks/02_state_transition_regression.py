@@ -396,8 +396,10 @@ k_p = half_length(
 )  # not from the held-out subject
 table = decode(score, probabilities, k_p, subject=me.subject, video=me.video)
 smoothed = smooth(score, k_p)
-figure = plots.score_timeline(score, motion.fps, mine, table, smoothed, spot_threshold(smoothed),
-                              f"a video of subject {held_out}, whom the network has never seen")  # fmt: skip
+line = plots.ScoreLine(score, motion.fps, smoothed, spot_threshold(smoothed))
+figure = plots.score_timeline(
+    line, mine, table, title=f"a video of subject {held_out}, whom the network has never seen"
+)
 run.figure(
     figure,
     "02a_score",

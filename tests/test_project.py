@@ -100,6 +100,7 @@ def test_no_module_is_imported_by_one_before_it_in_the_line():
         "workers",
         "compiled",
         "tables",
+        "templates",
         "video",
         "sheets",
         "datasets",

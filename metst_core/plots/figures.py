@@ -7,6 +7,7 @@ The ground truth is always drawn beside the prediction.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -113,37 +114,61 @@ def motion_traces(
     return figure
 
 
+@dataclass(frozen=True)
+class ScoreLine:
+    """The score of one video over time.
+
+    score, smoothed: `(T,)` in 0..1, NaN where there is none.  fps: frames per second.  times: seconds of every
+    frame `(T,)`, for a video whose frames do not come evenly.
+    """
+
+    score: np.ndarray
+    fps: float
+    smoothed: np.ndarray | None = None
+    threshold: float | None = None
+    times: np.ndarray | None = None
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """The time of every frame, `(T,)`."""
+        return np.arange(len(self.score)) / self.fps if self.times is None else self.times
+
+    def span(self, first: int, last: int) -> tuple[float, float]:
+        """When the frames `first` to `last` begin, and how long they last; what is past the end is cut."""
+        start, end = self.seconds[np.minimum([first, last], len(self.score) - 1)].tolist()
+        return start, end - start + 1 / self.fps
+
+
 def score_timeline(
-    score: np.ndarray,
-    fps: float,
-    annotations: pd.DataFrame,
+    line: ScoreLine,
+    annotations: pd.DataFrame | None = None,
     predictions: pd.DataFrame | None = None,
-    smoothed: np.ndarray | None = None,
-    threshold: float | None = None,
+    quality: pd.DataFrame | None = None,
     title: str = "",
 ) -> Figure:
-    """The score of one video `(T,)` over time, with true intervals (band below) and predicted ones (band above)."""
-    figure, (axes,) = _figure(10, 3.2, 1, 1)
-    time = np.arange(len(score)) / fps
-    axes.plot(time, score, color="#56B4E9", linewidth=1.0, label="score")
-    if smoothed is not None:
-        axes.plot(time, smoothed, color="#0072B2", linewidth=1.8, label="smoothed score")
-    if threshold is not None:
-        axes.axhline(threshold, color="#000000", linestyle="--", linewidth=1, label="threshold")
-    _shade(axes, annotations, fps)
-    top = max(1.0, float(np.max(score, initial=0)))
-    _bands(axes, annotations, fps, -0.12 * top, 0.08 * top, "true")
-    if predictions is not None:
-        _bands(axes, predictions, fps, 1.05 * top, 0.08 * top, "predicted")
-    axes.set(
-        xlabel="time (s)",
-        ylabel="score (0 to 1)",
-        title=title,
-        xlim=(0, len(score) / fps),
-        ylim=(-0.16 * top, 1.18 * top),
-    )
+    """The score over time, the true intervals (band below) and those found (band above), where they are given.
+
+    Shaded are the true intervals, or those found where nobody knows the truth.  A column `confidence` of
+    `predictions` is written above them.  quality: flags in lanes on top (`flag, first, last` in frames).
+    """
+    flags = [] if quality is None else list(dict.fromkeys(quality["flag"]))
+    figure, (axes,) = _figure(10, 3.2 + 0.16 * len(flags), 1, 1)
+    axes.plot(line.seconds, line.score, color="#56B4E9", linewidth=1, label="score")
+    if line.smoothed is not None:
+        axes.plot(line.seconds, line.smoothed, color="#0072B2", linewidth=1.8, label="smoothed score")
+    if line.threshold is not None:
+        axes.axhline(line.threshold, color="#000000", linestyle="--", linewidth=1, label="threshold")
+    for table, low, label in ((annotations, -0.12, "true"), (predictions, 1.05, "found")):
+        if table is not None:
+            _band(axes, line, table, low, label, shaded=table is annotations or annotations is None)
+    _lanes(axes, line, quality, flags)
+    duration = float(line.seconds[-1]) + 1 / line.fps
+    axes.set(xlabel="time (s)", ylabel="score (0 to 1)", xlim=(0, duration), yticks=[0, 0.25, 0.5, 0.75, 1],
+             ylim=(-0.16, 1.2 + 0.09 * len(flags)))  # fmt: skip
+    axes.set_title(title, parse_math=False)  # a file name may hold a $
+    seen = [e for t in (annotations, predictions) if t is not None for e in t["emotion"]]
     axes.legend(
-        handles=[*axes.get_legend_handles_labels()[0], *_emotion_handles()],
+        handles=[*axes.get_legend_handles_labels()[0], *_emotion_handles([e for e in CLASSES if e in seen])],
         ncols=8, fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2),
     )  # fmt: skip
     return figure
@@ -373,11 +398,29 @@ def _shade(axes: Axes, annotations: pd.DataFrame | None, fps: float) -> None:
         )
 
 
-def _bands(axes: Axes, table: pd.DataFrame, fps: float, low: float, height: float, label: str) -> None:
-    for interval in table.itertuples():
-        axes.add_patch(Rectangle((interval.onset / fps, low), (interval.offset + 1 - interval.onset) / fps, height,
-                                 facecolor=EMOTION_COLOURS[interval.emotion], clip_on=False))  # fmt: skip
-    axes.text(1.005, low, label, transform=axes.get_yaxis_transform(), fontsize=8, va="bottom")
+def _band(axes: Axes, line: ScoreLine, table: pd.DataFrame, low: float, label: str, shaded: bool) -> None:
+    """The intervals of `table` as a band that begins at `low`, with their confidence where they have one."""
+    for interval in table.to_dict("records"):
+        start, width = line.span(interval["onset"], interval["offset"])
+        colour = EMOTION_COLOURS[interval["emotion"]]
+        axes.add_patch(Rectangle((start, low), width, 0.06, facecolor=colour, clip_on=False))
+        if shaded:
+            axes.axvspan(start, start + width, color=colour, alpha=0.15, linewidth=0)
+        if not np.isnan(interval.get("confidence", np.nan)):
+            axes.text(start + width / 2, low + 0.07, f"{interval['confidence']:.0%}", ha="center", fontsize=7)
+    axes.text(1.005, low, label, transform=axes.get_yaxis_transform(), fontsize=8)
+
+
+def _lanes(axes: Axes, line: ScoreLine, quality: pd.DataFrame | None, flags: Sequence[str]) -> None:
+    """One lane per quality flag above the score, with a mark where it was raised."""
+    for lane, flag in enumerate(flags):
+        assert quality is not None
+        height = 1.24 + 0.09 * lane
+        for run in quality[quality["flag"] == flag].itertuples():
+            start, width = line.span(run.first, run.last)
+            least = 0.002 * float(line.seconds[-1])  # a single frame of an hour is to be seen, too
+            axes.add_patch(Rectangle((start, height), max(width, least), 0.05, facecolor="#999999"))
+        axes.text(1.005, height, flag.replace("_", " "), transform=axes.get_yaxis_transform(), fontsize=7)
 
 
 def _emotion_handles(classes: Sequence[str] = EMOTIONS) -> list[Patch]:
