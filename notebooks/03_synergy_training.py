@@ -41,13 +41,19 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 
 from metst_core import plots
-from metst_core.experiment import HEADLINE, Run, videos_of
-from metst_core.metrics import paired_difference
+from metst_core.experiment import HEADLINE, Run
+from metst_core.metrics import Intervals, paired_difference
 from metst_core.models import predict_video
 from metst_core.rivals import count_parameters
 from metst_core.tables import CLASSES
-from metst_core.training import class_weights, decode_traces, draw_windows, joint_loss, scale_factors
-from metst_core.windows import frame_targets, unstitch
+from metst_core.training import (
+    class_weights,
+    decode_traces,
+    draw_windows,
+    joint_loss,
+    scale_factors,
+    windows_of,
+)
 
 run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 motion = run.motion()
@@ -64,12 +70,8 @@ pd.Series(config.to_dict(), name="training configuration").to_frame()
 # Why regress the score by squared error rather than classify it? Because what we want at inference is a smooth curve with a peak, which smoothing, a threshold and peak finding turn into intervals.
 
 # %%
-targets = {
-    (s, v): frame_targets(videos_of(motion.annotations, s, v), motion.n_frames(s, v))
-    for s, v in motion.windows
-}
-scores = np.concatenate([unstitch(score, motion.window) for score, _ in targets.values()])
-classes = np.concatenate([unstitch(c, motion.window) for _, c in targets.values()])
+labelled = windows_of(motion.select(config.features))
+scores, classes = labelled.scores, labelled.classes
 print(
     f"{len(scores)} windows of {motion.window} frames; {scores.mean():.1%} of the frames lie inside a micro-expression"
 )
@@ -174,7 +176,9 @@ for subject, next_subject in zip(subjects, subjects[1:] + subjects[:1], strict=T
 leaky_predictions = decode_traces(leaky_traces, result.k_p, config)
 
 truth = motion.annotations[motion.annotations["subject"].isin(subjects)]
-leak = paired_difference(result.predictions, leaky_predictions, truth, subjects, run.profile.bootstrap, seed)
+leak = paired_difference(
+    result.predictions, leaky_predictions, truth, subjects, Intervals(run.profile.bootstrap, seed)
+)
 leak = leak[leak["metric"].isin(HEADLINE)].rename(columns={"a": "honest", "b": "with a leak"})
 leak.set_index("metric").round(3)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.made_up_motion import WINDOW, made_up_motion
 
-from metst_core.checkpoints import own as checkpoints
+from metst_core import checkpoints
 from metst_core.decoding import half_length
 from metst_core.errors import InputError
 from metst_core.experiment import (

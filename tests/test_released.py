@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 from scipy.signal import find_peaks
+from support.released import released_state
 from support.sheets import CASME3_HEADER, facs_row, long_row, row, sammlv_sheets, workbook
-from test_checkpoints import released_state
 
 from metst_core.cli import main
 from metst_core.errors import InputError, MetstError, MissingError

@@ -51,6 +51,7 @@ from metst_core.video import (
     select_frames,
     timestamps,
 )
+from metst_core.windows import new_frames
 from metst_core.workers import one_thread
 
 RESULT_COLUMNS = (
@@ -306,14 +307,11 @@ class Analysis:
                 self.trained.network, np.stack([window.motion for window in pending])
             )
         # As in stitching: only the first window of all gives its first half, and padding is cut.
-        half = self.trained.window // 2
-        new = slice(
-            0 if pending[0].start == 0 else half,
-            pending[-1].start + len(pending[-1].has_face) - pending[0].start,
-        )
-        firsts = [0 if window.start == 0 else half for window in pending]
-        has_face = [window.has_face[first:] for window, first in zip(pending, firsts, strict=True)]
-        is_busy = [moves_much(window.motion)[first:] for window, first in zip(pending, firsts, strict=True)]
+        news = [new_frames(window.start, self.trained.window) for window in pending]
+        last = pending[-1]
+        new = slice(news[0].start, last.start + len(last.has_face) - pending[0].start)
+        has_face = [window.has_face[part] for window, part in zip(pending, news, strict=True)]
+        is_busy = [moves_much(window.motion)[part] for window, part in zip(pending, news, strict=True)]
         n_new = new.stop - new.start
         # One step, so that Ctrl-C cannot come between the parts.
         self._parts.append(
