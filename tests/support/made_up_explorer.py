@@ -7,11 +7,11 @@ from skimage.data import astronaut
 
 from metst_core.datasets import load_dataset, write_tables
 from metst_core.extraction import MotionSet
-from metst_core.relations import Traces, me_windows, roi_attribution
+from metst_core.relations import Traces, me_windows, roi_attribution, spread_over_video
 from metst_core.rois import roi_names
-from metst_core.tables import ANNOTATION_COLUMNS, VIDEO_COLUMNS
+from metst_core.tables import ANNOTATION_COLUMNS, VIDEO_COLUMNS, of_video
 from metst_core.video import write_video
-from metst_core.widgets import Film, explore, motion_layers, network_layers, spread_over_video
+from metst_core.widgets import Film, explore, motion_layers, network_layers
 from metst_core.windows import unstitch
 
 WINDOW, FPS = 20, 30.0
@@ -39,9 +39,7 @@ def planted_motion(keys, n_frames, seed=0):
     for key in keys:
         noise = rng.normal(size=(n_frames + 2, 36))
         position = 0.3 * (noise[:-2] + noise[1:-1] + noise[2:])
-        for me in annotations[
-            (annotations["subject"] == key[0]) & (annotations["video"] == key[1])
-        ].itertuples():
+        for me in of_video(annotations, *key).itertuples():
             position[me.onset : me.offset + 1, ::2] += np.outer(
                 np.hanning(me.offset - me.onset + 1), np.linspace(1.5, 2.5, 18)
             )

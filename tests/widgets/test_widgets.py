@@ -13,7 +13,6 @@ from support.made_up_explorer import (
     FOLLOWER,
     LAG,
     LEADER,
-    WINDOW,
     made_up_explorer,
     planted_motion,
     portrait_frames,
@@ -25,7 +24,7 @@ from metst_core.models import METSTPlus
 from metst_core.plots import relations as relation_plots
 from metst_core.relations import Traces
 from metst_core.rois import CROP_SIZE, roi_names
-from metst_core.widgets import explore, film, motion_layers, spread_over_video
+from metst_core.widgets import explore, film, motion_layers
 from metst_core.widgets.explorer import _CHUNK
 
 NAMES = roi_names()
@@ -191,15 +190,6 @@ def test_five_rois_have_an_explorer_too():
     assert made.scene["names"] == roi_names("metst")
     assert made.matrix().shape == (5, 5)
     assert isinstance(made.relation_figure(), Figure)
-
-
-def test_window_maps_are_averaged_where_windows_overlap():
-    parts = np.stack([np.full((2, WINDOW), 1.0), np.full((2, WINDOW), 3.0)])
-    whole = spread_over_video(parts, 30)
-    assert whole.shape == (2, 30)
-    assert np.allclose(whole[:, :10], 1)
-    assert np.allclose(whole[:, 10:20], 2)
-    assert np.allclose(whole[:, 20:], 3)
 
 
 def test_made_up_frames_differ():
