@@ -285,7 +285,7 @@ def step_scans(device: str) -> dict[str, Scan]:
     """Ours first, then what else a whole training step is tried with."""
     found = implementations(device)[0]
     names = [name for name in (OURS[device], "mamba_ssm", "C++") if name in found]
-    return {name: found[name] if name == "C++" else ssm._load(name)[0] for name in names}
+    return {name: found[name] if name == "C++" else ssm.load_backend(name)[0] for name in names}
 
 
 def measure_step(device: str, rounds: int) -> dict[str, Any]:

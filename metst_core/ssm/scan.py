@@ -1,4 +1,4 @@
-"""Selective state spaces: one definition of the scan, several ways to run it, and the Mamba block around it.
+"""Selective state spaces: one definition of the scan, several ways to run it.
 
 | here | Mamba paper (arXiv 2312.00752) | shape |
 |---|---|---|
@@ -20,16 +20,16 @@ from collections.abc import Callable
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from metst_core.errors import InputError
 
 
-def _reference_scan(
+def reference_scan(
     u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, keep_states: bool = False
 ) -> tuple[Tensor, list[Tensor]]:
-    """The definition (Mamba, equations 2a, 2b and 4, with the usual Euler step for B), frame by frame:
+    """The definition, frame by frame (Mamba, equations 2a, 2b and 4, with the usual Euler step for B).
 
         h_t = exp(dt_t A) h_{t-1} + dt_t B_t u_t,      y_t = C_t h_t + D u_t
 
@@ -47,6 +47,9 @@ def _reference_scan(
     return (y if D is None else y + D[:, None] * u), states
 
 
+_NEEDED = ("u", "delta", "A", "B", "C")
+
+
 def selective_scan(
     u: Tensor,
     delta: Tensor,
@@ -60,8 +63,7 @@ def selective_scan(
     return_states: bool = False,
     backend: str = "auto",
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """The selective scan (Mamba, algorithm 2), with the arguments and meaning of `mamba_ssm`'s
-    `selective_scan_fn`.
+    """The selective scan (Mamba, algorithm 2), with the arguments of `mamba_ssm`'s `selective_scan_fn`.
 
     u, delta, z: (B, D, L).  A: (D, N).  B, C: (B, N, L).  D, delta_bias: (D).  Returns y (B, D, L) in u's
     dtype:
@@ -77,18 +79,27 @@ def selective_scan(
 
     Raises InputError for shapes, dtypes or devices that do not fit, or a backend this machine or call cannot
     use.
+
+    One channel with one state that keeps nearly all of what it holds, and takes in one impulse:
+
+    >>> import torch
+    >>> u = torch.tensor([[[1.0, 0.0, 0.0, 0.0]]])
+    >>> one, A = torch.ones(1, 1, 4), torch.tensor([[-0.1]])
+    >>> selective_scan(u, one, A, B=one, C=one, backend="reference")
+    tensor([[[1.0000, 0.9048, 0.8187, 0.7408]]])
     """
-    _check_arguments(u, delta, A, B, C, D, z, delta_bias)
-    given = [t for t in (u, delta, A, B, C, D, z, delta_bias) if t is not None]
-    dtype = functools.reduce(torch.promote_types, (t.dtype for t in given), torch.float32)
-    run = _choose(backend, u, A.shape[1], dtype, return_states)
+    given = {"u": u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "z": z, "delta_bias": delta_bias}
+    _check_arguments(given)
+    types = (t.dtype for t in given.values() if t is not None)
+    dtype = functools.reduce(torch.promote_types, types, torch.float32)
+    run = choose_backend(backend, u, A.shape[1], dtype, return_states)
 
     dt = delta.to(dtype) if delta_bias is None else delta.to(dtype) + delta_bias.to(dtype)[:, None]
     if delta_softplus:
         dt = F.softplus(dt)
     core = (u.to(dtype), dt, A.to(dtype), B.to(dtype), C.to(dtype), None if D is None else D.to(dtype))
     if run is None:
-        y, states = _reference_scan(*core, keep_states=return_states)
+        y, states = reference_scan(*core, keep_states=return_states)
     else:
         y, states = run(*core), []
     if z is not None:
@@ -97,43 +108,31 @@ def selective_scan(
     return (y, torch.stack(states, dim=3)) if return_states else y
 
 
-def _check_arguments(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    bias: Tensor | None,
-) -> None:
-    given = {"u": u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "z": z, "delta_bias": bias}
-    for name, value in given.items():
-        if not isinstance(value, Tensor) and (value is not None or name in ("u", "delta", "A", "B", "C")):
+def _check_arguments(given: dict[str, Tensor | None]) -> None:
+    """Types, shapes, dtypes and devices of the tensors of `selective_scan`, by name."""
+    tensors = {name: value for name, value in given.items() if value is not None or name in _NEEDED}
+    for name, value in tensors.items():
+        if not isinstance(value, Tensor):
             raise InputError(
                 f"{name} must be a tensor, not {type(value).__name__}: torch.as_tensor makes one"
             )
+    u, A = cast(Tensor, given["u"]), cast(Tensor, given["A"])
     if u.dim() != 3 or 0 in u.shape[1:]:
         raise InputError(f"u must be (batch, channels, frames), at least one of each, not {tuple(u.shape)}")
     if A.dim() != 2 or A.shape[1] == 0:
         raise InputError(f"A must be (channels, states), not {tuple(A.shape)}")
     (batch, channels, length), states = u.shape, A.shape[1]
     expected = {
-        "u": (u, u.shape),
-        "delta": (delta, u.shape),
-        "A": (A, (channels, states)),
-        "B": (B, (batch, states, length)),
-        "C": (C, (batch, states, length)),
-        "D": (D, (channels,)),
-        "z": (z, u.shape),
-        "delta_bias": (bias, (channels,)),
+        **dict.fromkeys(("u", "delta", "z"), tuple(u.shape)),
+        "A": (channels, states),
+        **dict.fromkeys(("B", "C"), (batch, states, length)),
+        **dict.fromkeys(("D", "delta_bias"), (channels,)),
     }
-    for name, (tensor, shape) in expected.items():
-        if tensor is None:
-            continue
+    for name, tensor in cast(dict[str, Tensor], tensors).items():
+        shape = expected[name]
         if tensor.shape != shape:
             raise InputError(
-                f"{name} must have shape {tuple(shape)}, not {tuple(tensor.shape)} "
+                f"{name} must have shape {shape}, not {tuple(tensor.shape)} "
                 f"(u is {tuple(u.shape)}: batch, channels, frames; A is {tuple(A.shape)}: channels, states)"
             )
         if not tensor.is_floating_point():
@@ -147,7 +146,9 @@ _Scan = Callable[..., Tensor]
 _MAX_STATES = {"mamba_ssm": 256}  # a limit of its CUDA kernel
 
 
-def _choose(backend: str, u: Tensor, states: int, dtype: torch.dtype, return_states: bool) -> _Scan | None:
+def choose_backend(
+    backend: str, u: Tensor, states: int, dtype: torch.dtype, return_states: bool
+) -> _Scan | None:
     """The function that runs the scan, None for the reference."""
     if return_states and backend not in ("auto", "reference"):
         raise InputError(f"backend {backend!r} does not keep the states: with return_states use 'reference'")
@@ -156,10 +157,10 @@ def _choose(backend: str, u: Tensor, states: int, dtype: torch.dtype, return_sta
             return None
         candidates = {"cpu": ("numba",), "cuda": ("mamba_ssm", "triton")}.get(u.device.type, ())
         fit = [name for name in candidates if states <= _MAX_STATES.get(name, states)]
-        return next((run for name in fit if (run := _load(name)[0]) is not None), None)
+        return next((run for name in fit if (run := load_backend(name)[0]) is not None), None)
     if backend not in _LOADERS:
         raise InputError(f"backend {backend!r} is unknown: use 'auto' or one of {', '.join(_LOADERS)}")
-    run, note = _load(backend)
+    run, note = load_backend(backend)
     if run is None:
         raise InputError(f"backend {backend!r} cannot be used here: {note}. Use 'auto' or 'reference'")
     if backend == "reference" or dtype == torch.float64 or u.numel() == 0:
@@ -178,23 +179,23 @@ def available_backends() -> dict[str, str]:
 
     The first call may compile the CPU kernels (seconds; they are kept on disk for later processes).
     """
-    return {name: note for name in _LOADERS for run, note in [_load(name)] if run is not None}
+    return {name: note for name in _LOADERS for run, note in [load_backend(name)] if run is not None}
 
 
 def unavailable_backends() -> dict[str, str]:
     """The backends this machine lacks, each with the reason."""
-    return {name: note for name in _LOADERS for run, note in [_load(name)] if run is None}
+    return {name: note for name in _LOADERS for run, note in [load_backend(name)] if run is None}
 
 
 @functools.cache
-def _load(name: str) -> tuple[_Scan | None, str]:
+def load_backend(name: str) -> tuple[_Scan | None, str]:
     """A backend's function and a note on how it runs, or None and the reason why it cannot."""
     return _LOADERS[name]()
 
 
 def _load_reference() -> tuple[_Scan | None, str]:
     note = "the readable loop: any floating-point type, any device, hidden states"
-    return (lambda *core: _reference_scan(*core)[0]), note
+    return (lambda *core: reference_scan(*core)[0]), note
 
 
 def _load_numba() -> tuple[_Scan | None, str]:
@@ -233,7 +234,7 @@ def _trusted(name: str, device: str, get: Callable[[], _Scan]) -> tuple[_Scan | 
     """The kernels, trusted only if they reproduce the reference on this machine; else None and the reason."""
     try:
         run = get()
-        error = _error_against_reference(run, device)
+        error = error_against_reference(run, device)
     except Exception as problem:  # whatever breaks a compiler on a machine we never saw: say so and go on
         return _give_up(f"{name} do not run here ({_brief(problem)})")
     if not error < 1e-4:
@@ -253,7 +254,7 @@ def _give_up(note: str) -> tuple[None, str]:
 
 @torch.inference_mode(False)
 @torch.enable_grad()
-def _error_against_reference(scan: _Scan, device: str) -> float:
+def error_against_reference(scan: _Scan, device: str) -> float:
     """The relative errors of output and gradients on one small problem, added up (so that NaN counts)."""
 
     def wave(*shape: int) -> Tensor:
@@ -272,7 +273,7 @@ def _error_against_reference(scan: _Scan, device: str) -> float:
         y = run(*core)
         return [y.detach(), *torch.autograd.grad((y * wave(2, 3, 3)).sum(), core)]
 
-    true = outputs_and_gradients(lambda *core: _reference_scan(*core)[0])
+    true = outputs_and_gradients(lambda *core: reference_scan(*core)[0])
     got = outputs_and_gradients(scan)
     return sum(float((a - b).abs().max() / b.abs().max()) for a, b in zip(got, true, strict=True))
 
@@ -283,124 +284,3 @@ _LOADERS: dict[str, Callable[[], tuple[_Scan | None, str]]] = {
     "mamba_ssm": _load_mamba_ssm,
     "triton": _load_triton,
 }
-
-
-# --- the Mamba block --------------------------------------------------------------------------------------
-class CausalConv(torch.autograd.Function):
-    """Each channel's own causal convolution: y_t = bias + sum_k weight_k u_{t - (K - 1) + k}.
-
-    u (B, L, D), weight (D, K), bias (D) -> y (B, L, D), as `nn.Conv1d(D, D, K, groups=D, padding=K - 1)` cut
-    to L frames.  It keeps the layout of the projections around it; on a CPU its backward is several times
-    faster than that of the general convolution.
-    """
-
-    @staticmethod
-    def forward(ctx, u, weight, bias):
-        ctx.save_for_backward(u, weight)
-        y = u * weight[:, -1] + bias
-        for back, tap in CausalConv.taps(u, weight):
-            y[:, back:].addcmul_(u[:, :-back], tap)
-        return y
-
-    @staticmethod
-    def backward(ctx, dy):
-        u, weight = ctx.saved_tensors
-        du, dweight = dy * weight[:, -1], [(dy * u).sum((0, 1))]
-        for back, tap in CausalConv.taps(u, weight):
-            du[:, :-back].addcmul_(dy[:, back:], tap)
-            dweight.append((dy[:, back:] * u[:, :-back]).sum((0, 1)))
-        dweight += [torch.zeros_like(dweight[0])] * (
-            weight.shape[1] - len(dweight)
-        )  # longer than the sequence
-        return du, torch.stack(dweight[::-1], dim=1), dy.sum((0, 1))
-
-    @staticmethod
-    def taps(u, weight):
-        """How many frames each tap but the last looks back, and its weights (D)."""
-        return [(back, weight[:, -1 - back]) for back in range(1, min(weight.shape[1], u.shape[1]))]
-
-
-class Mamba(nn.Module):
-    """The Mamba block (Mamba, section 3.4, figure 3): (B, L, d_model) -> (B, L, d_model), causal along L.
-
-        u, z = in_proj(x);  u = silu(conv(u));  delta, B, C = x_proj(u);  out_proj(scan(u, delta, A, B, C) *
-        silu(z))
-
-    Parameters, names, shapes, initialisation and arithmetic are those of `mamba_ssm.Mamba`: state dicts go
-    both ways. `scan_backend` names the backend of `selective_scan`.
-    """
-
-    def __init__(
-        self, d_model: int, d_state: int = 64, d_conv: int = 4, expand: int = 2, scan_backend: str = "auto"
-    ) -> None:
-        super().__init__()
-        for name, value in (
-            ("d_model", d_model),
-            ("d_state", d_state),
-            ("d_conv", d_conv),
-            ("expand", expand),
-        ):
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
-        self.d_model, self.d_state, self.d_conv, self.expand = d_model, d_state, d_conv, expand
-        self.d_inner = expand * d_model
-        self.dt_rank = math.ceil(d_model / 16)
-        self.scan_backend = scan_backend
-        self.in_proj = nn.Linear(d_model, 2 * self.d_inner, bias=False)
-        self.conv1d = nn.Conv1d(self.d_inner, self.d_inner, d_conv, groups=self.d_inner, padding=d_conv - 1)
-        self.x_proj = nn.Linear(self.d_inner, self.dt_rank + 2 * d_state, bias=False)
-        self.dt_proj = nn.Linear(self.dt_rank, self.d_inner)
-        # S4D-real: state n forgets at rate n + 1, in every channel
-        self.A_log = nn.Parameter(torch.arange(1.0, d_state + 1).log().repeat(self.d_inner, 1))
-        self.D = nn.Parameter(torch.ones(self.d_inner))
-        self.out_proj = nn.Linear(self.d_inner, d_model, bias=False)
-        nn.init.uniform_(self.dt_proj.weight, -(self.dt_rank**-0.5), self.dt_rank**-0.5)
-        self._init_step_sizes()
-
-    @torch.no_grad()
-    def _init_step_sizes(self, smallest: float = 0.001, largest: float = 0.1, floor: float = 1e-4) -> None:
-        """softplus(dt bias) is log-uniform in [smallest, largest] (Mamba, section 3.6)."""
-        low, high = math.log(smallest), math.log(largest)
-        dt = torch.exp(torch.rand(self.d_inner) * (high - low) + low).clamp(min=floor)
-        self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # the inverse of softplus
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, L, d_model) -> (B, L, d_model)."""
-        u, z = self.in_proj(x).chunk(2, dim=2)
-        u = F.silu(CausalConv.apply(u, self.conv1d.weight[:, 0], self.conv1d.bias))
-        delta, B, C = self._selection(u)
-        u, delta, B, C, z = (t.transpose(1, 2) for t in (u, delta, B, C, z))
-        y = selective_scan(
-            u, delta, -torch.exp(self.A_log), B, C, self.D, z,
-            self.dt_proj.bias, delta_softplus=True, backend=self.scan_backend,
-        )  # fmt: skip
-        return self.out_proj(cast(Tensor, y).transpose(1, 2))
-
-    def _selection(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """delta (..., d_inner) without its bias, B and C (..., d_state), chosen from u (..., d_inner)."""
-        delta, B, C = self.x_proj(u).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
-        return F.linear(delta, self.dt_proj.weight), B, C
-
-    def allocate_inference_cache(self, batch_size: int) -> tuple[Tensor, Tensor]:
-        """The empty memory for `step`: last inputs of the convolution (B, d_inner, d_conv), state (B,
-        d_inner, N)."""
-        return self.D.new_zeros(batch_size, self.d_inner, self.d_conv), self.A_log.new_zeros(
-            batch_size, self.d_inner, self.d_state
-        )
-
-    def step(self, x: Tensor, conv_state: Tensor, ssm_state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One frame x (B, 1, d_model) -> (output (B, 1, d_model), new conv_state, new ssm_state), with no
-        delay.
-
-        Frame after frame this equals `forward`, in constant memory.
-        """
-        u, z = self.in_proj(x.squeeze(1)).chunk(2, dim=1)
-        conv_state = torch.cat([conv_state[:, :, 1:], u[:, :, None]], dim=2)
-        u = F.silu(
-            torch.einsum("bdk,dk->bd", conv_state, self.conv1d.weight[:, 0]) + cast(Tensor, self.conv1d.bias)
-        )
-        delta, B, C = self._selection(u)
-        dt = F.softplus(delta + self.dt_proj.bias)[:, :, None]
-        ssm_state = torch.exp(dt * -torch.exp(self.A_log)) * ssm_state + dt * u[:, :, None] * B[:, None, :]
-        y = (ssm_state @ C[:, :, None]).squeeze(2) + self.D * u
-        return self.out_proj(y * F.silu(z))[:, None], conv_state, ssm_state

@@ -1,6 +1,6 @@
 """The selective scan on a CPU: numba kernels with explicit 8-lane SIMD and a hand-derived backward, float32.
 
-`ssm.selective_scan` is the way in; `ssm._reference_scan` is the definition these kernels are proven against.
+`scan.selective_scan` is the way in; `scan.reference_scan` is the definition these kernels are proven against.
 
 Why explicit SIMD: left alone, LLVM keeps the backward scalar (about four times slower).  Why recompute: the
 backward saves only the inputs and finds the states again, one (batch, channel) row at a time, so that nothing
@@ -181,8 +181,10 @@ _ZERO = np.float32(0)
 
 @_jit()
 def _forward_row(u, dt, A2, B, C, D, y, h):
-    """One (batch, channel) row: u, dt, y (L); A2 (N), times log2(e); B, C (L * N); the state h (N) stays in
-    cache."""
+    """One (batch, channel) row: u, dt, y (L); A2 (N), times log2(e); B, C (L * N).
+
+    The state h (N) stays in cache.
+    """
     N = A2.size
     for n in range(0, N, LANES):
         store(h, n, splat(_ZERO))
@@ -197,7 +199,9 @@ def _forward_row(u, dt, A2, B, C, D, y, h):
 
 @_jit()
 def _backward_row(u, dt, A, A2, B, C, D, dy, du, ddt, dA, dB, dC, a, h, g):
-    """The gradients of one row.  With a_t = exp(dt_t A) and h_t = a_t h_{t-1} + dt_t u_t B_t,
+    """The gradients of one row.
+
+    With a_t = exp(dt_t A) and h_t = a_t h_{t-1} + dt_t u_t B_t:
 
         q_t = dL/dh_t = dy_t C_t + a_{t+1} q_{t+1}          dC_t += dy_t h_t        dB_t += dt_t u_t q_t
         p_t = dL/d(dt_t A) = q_t a_t h_{t-1}                dA   += dt_t p_t

@@ -1,7 +1,6 @@
-"""The selective scan on CUDA without `mamba_ssm`: Triton kernels, which come with CUDA builds of
-torch.  float32.
+"""The selective scan on CUDA without `mamba_ssm`: Triton kernels, float32.
 
-The arithmetic is that of `scan_cpu` (its `_backward_row` derives the gradients).  One program owns BLOCK_D
+Triton comes with CUDA builds of torch.  The arithmetic is that of `scan_cpu` (its `_backward_row` derives the gradients).  One program owns BLOCK_D
 channels of one batch entry and keeps their state in registers.  The forward saves the state every CHUNK
 frames; the backward goes through the chunks from the last to the first and finds the states inside a chunk
 again.  Sums over channels are left as one part per program and added by torch, so that results do not depend

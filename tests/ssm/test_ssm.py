@@ -21,7 +21,7 @@ from joblib import Parallel, delayed
 from torch.nn import functional as F
 
 from metst_core.errors import InputError
-from metst_core.ssm import Mamba, available_backends, selective_scan, unavailable_backends
+from metst_core.ssm import Mamba, available_backends, block, selective_scan, unavailable_backends
 from metst_core.ssm import scan as ssm
 
 NAMES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
@@ -268,7 +268,7 @@ def test_torch_keeps_the_number_of_threads_of_its_environment():
     need("numba")
     script = """
         import torch
-        from metst_core import scan_cpu, ssm
+        from metst_core.ssm import scan as ssm, scan_cpu
         assert torch.get_num_threads() == 1
         ssm.selective_scan(*[torch.ones(s) for s in ((1, 2, 3), (1, 2, 3), (2, 4), (1, 4, 3), (1, 4, 3))])
         assert torch.get_num_threads() == 1
@@ -300,9 +300,9 @@ def test_works_in_a_process_forked_after_the_thread_pool_started():
 
 @pytest.fixture
 def fresh_backends():
-    ssm._load.cache_clear()
+    ssm.load_backend.cache_clear()
     yield
-    ssm._load.cache_clear()
+    ssm.load_backend.cache_clear()
 
 
 def test_without_a_compiler_the_reference_takes_over_and_says_so(fresh_backends, monkeypatch):
@@ -330,8 +330,8 @@ def pretend_cuda(monkeypatch, kernel):
     monkeypatch.setitem(sys.modules, "mamba_ssm.ops", types.ModuleType("mamba_ssm.ops"))
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    compare = ssm._error_against_reference
-    monkeypatch.setattr(ssm, "_error_against_reference", lambda scan, device: compare(scan, "cpu"))
+    compare = ssm.error_against_reference
+    monkeypatch.setattr(ssm, "error_against_reference", lambda scan, device: compare(scan, "cpu"))
 
 
 def test_mamba_ssm_is_used_as_it_is_called(fresh_backends, monkeypatch):
@@ -359,12 +359,12 @@ def test_mamba_ssm_without_its_kernel_is_not_used(fresh_backends, monkeypatch):
 
 def test_mamba_ssm_is_spared_what_its_kernel_refuses(monkeypatch):
     """It checks `dstate <= 256`; more states go to the next backend."""
-    monkeypatch.setattr(ssm, "_load", lambda name: (name, ""))
+    monkeypatch.setattr(ssm, "load_backend", lambda name: (name, ""))
     u = types.SimpleNamespace(device=torch.device("cuda"), numel=lambda: 1)
-    assert ssm._choose("auto", u, 256, torch.float32, False) == "mamba_ssm"
-    assert ssm._choose("auto", u, 257, torch.float32, False) == "triton"
+    assert ssm.choose_backend("auto", u, 256, torch.float32, False) == "mamba_ssm"
+    assert ssm.choose_backend("auto", u, 257, torch.float32, False) == "triton"
     with pytest.raises(InputError, match="at most 256 states, A has 257"):
-        ssm._choose("mamba_ssm", u, 257, torch.float32, False)
+        ssm.choose_backend("mamba_ssm", u, 257, torch.float32, False)
 
 
 @pytest.mark.parametrize("fault", [1.001, math.nan])
@@ -372,7 +372,7 @@ def test_kernels_that_compute_wrongly_are_not_used(fresh_backends, monkeypatch, 
     need("numba")
     scan_cpu = importlib.import_module("metst_core.ssm.scan_cpu")
     right = scan_cpu.scan
-    ssm._load.cache_clear()
+    ssm.load_backend.cache_clear()
     monkeypatch.setattr(scan_cpu, "scan", lambda *core: right(*core) * fault)
     with pytest.warns(RuntimeWarning, match="wrong numbers"):
         assert "numba" not in available_backends()
@@ -397,13 +397,13 @@ def test_triton_kernels_in_the_interpreter():
     if importlib.util.find_spec("triton") is None:
         pytest.skip("triton is not installed (it comes with CUDA builds of torch)")
     script = """
-        from metst_core import scan_triton, ssm
+        from metst_core.ssm import scan as definition, scan_triton
         import torch
         wave = lambda *s: torch.sin(torch.arange(torch.tensor(s).prod(), dtype=torch.float32)).view(s)
         u, A, B, D = wave(1, 5, 19), -1 - wave(5, 3).abs(), wave(1, 3, 19), wave(5)
         core = u, u.abs(), A, B, B.cos(), D
         results = []
-        for scan in (scan_triton.scan, lambda *core: ssm._reference_scan(*core)[0]):
+        for scan in (scan_triton.scan, lambda *core: definition.reference_scan(*core)[0]):
             leaves = [t.clone().requires_grad_() for t in core]
             y = scan(*leaves)
             results.append([y, *torch.autograd.grad((y * wave(1, 5, 19)).sum(), leaves)])
@@ -590,7 +590,7 @@ def test_causal_convolution_is_that_of_pytorch(length, taps):
     u = torch.randn(2, length, 12, dtype=torch.float64, requires_grad=True)
     half = u[:, :, :6]  # as Mamba cuts it out of its input projection
     expected = conv(half.transpose(1, 2))[:, :, :length].transpose(1, 2)
-    found = ssm.CausalConv.apply(half, conv.weight[:, 0], conv.bias)
+    found = block.CausalConv.apply(half, conv.weight[:, 0], conv.bias)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
     leaves, weights = (u, conv.weight, conv.bias), torch.randn(found.shape, dtype=torch.float64)
     for a, b in zip(
@@ -603,11 +603,11 @@ def test_causal_convolution_can_be_differentiated_twice():
     u, weight, bias = (
         torch.randn(s, dtype=torch.float64, requires_grad=True) for s in ((1, 3, 2), (2, 4), (2,))
     )
-    assert torch.autograd.gradgradcheck(ssm.CausalConv.apply, (u, weight, bias))
+    assert torch.autograd.gradgradcheck(block.CausalConv.apply, (u, weight, bias))
 
 
 def test_sizes_must_be_whole_numbers():
-    with pytest.raises(InputError, match="d_state must be a whole number"):
+    with pytest.raises(InputError, match="d_state is 0; it must be a whole number"):
         Mamba(8, d_state=0)
 
 
