@@ -103,9 +103,12 @@ def between_regions(r: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
     """
     at = {name: i for i, name in enumerate(names)}
     index = {region: [at[n] for n in members] for region, members in region_members(names).items() if members}
-    values = [
-        [np.mean([r[i, j] for i in a for j in b if i != j]) for b in index.values()] for a in index.values()
-    ]
+
+    def mean(first: list[int], second: list[int]) -> float:
+        values = [r[i, j] for i in first for j in second if i != j]
+        return float(np.mean(values)) if values else float("nan")
+
+    values = [[mean(a, b) for b in index.values()] for a in index.values()]
     return pd.DataFrame(values, list(index), list(index))
 
 

@@ -11,7 +11,7 @@ from metst_core.relations import Traces, me_windows, roi_attribution, spread_ove
 from metst_core.rois import roi_names
 from metst_core.tables import ANNOTATION_COLUMNS, VIDEO_COLUMNS, of_video
 from metst_core.video import write_video
-from metst_core.widgets import Film, explore, motion_layers, network_layers
+from metst_core.widgets import Film, Seen, explore, motion_layers, network_layers
 from metst_core.windows import unstitch
 
 WINDOW, FPS = 20, 30.0
@@ -83,7 +83,8 @@ def made_up_explorer(n_frames=300, n_permutations=19, model=None, **state):
         layers += network_layers(model, me_windows(motion, "s0"), most=1)
         parts = roi_attribution(model, motion.windows[keys[0]], n_steps=2)
         attribution = {"score": spread_over_video(parts, n_frames)}
-    return explore(still_film(n_frames), layers, motion, *keys[0], score, attribution=attribution, **state)
+    seen = Seen(score, attribution=attribution)
+    return explore(still_film(n_frames), layers, motion, keys[0], seen, **state)
 
 
 def write_run(root, run_dir, n_frames=120):
