@@ -90,14 +90,9 @@ predictions = decode(score, probabilities, k_p, subject=subject, video=video)
 predictions
 
 # %%
+curve = plots.ScoreCurve.at_rate(motion.fps, score, smoothed, threshold)
 figure = plots.score_timeline(
-    score,
-    motion.fps,
-    truth,
-    predictions,
-    smoothed,
-    threshold,
-    f"subject {subject}, video {video}: a held-out video",
+    curve, truth, predictions, title=f"subject {subject}, video {video}: a held-out video"
 )
 run.figure(
     figure,
