@@ -17,8 +17,10 @@ from metst_core.decoding import spot_threshold
 from metst_core.errors import InputError
 from metst_core.extraction import MotionSet
 from metst_core.metrics import (
+    INTERVALS,
     METRICS,
     Evaluation,
+    Intervals,
     SubjectCounts,
     bootstrap,
     class_indices,
@@ -45,9 +47,9 @@ class BaselineResult:
     traces: dict[tuple[str, str], np.ndarray]
     evaluation: Evaluation
 
-    def bootstrap(self, n: int = 1000, seed: int = 0, level: float = 0.95) -> pd.DataFrame:
+    def bootstrap(self, intervals: Intervals = INTERVALS) -> pd.DataFrame:
         """`metrics.bootstrap` over the subjects: `metric, value, low, high`."""
-        return bootstrap(self.predictions, self.annotations, self.subjects, n, seed, level)
+        return bootstrap(self.predictions, self.annotations, self.subjects, intervals)
 
 
 def motion_spotter(motion: MotionSet, protocol: str = "strict", p: float = 0.55) -> BaselineResult:

@@ -14,7 +14,16 @@ from tqdm import tqdm
 from metst_core.errors import InputError
 from metst_core.extraction import MotionSet
 from metst_core.files import value_hash
-from metst_core.metrics import METRICS, Evaluation, bootstrap, evaluate, paired_difference, seed_spread
+from metst_core.metrics import (
+    INTERVALS,
+    METRICS,
+    Evaluation,
+    Intervals,
+    bootstrap,
+    evaluate,
+    paired_difference,
+    seed_spread,
+)
 from metst_core.rivals import count_parameters
 from metst_core.tables import EMOTIONS
 from metst_core.training import LosoResult, TrainConfig, leave_one_subject_out
@@ -51,20 +60,11 @@ class Scored(Protocol):
     def evaluation(self) -> Evaluation: ...
 
 
-@dataclass(frozen=True)
-class Intervals:
-    """How bootstrap intervals are drawn: `n` samples of the subjects, `seed`, `level`."""
-
-    n: int = 1000
-    seed: int = 0
-    level: float = 0.95
-
-
 # --- comparisons ----------------------------------------------------------------------------------
 def compare(
     results: Mapping[str, Scored],
     pairs: Sequence[tuple[str, str]],
-    intervals: Intervals = Intervals(),
+    intervals: Intervals = INTERVALS,
     classes: Sequence[str] = EMOTIONS,
 ) -> pd.DataFrame:
     """Paired differences b - a of methods scored on the same truth: `a, b, metric, value_a, value_b,
@@ -84,9 +84,7 @@ def _difference(a: Scored, b: Scored, intervals: Intervals, classes: Sequence[st
     found_a, found_b, truth = (
         t[t["subject"].isin(subjects)] for t in (a.predictions, b.predictions, a.annotations)
     )
-    return paired_difference(
-        found_a, found_b, truth, subjects, intervals.n, intervals.seed, intervals.level, classes
-    )
+    return paired_difference(found_a, found_b, truth, subjects, intervals, classes)
 
 
 def over_seeds(
@@ -185,7 +183,7 @@ def run_ablation(
     cells: Sequence[Cell] = CELLS,
     n_jobs: int = 1,
     backend: str = "loky",
-    intervals: Intervals = Intervals(),
+    intervals: Intervals = INTERVALS,
     base_dir: str | Path | None = None,
 ) -> Ablation:
     """Change one factor of `base` at a time and score each cell against it.
@@ -248,7 +246,7 @@ def _training_key(config: TrainConfig, window: int) -> str:
 
 
 def _cell_row(reference: LosoResult, result: LosoResult, intervals: Intervals) -> dict[str, Any]:
-    own = result.bootstrap(intervals.n, intervals.seed, intervals.level).set_index("metric")
+    own = result.bootstrap(intervals).set_index("metric")
     paired = _difference(reference, result, intervals, EMOTIONS).set_index("metric")
     row: dict[str, Any] = {}
     for m in HEADLINES:
@@ -266,7 +264,7 @@ def results_dict(
     pairs: Sequence[tuple[str, str]] = (),
     seeds: Mapping[str, pd.DataFrame] | None = None,
     ablation: Ablation | None = None,
-    intervals: Intervals = Intervals(),
+    intervals: Intervals = INTERVALS,
     classes: Sequence[str] = EMOTIONS,
 ) -> dict[str, Any]:
     """Results as plain dicts and lists, laid out as `SCHEMA` says.
@@ -299,9 +297,7 @@ def _method(result: Scored, intervals: Intervals, classes: Sequence[str]) -> dic
         result.predictions,
         result.annotations,
         result.subjects,
-        intervals.n,
-        intervals.seed,
-        intervals.level,
+        intervals,
         classes,
     )
     run = result if isinstance(result, LosoResult) else None

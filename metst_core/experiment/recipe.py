@@ -27,12 +27,12 @@ from metst_core.decoding import half_length
 from metst_core.errors import InputError
 from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.files import atomic_path, run_record
-from metst_core.inference import Calibration, TrainedModel, decode_trace, save_model, training_windows
+from metst_core.inference import Calibration, TrainedModel, decode_trace, save_model
 from metst_core.metrics import bootstrap, evaluate, interval_text, match_intervals
 from metst_core.models import Network
 from metst_core.synthetic import generate
 from metst_core.tables import empty_predictions
-from metst_core.training import Trace, TrainConfig, draw_windows, fit, fold_conditions, leave_one_subject_out
+from metst_core.training import ScoreTrace, TrainConfig, fit_windows, leave_one_subject_out, windows_of
 
 _LOWEST_CANDIDATE = 0.05  # peaks of the smoothed score below this are not even used for calibration
 _THRESHOLDS = np.round(np.arange(0.10, 0.91, 0.02), 2)
@@ -112,16 +112,11 @@ def build_from(motion: MotionSet, recipe: Recipe, work_dir: str | Path, n_jobs: 
 
 def train_on_all(motion: MotionSet, config: TrainConfig) -> Network:
     """One network, trained on every subject of a motion set."""
-    windows, scores, classes = training_windows(motion)
-    drawn = draw_windows(scores, config.ratio, np.random.default_rng([config.seed, 0]))
-    with fold_conditions(config.seed, config.device):
-        network = config.build().to(config.device)
-        fit(network, windows[drawn], scores[drawn], classes[drawn], config, config.seed)
-    return network
+    return fit_windows(windows_of(motion), config, config.seed).model
 
 
 def calibrate(
-    draft: TrainedModel, traces: dict[tuple[str, str], Trace], annotations: pd.DataFrame
+    draft: TrainedModel, traces: dict[tuple[str, str], ScoreTrace], annotations: pd.DataFrame
 ) -> TrainedModel:
     """`draft` with a threshold and a calibration from what networks said about subjects that they had not
     seen.
@@ -158,7 +153,7 @@ def _grouped(motion: MotionSet, groups: dict[str, str]) -> MotionSet:
     )
 
 
-def _decoded(model: TrainedModel, traces: dict[tuple[str, str], Trace]) -> pd.DataFrame:
+def _decoded(model: TrainedModel, traces: dict[tuple[str, str], ScoreTrace]) -> pd.DataFrame:
     return _joined([decode_trace(model, *trace, *key) for key, trace in traces.items()])
 
 
@@ -168,7 +163,7 @@ def _joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _counts(
-    model: TrainedModel, traces: dict[tuple[str, str], Trace], annotations: pd.DataFrame
+    model: TrainedModel, traces: dict[tuple[str, str], ScoreTrace], annotations: pd.DataFrame
 ) -> dict[str, np.ndarray]:
     """Group -> true positives, false positives, misses at every one of `_THRESHOLDS`, (n_thresholds, 3)."""
     lowest = replace(model, threshold=float(_THRESHOLDS[0]))
@@ -193,7 +188,7 @@ def _best_threshold(counts: Iterable[np.ndarray]) -> float:
 
 
 def _candidates(
-    model: TrainedModel, traces: dict[tuple[str, str], Trace], annotations: pd.DataFrame
+    model: TrainedModel, traces: dict[tuple[str, str], ScoreTrace], annotations: pd.DataFrame
 ) -> pd.DataFrame:
     """Every peak worth a look: group, smoothed score at the apex, whether it hits a true interval (IoU 0.5)."""
     parts = [pd.DataFrame({"group": [], "score": [], "hit": []})]
@@ -210,7 +205,7 @@ def _intervals(annotations: pd.DataFrame, group: str, video: str) -> np.ndarray:
 
 
 def _said_unseen(
-    draft: TrainedModel, traces: dict[tuple[str, str], Trace], annotations: pd.DataFrame
+    draft: TrainedModel, traces: dict[tuple[str, str], ScoreTrace], annotations: pd.DataFrame
 ) -> pd.DataFrame:
     """The candidates of every group with the `confidence` of a calibration (and half length) that the other
     groups gave; without the groups whose others are all true or all false."""
@@ -247,7 +242,7 @@ def _card(
     recipe: Recipe,
     motion: MotionSet,
     model: TrainedModel,
-    traces: dict[tuple[str, str], Trace],
+    traces: dict[tuple[str, str], ScoreTrace],
     annotations: pd.DataFrame,
 ) -> dict[str, Any]:
     """The numbers of the model card."""
