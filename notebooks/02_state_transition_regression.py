@@ -397,8 +397,8 @@ k_p = half_length(
 )  # not from the held-out subject
 table = decode(score, probabilities, k_p, subject=me.subject, video=me.video)
 smoothed = smooth(score, k_p)
-curve = plots.ScoreCurve.at_rate(motion.fps, score, smoothed, spot_threshold(smoothed))
-figure = plots.score_timeline(curve, mine, table, title=f"a video of subject {held_out}, whom the network has never seen")  # fmt: skip
+line = plots.ScoreLine(score, motion.fps, smoothed, spot_threshold(smoothed))
+figure = plots.score_timeline(line, mine, table, title=f"a video of subject {held_out}, whom the network has never seen")  # fmt: skip
 run.figure(
     figure,
     "02a_score",

@@ -90,9 +90,9 @@ predictions = decode(score, probabilities, k_p, subject=subject, video=video)
 predictions
 
 # %%
-curve = plots.ScoreCurve.at_rate(motion.fps, score, smoothed, threshold)
+line = plots.ScoreLine(score, motion.fps, smoothed, threshold)
 figure = plots.score_timeline(
-    curve, truth, predictions, title=f"subject {subject}, video {video}: a held-out video"
+    line, truth, predictions, title=f"subject {subject}, video {video}: a held-out video"
 )
 run.figure(
     figure,

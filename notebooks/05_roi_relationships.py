@@ -48,6 +48,7 @@ from metst_core import checkpoints, plots
 from metst_core.decoding import decode, half_length
 from metst_core.experiment import Run
 from metst_core.landmarks import MediaPipeLandmarker
+from metst_core.metrics import Intervals
 from metst_core.models import predict_video
 from metst_core.relations import (
     REGIONS,
@@ -521,7 +522,7 @@ if "focus" in found:
     print("3. Does ME-TST+ look where the action unit is?")
     for name in ("ME-TST+, spotting", "ME-TST+, recognition"):
         row = where.loc[name]
-        more = lift_difference(shares[name], shares[untaught], targets, owners, seed=seed)
+        more = lift_difference(shares[name], shares[untaught], targets, owners, Intervals(seed=seed))
         if row["p"] > 0.05:
             verdict = "no sign that it does"
         elif more["low"] > 0:

@@ -42,6 +42,7 @@ video = None  # the path of a video file or folder of images; None: the first vi
 
 # %%
 import dataclasses
+import time
 from pathlib import Path
 
 import cv2
@@ -53,11 +54,11 @@ from IPython.display import Video, display
 from metst_core import pipeline, plots
 from metst_core.experiment import Run, videos_of
 from metst_core.extraction import extract_dataset
-from metst_core.inference import FLAGS, Analysis, analyse, decode_trace, fine_tune, load_model, meaning
+from metst_core.inference import FLAGS, Analysis, decode_trace, fine_tune, load_model, meaning
 from metst_core.landmarks import MediaPipeLandmarker
 from metst_core.metrics import interval_text
 from metst_core.models import predict_video
-from metst_core.pipeline import LiveScore, camera_widget
+from metst_core.pipeline import LiveScore, analyse, camera_widget
 from metst_core.synthetic import generate
 from metst_core.video import read_frames, write_video
 
@@ -151,10 +152,10 @@ analysis = Analysis(video, model)
 picture = display(plt.Figure(figsize=(0.1, 0.1)), display_id=True)
 try:
     for _ in analysis:
-        picture.update(analysis.result().plot())
+        picture.update(pipeline.AnalysisResult.of(analysis).plot())
 except KeyboardInterrupt:
     analysis.stop()
-result = analysis.result()
+result = pipeline.AnalysisResult.of(analysis)
 assert result.complete or result.trouble
 print(result.summary())
 
@@ -333,8 +334,8 @@ if dataset == "synthetic" and data_root is None:
 #
 # ## 6.7 Live
 #
-# The same windows can be filled by a camera. A frame's score is known when its window is full: half a window later (25 frames, 0.8 s), and after smoothing another
-# $k_p$ frames. That is the price of measuring motion against a reference frame; the state-space network itself looks only 3 frames ahead.
+# The same windows can be filled by a camera, and the network can follow while they fill: a state-space model carries its state from frame to frame (notebook 02), and looks only 3 frames
+# ahead. So a frame's score is known 3 frames (0.1 s) later, and the smoothed one after another $k_p$ frames. A Transformer or an LSTM that reads in both directions would have to wait for the full window.
 #
 # The pictures go from the browser to the Jupyter kernel. If that runs on your machine, they stay there. If it runs elsewhere, they travel: then do not use it.
 
@@ -351,33 +352,29 @@ except MetstError as error:
 
 # %%
 live = LiveScore(model, MediaPipeLandmarker())
+begun, counts = time.monotonic(), []
 for number, frame in enumerate(source):
     live.push(frame, number / 30)
+    time.sleep(max(0.0, begun + (number + 1) / 30 - time.monotonic()))  # the next frame comes when it is time
+    counts.append((time.monotonic() - begun, number + 1, live.n_scores))
 live.finish()
 print(
-    f"{len(live.score)} scores; what is found is known at most {model.delay_seconds:.2f} s late (half a window and the smoothing)"
+    f"{len(live.score)} scores, at the latest {live.delay:.2f} s after their frame; on a machine that keeps up, the smoothed score "
+    f"is known {model.delay_seconds:.2f} s late (what the network looks ahead, and the smoothing)"
 )
 if truth is not None:
     assert np.allclose(live.score, outcomes["as it is"].score, atol=1e-5)  # the same windows, the same scores
 
 figure, ax = plt.subplots(figsize=(10, 2.4), layout="constrained")
-k, first = model.window, 0.0
-for number, known in enumerate(np.arange(k, 4 * k, k // 2) / model.fps):  # when each window is full
-    part = (result.times >= first) & (result.times < known)
-    ax.plot(result.times[part], result.score[part], color=["#0072B2", "#56B4E9"][number % 2])
-    ax.text(first + 0.02, 0.9, f"known at {known:.1f} s", fontsize=8)
-    ax.axvline(first, color="#cccccc", linewidth=0.8)
-    first = known
-ax.set(
-    xlabel="time of the frame (s)",
-    ylabel="score (0 to 1)",
-    ylim=(0, 1),
-    title="live, scores come in parts of half a window (the first: a whole one)",
-)
+seconds, shown, scored = np.transpose(counts)
+ax.step(seconds, shown, where="post", color="#999999", label="frames shown")
+ax.step(seconds, scored, where="post", color="#0072B2", label="frames with a score")
+ax.set(xlabel="time (s)", ylabel="frames", title="live: how far the scores are behind the camera")
+ax.legend(frameon=False)
 run.figure(
     figure,
     "06e_live",
-    "Live scores arrive in parts of half a window; each part is known only when its window is full.",
+    "Live: the frames that the camera has shown and those that have a score; the gap is what the network looks ahead, and the work.",
 )
 
 # %% [markdown]

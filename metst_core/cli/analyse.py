@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from metst_core.inference import AnalysisResult, TrainedModel
+    from metst_core.pipeline import AnalysisResult, TrainedModel
 
 DONE, PROBLEM, STOPPED = 0, 1, 130
 """Exit codes: everything done; a video or an output had a problem (the others are done); stopped with Ctrl-C."""
@@ -68,8 +68,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Analyse every video of the call; returns the exit code.  Wrong outputs or weights raise a `MetstError`."""
-    from metst_core.inference import NOTICE, load_model
-    from metst_core.inference import STOPPED as STOPPED_HERE
+    from metst_core.pipeline import NOTICE, load_model
+    from metst_core.pipeline import STOPPED as STOPPED_HERE
 
     videos = left = list(dict.fromkeys(options.videos))
     outputs = _Outputs(options, videos)  # an hour of work should not end at a folder that cannot be written
@@ -100,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _analysed(video: str, model: TrainedModel, options: argparse.Namespace) -> AnalysisResult | None:
     from metst_core.errors import MetstError
-    from metst_core.inference import analyse
+    from metst_core.pipeline import analyse
 
     try:
         return analyse(video, model, image_fps=options.image_fps, progress=not options.quiet)
@@ -119,8 +119,8 @@ class _Outputs:
     """The files of a call, checked before the work and written after every video."""
 
     def __init__(self, options: argparse.Namespace, videos: list[str]) -> None:
+        from metst_core import pipeline
         from metst_core.errors import InputError
-        from metst_core.inference import analysis as pipeline
         from metst_core.video import VIDEO_SUFFIXES
 
         together: dict[str, Callable[..., Path]] = {
@@ -151,7 +151,7 @@ class _Outputs:
     @staticmethod
     def _places(target: str | None, videos: list[str], suffix: str) -> dict[Path, Path]:
         """Video -> the file to write for it; several videos give a folder of files with their names."""
-        from metst_core.inference import check_output
+        from metst_core.pipeline import check_output
 
         if target is None:
             return {}

@@ -1,19 +1,7 @@
 """A trained network with its constants, run over a film."""
 
-from metst_core.inference.analysis import (
-    NOTICE,
-    STOPPED,
-    Analysis,
-    AnalysisResult,
-    Calibration,
-    TrainedModel,
-    analyse,
-    check_output,
-    decode_trace,
-    fine_tune,
-    load_model,
-    save_model,
-)
+from metst_core.inference.analysis import RESULT_COLUMNS, STOPPED, Analysis, Findings, decode_trace
+from metst_core.inference.calibration import Calibration
 from metst_core.inference.quality import (
     FLAGS,
     LIMITS,
@@ -29,24 +17,26 @@ from metst_core.inference.quality import (
     runs,
     timing_marks,
 )
+from metst_core.inference.trained import BUNDLED, NOTICE, TrainedModel, load_model, save_model
+from metst_core.inference.tuning import fine_tune
 
 __all__ = [
+    "BUNDLED",
     "FLAGS",
     "LIMITS",
     "LOOK_EVERY",
     "NOTICE",
+    "RESULT_COLUMNS",
     "STOPPED",
     "Analysis",
-    "AnalysisResult",
     "Calibration",
     "Face",
     "FaceFinder",
+    "Findings",
     "LandmarkFaceFinder",
     "MediaPipeFaceFinder",
     "QualityLog",
     "TrainedModel",
-    "analyse",
-    "check_output",
     "decode_trace",
     "fine_tune",
     "load_model",

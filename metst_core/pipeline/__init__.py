@@ -4,24 +4,25 @@ from metst_core.inference import (
     NOTICE,
     STOPPED,
     Analysis,
-    AnalysisResult,
     Calibration,
     TrainedModel,
-    analyse,
-    check_output,
     decode_trace,
     fine_tune,
     load_model,
     save_model,
 )
-from metst_core.pipeline.live import LiveScore, camera_widget
-from metst_core.pipeline.page import (
-    clips_of,
+from metst_core.pipeline.exports import (
+    check_output,
+    results_table,
     summary_text,
-    timeline_figure,
-    write_annotated_video,
-    write_page,
+    write_csv,
+    write_megc,
+    write_results_json,
 )
+from metst_core.pipeline.live import LiveScore, camera_widget
+from metst_core.pipeline.page import write_page
+from metst_core.pipeline.reel import Clip, clips_of, face_jpeg, write_annotated_video
+from metst_core.pipeline.result import AnalysisResult, analyse
 
 __all__ = [
     "NOTICE",
@@ -29,6 +30,7 @@ __all__ = [
     "Analysis",
     "AnalysisResult",
     "Calibration",
+    "Clip",
     "LiveScore",
     "TrainedModel",
     "analyse",
@@ -36,11 +38,15 @@ __all__ = [
     "check_output",
     "clips_of",
     "decode_trace",
+    "face_jpeg",
     "fine_tune",
     "load_model",
+    "results_table",
     "save_model",
     "summary_text",
-    "timeline_figure",
     "write_annotated_video",
+    "write_csv",
+    "write_megc",
     "write_page",
+    "write_results_json",
 ]

@@ -9,19 +9,22 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
+from metst_core.decoding import smooth
 from metst_core.errors import MetstError
 from metst_core.files import ASSETS
 from metst_core.inference import TrainedModel
 from metst_core.landmarks import Landmarker, MediaPipeLandmarker
-from metst_core.models import predict_video
-from metst_core.motion import stream_motion
-from metst_core.windows import new_frames
+from metst_core.models import evaluating
+from metst_core.motion import WindowTracker
+from metst_core.streaming import Answer, Stream
 from metst_core.workers import one_thread
 
 _WAITING = 90  # frames in the queue before new ones are dropped: 3 s at 30 per second
@@ -32,8 +35,9 @@ class LiveScore:
     """Scores frames that arrive one at a time, in a thread of its own.
 
     `push` takes a frame and its time and never waits: when the work falls behind by `_WAITING` frames, frames are
-    dropped and counted in `dropped`.  A frame's score is known once its window is full, half a window (25 frames,
-    0.8 s) later; the windows are those of `analyse`, and so are the scores.
+    dropped and counted in `dropped`.  The windows are those of `analyse`, and so are the scores, but the network
+    runs frame by frame (`streaming.Stream`): a frame's score is known as soon as the 2 or 3 frames are in that the
+    network looks ahead, not only when its window is full.
     """
 
     def __init__(self, trained: TrainedModel, landmarker: Landmarker | None = None) -> None:
@@ -95,17 +99,10 @@ class LiveScore:
 
     def _work(self) -> None:
         try:
-            for part in stream_motion(
-                self._incoming(), self._landmarker, self.trained.features, self.trained.window, n_threads=2
-            ):
-                with one_thread():
-                    score, _ = predict_video(self.trained.network, part.motion[None])
-                first = new_frames(part.start, self.trained.window).start
-                known = np.where(part.has_face, score[: len(part.has_face)], 0.0)[first:]
-                now = time.monotonic()
-                arrived = self._pushed[part.start + first : part.start + first + len(known)]
-                self._delays += [now - then for then in arrived]
-                self._scores += known.tolist()
+            with evaluating(self.trained.network), one_thread():
+                for score in _scores(self._incoming(), self.trained, self._landmarker):
+                    self._delays.append(time.monotonic() - self._pushed[len(self._scores)])
+                    self._scores.append(score)
         except Exception as error:  # handed over: a thread has nobody to raise to
             self.error = error
 
@@ -114,8 +111,87 @@ class LiveScore:
             yield frame
 
 
-def camera_widget(trained: TrainedModel, seconds: float = 10.0) -> Any:
+def _scores(frames: Iterator[np.ndarray], trained: TrainedModel, landmarker: Landmarker) -> Iterator[float]:
+    """The score of every RGB frame in order, each as early as it is known."""
+    half, n_frames = trained.window // 2, 0
+    lock = threading.Lock()  # landmarkers are asked for one image at a time
+
+    def find(image: np.ndarray) -> np.ndarray | None:
+        with lock:
+            return landmarker(image)
+
+    windows: list[_LiveWindow] = []  # two at most: each frame lies in two windows
+    with ThreadPoolExecutor(1) as helper:
+        for frame in frames:
+            if n_frames % half == 0:
+                windows.append(_LiveWindow(trained, find, n_frames))
+            grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+            n_frames += 1
+            later = [helper.submit(window.add, grey) for window in windows[1:]]
+            yield from windows[0].add(grey)
+            for answers in later:
+                yield from answers.result()
+            if windows[0].n_pushed == trained.window:
+                yield from windows.pop(0).finish()
+    # As in `stream_motion`: the last window is filled up with its last motion, if it is needed at all.
+    for window in windows:
+        if n_frames > 1 and (window.start == 0 or window.start + half < n_frames):
+            yield from window.fill()
+
+
+class _LiveWindow:
+    """One window while it fills: its motion, measured frame by frame, goes on to the network at once.
+
+    As in stitching, the first window of all answers for every frame of its, a later one for its second half.
+    """
+
+    def __init__(self, trained: TrainedModel, landmarker: Landmarker, start: int) -> None:
+        self.start, self.n_pushed = start, 0
+        self._length = trained.window
+        self._first = 0 if start == 0 else trained.window // 2  # the first frame that it answers for
+        self._tracker = WindowTracker(landmarker, trained.features)
+        self._stream = Stream(trained.network)
+        self._has_face: list[bool] = []
+        self._n_answers = 0
+        self._like = trained.network.score_head.weight
+        self._motion = np.zeros(0, np.float32)
+
+    def add(self, grey: np.ndarray) -> list[float]:
+        """Measure the next frame; the scores that are now known."""
+        self._motion = self._tracker.step(grey).astype(np.float32)
+        self._has_face.append(self._tracker.reference is not None)
+        return self._push()
+
+    def finish(self) -> list[float]:
+        """The scores still due once the window is full."""
+        return self._known(self._stream.finish())
+
+    def fill(self) -> list[float]:
+        """The scores still due where no frame comes any more."""
+        filled = [score for _ in range(self._length - self.n_pushed) for score in self._push()]
+        return filled + self.finish()
+
+    def _push(self) -> list[float]:
+        self.n_pushed += 1
+        return self._known(self._stream.push(torch.from_numpy(self._motion[None]).to(self._like)))
+
+    def _known(self, answers: list[Answer]) -> list[float]:
+        """The scores of the window's own frames among the answers; 0 where there was no face."""
+        numbers = range(self._n_answers, self._n_answers + len(answers))
+        self._n_answers += len(answers)
+        return [
+            float(score) if self._has_face[number] else 0.0
+            for number, (score, _) in zip(numbers, answers, strict=True)
+            if self._first <= number < len(self._has_face)
+        ]
+
+
+def camera_widget(
+    trained: TrainedModel, seconds: float = 10.0, landmarker: Callable[[], Landmarker] = MediaPipeLandmarker
+) -> Any:
     """A widget that shows the browser's camera and the score of its last `seconds`, drawn as it comes in.
+
+    landmarker: makes one for every start of the camera.
 
     Without a camera the widget says so.  Raises a `MetstError` where anywidget is not installed.
     """
@@ -125,7 +201,6 @@ def camera_widget(trained: TrainedModel, seconds: float = 10.0) -> Any:
         raise MetstError(
             "the camera widget needs the package anywidget; install it, or give a video file"
         ) from error
-    from metst_core.decoding import smooth
 
     class Camera(anywidget.AnyWidget):
         _esm = _CAMERA
@@ -144,7 +219,7 @@ def camera_widget(trained: TrainedModel, seconds: float = 10.0) -> Any:
             elif content["kind"] in ("start", "stop"):
                 if self.live is not None:
                     self.live.stop()
-                self.live = LiveScore(trained) if content["kind"] == "start" else None
+                self.live = LiveScore(trained, landmarker()) if content["kind"] == "start" else None
                 self._shown = 0
 
         def _tell(self, live: LiveScore) -> None:

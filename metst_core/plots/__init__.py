@@ -1,7 +1,7 @@
 """Static figures: arrays in, matplotlib Figure out."""
 
 from metst_core.plots.figures import (
-    ScoreCurve,
+    ScoreLine,
     ablation,
     comparison,
     confusion,
@@ -45,7 +45,7 @@ __all__ = [
     "Course",
     "Face",
     "Scale",
-    "ScoreCurve",
+    "ScoreLine",
     "ablation",
     "attribution_map",
     "comparison",

@@ -96,105 +96,96 @@ def motion_traces(
 
 
 @dataclass(frozen=True)
-class ScoreCurve:
+class ScoreLine:
     """The score of one video over time.
 
-    times `(T,)` seconds of every frame; score `(T,)`, 0 to 1; smoothed `(T,)` and threshold where they are known.
+    score, smoothed: `(T,)` in 0..1, NaN where there is none.  fps: frames per second.  times: seconds of every
+    frame `(T,)`, for a video whose frames do not come evenly.
     """
 
-    times: np.ndarray
     score: np.ndarray
+    fps: float
     smoothed: np.ndarray | None = None
     threshold: float | None = None
-
-    @classmethod
-    def at_rate(
-        cls, fps: float, score: np.ndarray, smoothed: np.ndarray | None = None, threshold: float | None = None
-    ) -> ScoreCurve:
-        """The score of a video with a steady frame rate."""
-        return cls(np.arange(len(score)) / fps, score, smoothed, threshold)
+    times: np.ndarray | None = None
 
     @property
-    def frame(self) -> float:
-        """How long a frame lasts, seconds (0 for a video of one)."""
-        return float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
+    def seconds(self) -> np.ndarray:
+        """The time of every frame, `(T,)`."""
+        return np.arange(len(self.score)) / self.fps if self.times is None else self.times
 
-    def span(self, onset: int, offset: int) -> tuple[float, float]:
-        """When an interval begins and ends, its offset's frame included; it may reach past the video's ends."""
-        start, last = (self._moment(frame) for frame in (onset, offset))
-        return start, last + self.frame
+    @property
+    def duration(self) -> float:
+        """How long the video lasts, seconds."""
+        return float(self.seconds[-1]) + 1 / self.fps
 
-    def _moment(self, frame: int) -> float:
-        inside = min(max(0, frame), len(self.times) - 1)
-        return float(self.times[inside]) + (frame - inside) * self.frame
+    def span(self, first: int, last: int) -> tuple[float, float]:
+        """When the frames `first` to `last` begin and how long they last; what is outside the video is cut."""
+        start, end = self.seconds[np.clip([first, last], 0, len(self.score) - 1)].tolist()
+        return start, end - start + 1 / self.fps
 
 
 def score_timeline(
-    curve: ScoreCurve,
-    truth: pd.DataFrame | None = None,
-    found: pd.DataFrame | None = None,
-    flags: pd.DataFrame | None = None,
+    line: ScoreLine,
+    annotations: pd.DataFrame | None = None,
+    predictions: pd.DataFrame | None = None,
+    quality: pd.DataFrame | None = None,
     title: str = "",
 ) -> Figure:
-    """The score of one video over time, its intervals as bands: true ones below, found ones above.
+    """The score over time, the true intervals (band below) and those found (band above), where they are given.
 
-    truth, found: `onset, offset, emotion` (frames); where `found` has a column `confidence` it is written above
-    the band.  Shaded are the true intervals, or the found ones where the truth is not known.  flags: stretches
-    of doubtful quality, `flag, first_seconds, last_seconds`, one lane per flag above all else.
+    Shaded are the true intervals, or those found where nobody knows the truth.  A column `confidence` of
+    `predictions` is written above them.  quality: flags in lanes on top (`flag, first, last` in frames).
     """
-    lanes = [] if flags is None else [rows for _, rows in flags.groupby("flag", sort=False)]
+    lanes = [] if quality is None else [rows for _, rows in quality.groupby("flag", sort=False)]
     figure, (axes,) = blank(10, 3.2 + 0.16 * len(lanes), 1, 1)
-    axes.plot(curve.times, curve.score, color="#56B4E9", linewidth=1.0, label="score")
-    if curve.smoothed is not None:
-        axes.plot(curve.times, curve.smoothed, color="#0072B2", linewidth=1.8, label="smoothed score")
-    if curve.threshold is not None:
-        axes.axhline(curve.threshold, color="#000000", linestyle="--", linewidth=1, label="threshold")
-    top = max(1.0, float(np.max(curve.score, initial=0)))
-    shown = truth if truth is not None else found
+    axes.plot(line.seconds, line.score, color="#56B4E9", linewidth=1, label="score")
+    if line.smoothed is not None:
+        axes.plot(line.seconds, line.smoothed, color="#0072B2", linewidth=1.8, label="smoothed score")
+    if line.threshold is not None:
+        axes.axhline(line.threshold, color="#000000", linestyle="--", linewidth=1, label="threshold")
+    for table, low, label in ((annotations, -0.12, "true"), (predictions, 1.05, "found")):
+        if table is not None:
+            _band(axes, line, table, low, label)
+    shown = annotations if annotations is not None else predictions
     for me in () if shown is None else shown.itertuples():
-        span = curve.span(me.onset, me.offset)
-        axes.axvspan(*span, color=EMOTION_COLOURS[me.emotion], alpha=0.15, linewidth=0)
-    if truth is not None:
-        _band(axes, curve, truth, -0.12 * top, "true")
-    if found is not None:
-        _band(axes, curve, found, 1.05 * top, "found")
-    end = curve.span(0, len(curve.times) - 1)[1]
+        start, width = line.span(me.onset, me.offset)
+        axes.axvspan(start, start + width, color=EMOTION_COLOURS[me.emotion], alpha=0.15, linewidth=0)
     for lane, rows in enumerate(lanes):
-        _flag_lane(axes, rows, 1.24 * top + 0.09 * lane, curve.frame, end)
+        _flag_lane(axes, line, rows, 1.24 + 0.09 * lane)
     axes.set(
-        xlabel="time (s)", ylabel="score (0 to 1)", title=title, xlim=(0, end),
-        ylim=(-0.16 * top, 1.2 * top + 0.09 * len(lanes)), yticks=[0, 0.25, 0.5, 0.75, 1],
+        xlabel="time (s)", ylabel="score (0 to 1)", xlim=(0, line.duration), yticks=[0, 0.25, 0.5, 0.75, 1],
+        ylim=(-0.16, 1.2 + 0.09 * len(lanes)),
     )  # fmt: skip
-    tables = [table for table in (truth, found) if table is not None]
-    emotions = [e for e in CLASSES if any((table["emotion"] == e).any() for table in tables)]
+    axes.set_title(title, parse_math=False)  # a file name may hold a $
+    seen = {e for table in (annotations, predictions) if table is not None for e in table["emotion"]}
     axes.legend(
-        handles=[*axes.get_legend_handles_labels()[0], *emotion_handles(emotions)],
+        handles=[*axes.get_legend_handles_labels()[0], *emotion_handles([e for e in CLASSES if e in seen])],
         ncols=8, fontsize=SMALL, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2),
     )  # fmt: skip
     return figure
 
 
-def _band(axes: Axes, curve: ScoreCurve, table: pd.DataFrame, low: float, label: str) -> None:
-    """The intervals of a table as a band from `low` on, with their confidence above it."""
-    height = 0.06
-    for me in table.itertuples():
-        start, end = curve.span(me.onset, me.offset)
-        face = EMOTION_COLOURS[me.emotion]
-        axes.add_patch(Rectangle((start, low), end - start, height, facecolor=face, clip_on=False))
-        confidence = getattr(me, "confidence", math.nan)
+def _band(axes: Axes, line: ScoreLine, table: pd.DataFrame, low: float, label: str) -> None:
+    """The intervals of a table as a band from `low` on, with their confidence above it where they have one."""
+    for me in table.to_dict("records"):
+        start, width = line.span(me["onset"], me["offset"])
+        face = EMOTION_COLOURS[me["emotion"]]
+        axes.add_patch(Rectangle((start, low), width, 0.06, facecolor=face, clip_on=False))
+        confidence = me.get("confidence", math.nan)
         if not math.isnan(confidence):
-            middle = (start + end) / 2
-            axes.text(middle, low + height + 0.01, f"{confidence:.0%}", ha="center", fontsize=SMALL - 1)
-    axes.text(1.005, low, label, transform=axes.get_yaxis_transform(), fontsize=SMALL, va="bottom")
+            axes.text(start + width / 2, low + 0.07, f"{confidence:.0%}", ha="center", fontsize=SMALL - 1)
+    axes.text(1.005, low, label, transform=axes.get_yaxis_transform(), fontsize=SMALL)
 
 
-def _flag_lane(axes: Axes, flags: pd.DataFrame, height: float, frame: float, seconds: float) -> None:
-    """The stretches of one quality flag; the shortest is still to be seen."""
-    for row in flags.itertuples():
-        width = max(row.last_seconds - row.first_seconds + frame, 0.002 * seconds)
-        axes.add_patch(Rectangle((row.first_seconds, height), width, 0.05, facecolor="#999999"))
+def _flag_lane(axes: Axes, line: ScoreLine, flags: pd.DataFrame, height: float) -> None:
+    """The frames in which one quality flag was raised, as marks in a lane of their own."""
+    for run in flags.itertuples():
+        start, width = line.span(run.first, run.last)
+        least = 0.002 * line.duration  # a single frame of an hour is to be seen, too
+        axes.add_patch(Rectangle((start, height), max(width, least), 0.05, facecolor="#999999"))
     name = words(str(flags["flag"].iloc[0]))
-    axes.text(1.005, height, name, transform=axes.get_yaxis_transform(), fontsize=SMALL - 1, va="bottom")
+    axes.text(1.005, height, name, transform=axes.get_yaxis_transform(), fontsize=SMALL - 1)
 
 
 def state_strip(

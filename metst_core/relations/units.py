@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from metst_core.errors import InputError
-from metst_core.metrics import percentiles, resamples
+from metst_core.metrics import INTERVALS, Intervals, percentiles, resamples
 from metst_core.relations.correlation import p_values
 from metst_core.relations.traces import region_members
 
@@ -78,9 +78,7 @@ def lift_difference(
     b: np.ndarray,
     targets: np.ndarray,
     subjects: Sequence[str],
-    n: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
+    intervals: Intervals = INTERVALS,
 ) -> dict[str, float]:
     """Do maps `a` look where they should more than maps `b` of the same rows?  Shapes as in `focus`.
 
@@ -93,7 +91,7 @@ def lift_difference(
             f"a {np.shape(a)}, b {np.shape(b)} and {len(owners)} subjects must be of the same rows"
         )
     names = list(dict.fromkeys(owners))
-    weights = np.vstack([np.ones(len(names)), resamples(len(names), n, seed)])
+    weights = np.vstack([np.ones(len(names)), resamples(len(names), intervals.n, intervals.seed)])
     lifts = []
     for maps in (a, b):
         shares, targeted, use = _with_targets(maps, targets)
@@ -103,7 +101,7 @@ def lift_difference(
         by_chance = ((rows @ shares) * (rows @ targeted)).sum(axis=1)
         lifts.append(rows @ (shares * targeted).sum(axis=1) / np.maximum(by_chance, 1e-12))
     difference = lifts[0] - lifts[1]
-    low, high = percentiles(difference[1:], level)
+    low, high = percentiles(difference[1:], intervals.level)
     return {"difference": float(difference[0]), "low": low, "high": high}
 
 

@@ -34,25 +34,28 @@ def boxes_of(figure):
 @given(
     fps=st.sampled_from([25.0, 30.0, 200.0]),
     n=st.integers(2, 50),
-    onset=st.integers(-20, 60),
+    onset=st.integers(0, 60),
     length=st.integers(0, 30),
 )
-def test_a_span_lasts_as_long_as_its_frames_also_where_it_leaves_the_video(fps, n, onset, length):
-    start, end = plots.ScoreCurve.at_rate(fps, np.zeros(n)).span(onset, onset + length)
-    assert start == pytest.approx(onset / fps)
-    assert end == pytest.approx((onset + length + 1) / fps)
+def test_a_span_lasts_as_long_as_its_frames_that_lie_in_the_video(fps, n, onset, length):
+    first, last = min(onset, n - 1), min(onset + length, n - 1)
+    start, width = plots.ScoreLine(np.zeros(n), fps).span(onset, onset + length)
+    assert start == pytest.approx(first / fps)
+    assert width == pytest.approx((last - first + 1) / fps)
+    assert plots.ScoreLine(np.zeros(n), fps).span(-5, 0) == pytest.approx((0, 1 / fps))
 
 
 def test_a_span_follows_the_times_of_its_frames():
     """Frames that a camera dropped: 0.1 s apart but for a gap of one second."""
-    curve = plots.ScoreCurve(np.array([0.0, 0.1, 0.2, 1.2, 1.3, 1.4]), np.zeros(6))
-    assert curve.span(2, 3) == pytest.approx((0.2, 1.3))
+    line = plots.ScoreLine(np.zeros(6), 10.0, times=np.array([0.0, 0.1, 0.2, 1.2, 1.3, 1.4]))
+    assert line.span(2, 3) == pytest.approx((0.2, 1.1))
+    assert line.duration == pytest.approx(1.5)
 
 
 def test_the_score_time_line_draws_true_intervals_below_and_found_ones_above():
     truth = intervals((10, 12, 19, "surprise"))
     found = intervals((30, 35, 39, "negative"), confidence=[0.42])
-    figure = plots.score_timeline(plots.ScoreCurve.at_rate(10.0, np.linspace(0, 1, 50)), truth, found)
+    figure = plots.score_timeline(plots.ScoreLine(np.linspace(0, 1, 50), 10.0), truth, found)
     bands = [box for box in boxes_of(figure) if box[1] != 0]
     below, above = sorted(bands, key=lambda box: box[1])
     assert below[1] < 0
@@ -70,10 +73,10 @@ def test_the_score_time_line_draws_true_intervals_below_and_found_ones_above():
 
 def test_quality_flags_lie_in_lanes_above_all_else():
     flags = pd.DataFrame({
-        "flag": ["no_face", "dark", "no_face"], "first_seconds": [0.0, 1.0, 3.0], "last_seconds": [0.9, 1.9, 3.4],
+        "flag": ["no_face", "dark", "no_face"], "first": [0, 10, 30], "last": [9, 19, 34],
     })  # fmt: skip
-    curve = plots.ScoreCurve.at_rate(10.0, np.zeros(50), threshold=0.5)
-    figure = plots.score_timeline(curve, found=intervals(), flags=flags)
+    line = plots.ScoreLine(np.zeros(50), 10.0, threshold=0.5)
+    figure = plots.score_timeline(line, predictions=intervals(), quality=flags)
     lanes = {}
     for x, y, width, _ in boxes_of(figure):
         lanes.setdefault(round(y, 6), []).append((round(x, 6), round(width, 6)))

@@ -6,6 +6,7 @@ import torch
 
 from metst_core.inference import TrainedModel
 from metst_core.models import METST
+from metst_core.pipeline import analyse
 from metst_core.rois import roi_names
 from metst_core.video import write_video
 
@@ -76,3 +77,8 @@ def mouth_model(**constants):
     """The network above; its score is the mouth's motion, 4 pixels of the crop or more being 1."""
     constants = {"features": "metst", "k_p": 5, "threshold": 0.2, "name": "mouth", **constants}
     return TrainedModel(MouthNetwork(width=2, depth=1, d_state=2), **constants)
+
+
+def analysed(path, model=None, landmarker=landmarker, **options):
+    """`analyse` with the network and landmarker above, or with others."""
+    return analyse(path, model or mouth_model(), landmarker, progress=False, **options)

@@ -78,7 +78,9 @@ def test_the_score_of_the_camera_is_drawn_with_its_delay(address, film, shots):
         page.screenshot(path=shots / "camera.png")
         delay = float(re.search(r"comes ([\d.]+) s after the frame", told.inner_text()).group(1))
         model = load_model()
-        assert delay >= model.delay_seconds - 0.1, "a score cannot come before its window is full"
+        assert delay >= model.delay_seconds - 0.1, (
+            "a score cannot come before the frames that it looks ahead to"
+        )
         drawn = (np.abs(pixels(canvas) - SCORE).max(axis=2) < 60).sum()
         assert drawn > 20, "no score was drawn"
         assert page.evaluate("document.querySelector('video').videoWidth") > 0

@@ -12,19 +12,20 @@ import pickle
 import shutil
 import socket
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import skimage.data
-from support.own_videos import SIZE, landmarker, mouth_at, mouth_model, picture, write_clip
+from support.own_videos import SIZE, analysed, landmarker, mouth_at, mouth_model, picture, write_clip
 from test_video import _retime, _rotate_metadata, _wav
 
+from metst_core import pipeline
 from metst_core.cli import analyse as analyse_cli
 from metst_core.errors import InputError, MetstError, MissingError
-from metst_core.inference import analyse
-from metst_core.inference import analysis as pipeline
+from metst_core.inference import MediaPipeFaceFinder, analysis
 from metst_core.landmarks import MediaPipeLandmarker
 from metst_core.video import write_video
 
@@ -103,10 +104,6 @@ REFUSED = {
 
 def make(name, folder):
     return REFUSED[name][0](folder / name.rstrip(":"))
-
-
-def analysed(path, own_landmarker=landmarker, **options):
-    return analyse(path, mouth_model(), own_landmarker, progress=False, **options)
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -192,8 +189,7 @@ def test_the_slow_and_the_variable_say_so(tmp_path):
 
 
 # --- broken on the way, or by the system -----------------------------------------------------------------------
-def test_an_image_that_breaks_in_the_middle_leaves_what_was_before(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "_WINDOWS_AT_ONCE", 1)
+def test_an_image_that_breaks_in_the_middle_leaves_what_was_before(tmp_path):
     still = picture()
     folder = images(tmp_path / "faces", [mouth_at(t / 30, (), still) for t in range(60)])
     (folder / "0055.png").write_bytes((folder / "0055.png").read_bytes()[:300])
@@ -255,8 +251,7 @@ def test_no_permission_to_read(what, public_folder, locked):
     assert str(named) in str(caught.value)
 
 
-def test_an_image_that_may_not_be_read_leaves_what_was_before(public_folder, locked, monkeypatch):
-    monkeypatch.setattr(pipeline, "_WINDOWS_AT_ONCE", 1)
+def test_an_image_that_may_not_be_read_leaves_what_was_before(public_folder, locked):
     folder = images(public_folder / "faces", some_frames(60))
     locked(folder / "0055.png")
     with as_somebody():
@@ -273,14 +268,14 @@ def test_no_permission_to_write(public_folder, locked):
 
 def test_a_video_that_vanishes_while_it_is_read(tmp_path, monkeypatch):
     path = video(tmp_path / "fleeting.avi")
-    real = pipeline.timestamps
+    real = analysis.timestamps
 
     def then_gone(p):
         seconds = real(p)
         path.unlink()
         return seconds
 
-    monkeypatch.setattr(pipeline, "timestamps", then_gone)
+    monkeypatch.setattr(analysis, "timestamps", then_gone)
     with pytest.raises(MissingError, match="fleeting"):
         analysed(path)
 
@@ -293,10 +288,10 @@ def test_a_video_that_vanishes_while_it_is_read(tmp_path, monkeypatch):
 def test_a_landmarker_that_talks_nonsense(tmp_path, answer):
     path = video(tmp_path / "clip.avi")
     if answer.shape == (68, 2) and np.isfinite(answer).all():
-        assert not analysed(path, lambda image: answer).has_face
+        assert not analysed(path, landmarker=lambda image: answer).has_face
     else:
         with pytest.raises(MetstError, match="clip.avi"):
-            analysed(path, lambda image: answer)
+            analysed(path, landmarker=lambda image: answer)
 
 
 def test_weights_that_are_none(tmp_path):
@@ -370,10 +365,9 @@ def mediapipe():
     return MediaPipeLandmarker()
 
 
-def seen(path, frames, mediapipe, monkeypatch):
+def seen(path, frames, mediapipe):
     """Analysed with MediaPipe's landmarker and face detector, and with the tests' network."""
-    monkeypatch.setattr(pipeline, "MediaPipeLandmarker", lambda: mediapipe)
-    return analyse(video(path, frames), mouth_model(), progress=False)
+    return analysed(video(path, frames), landmarker=mediapipe, face_finder=MediaPipeFaceFinder())
 
 
 def turned(face, squeeze=0.25):
@@ -405,18 +399,18 @@ FACES = {
 
 
 @pytest.mark.parametrize("name", FACES)
-def test_every_face_gets_its_flag_and_no_other(name, face, mediapipe, tmp_path, monkeypatch):
+def test_every_face_gets_its_flag_and_no_other(name, face, mediapipe, tmp_path):
     change, flags = FACES[name]
-    result = seen(tmp_path / f"{name}.avi", [change(face)] * N_FRAMES, mediapipe, monkeypatch)
+    result = seen(tmp_path / f"{name}.avi", [change(face)] * N_FRAMES, mediapipe)
     assert set(result.quality["flag"]) == flags
     assert result.has_face == ("face_lost" not in flags)
     assert (result.quality["first"] == 0).all()
     assert (result.quality["last"] == N_FRAMES - 1).all()
 
 
-def test_a_face_that_leaves_is_lost_from_there_on(face, mediapipe, tmp_path, monkeypatch):
+def test_a_face_that_leaves_is_lost_from_there_on(face, mediapipe, tmp_path):
     frames = [face] * 25 + [np.zeros_like(face)] * 25
-    result = seen(tmp_path / "leaves.avi", frames, mediapipe, monkeypatch)
+    result = seen(tmp_path / "leaves.avi", frames, mediapipe)
     [lost] = result.quality[result.quality["flag"] == "face_lost"].itertuples()
     assert abs(lost.first - 25) <= 5  # a look every 10 frames
     assert lost.last == 49
@@ -424,25 +418,24 @@ def test_a_face_that_leaves_is_lost_from_there_on(face, mediapipe, tmp_path, mon
     assert result.table.empty or result.table["apex"].max() < lost.first
 
 
-def test_a_face_that_comes_late(face, mediapipe, tmp_path, monkeypatch):
+def test_a_face_that_comes_late(face, mediapipe, tmp_path):
     frames = [np.zeros_like(face)] * 13 + [face] * 17
-    result = seen(tmp_path / "late.avi", frames, mediapipe, monkeypatch)
+    result = seen(tmp_path / "late.avi", frames, mediapipe)
     lost = result.quality[result.quality["flag"] == "face_lost"]
     assert (lost["first"].min(), lost["last"].max()) in {(0, 12), (0, 14)}
     assert (result.score[:13] == 0).all()
 
 
-def test_a_shaking_head_moves_too_much(face, mediapipe, tmp_path, monkeypatch):
+def test_a_shaking_head_moves_too_much(face, mediapipe, tmp_path):
     frames = [np.roll(face, round(14 * np.sin(number / 3)), axis=1) for number in range(30)]
-    result = seen(tmp_path / "shakes.avi", frames, mediapipe, monkeypatch)
+    result = seen(tmp_path / "shakes.avi", frames, mediapipe)
     assert "too_much_motion" in set(result.quality["flag"])
 
 
 # --- all of them at once -----------------------------------------------------------------------------------------
 def test_a_batch_of_everything_goes_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pipeline, "load_model", lambda model="bundled": mouth_model())
-    monkeypatch.setattr(pipeline, "MediaPipeLandmarker", lambda: landmarker)
-    monkeypatch.setattr(pipeline, "MediaPipeFaceFinder", lambda: pipeline.LandmarkFaceFinder(landmarker))
+    monkeypatch.setattr(pipeline, "analyse", partial(pipeline.analyse, landmarker=landmarker))
     monkeypatch.chdir(tmp_path)
     good = write_clip(tmp_path / "good.avi", seconds=2.4, apexes=(1.2,))
     bad = [make(name, tmp_path) for name in REFUSED if name != "a_nul"]  # no shell can pass a NUL

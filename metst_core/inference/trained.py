@@ -1,0 +1,125 @@
+"""A network and the constants that belong to its numbers, in memory and as files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from metst_core import checkpoints
+from metst_core.errors import InputError, MissingError
+from metst_core.files import ASSETS, write_json
+from metst_core.inference.calibration import Calibration
+from metst_core.models import Network
+from metst_core.rois import FEATURES, roi_names
+from metst_core.streaming import Stream
+
+NOTICE = (
+    "This tool does not detect lies, intentions or illnesses. Its bundled weights were trained on synthetic faces. "
+    "It is for learning and for looking closer, not for decisions about people. Nothing leaves this machine."
+)
+"""What every output says."""
+
+BUNDLED = ASSETS / "bundled.safetensors"
+"""The weights that come with the package; `metst_core.experiment.recipe` trains them."""
+
+_DEFAULT_HALF_LENGTH = 6  # frames: 0.4 s at 30 frames per second, for weights that come without their own
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network and what belongs to its numbers: which motion it reads, at which rate, and how to decode it.
+
+    threshold: of the smoothed score; None takes the papers' `mean + p (max - mean)` of each video, which
+        finds something in every video.
+    calibration: None where there is none; the confidence is then NaN.
+    """
+
+    network: Network
+    features: str = "metst_plus"
+    window: int = 50
+    fps: float = 30.0
+    k_p: int = _DEFAULT_HALF_LENGTH
+    p: float = 0.55
+    threshold: float | None = None
+    synergy: int = 2
+    strategy: str = "fixed"
+    calibration: Calibration | None = None
+    name: str = "a network"
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def delay_seconds(self) -> float:
+        """How far the smoothed score lags behind a live video: what the network looks ahead, and the smoothing."""
+        return (Stream(self.network).delay + self.k_p) / self.fps
+
+
+_CONSTANTS = ("features", "window", "fps", "k_p", "p", "threshold", "synergy", "strategy", "name", "card")
+
+
+def save_model(trained: TrainedModel, path: str | Path) -> Path:
+    """Write `<path>.safetensors` and, beside it, a `.json` file with the constants that belong to it."""
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise InputError(f"{path}: a model is saved as .safetensors; end the name so")
+    constants: dict[str, Any] = {name: getattr(trained, name) for name in _CONSTANTS}
+    if trained.calibration is not None:
+        constants["calibration"] = dataclasses.asdict(trained.calibration)
+    checkpoints.save(trained.network, path)
+    write_json(constants, path.with_suffix(".json"))
+    return path
+
+
+def load_model(model: str | Path | Network | TrainedModel = "bundled") -> TrainedModel:
+    """The model to analyse with: "bundled", a path, a network, or one that is loaded already.
+
+    A path ends in `.safetensors` (what `save_model` or `checkpoints.save` wrote) or is one of the authors'
+    checkpoints.  The constants come from the `.json` file beside it; without one, those of CAS(ME)^3 hold (30
+    frames per second, windows of 50, the papers' threshold) and there is no calibrated confidence.
+
+    Raises a `MissingError` or `InputError` that names the file.
+    """
+    if isinstance(model, TrainedModel):
+        return model
+    if isinstance(model, Network):
+        return TrainedModel(model, features=_features_of(model))
+    path = BUNDLED if model == "bundled" else Path(model)
+    if model == "bundled" and not path.is_file():
+        raise MissingError(
+            f"{path}: the bundled weights are missing; train them with `python -m metst_core.experiment.recipe`"
+        )
+    network = (checkpoints.load if path.suffix == ".safetensors" else checkpoints.load_released)(path)
+    constants = path.with_suffix(".json")
+    if not constants.is_file():
+        return TrainedModel(network, features=_features_of(network), name=path.name)
+    return _with_constants(network, constants)
+
+
+def _with_constants(network: Network, path: Path) -> TrainedModel:
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        calibration = stored.pop("calibration", None)
+        trained = TrainedModel(
+            network, calibration=None if calibration is None else Calibration(**calibration), **stored
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: not the constants of a model ({error}); write it with save_model"
+        ) from error
+    if trained.features != _features_of(network):
+        raise InputError(
+            f"{path}: features is {trained.features!r}, but the network reads {network.in_channels} channels"
+        )
+    return trained
+
+
+def _features_of(network: Network) -> str:
+    for features in FEATURES:
+        if network.in_channels == 2 * len(roi_names(features)):
+            return features
+    raise InputError(
+        f"the network reads {network.in_channels} channels; ROI motion has 10 (metst) or 36 (metst_plus)"
+    )

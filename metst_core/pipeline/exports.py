@@ -1,0 +1,148 @@
+"""What was found, for other programs and in words: tables, JSON, a submission, a few lines of text."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from metst_core.datasets import SUBMISSION_COLUMNS
+from metst_core.errors import InputError
+from metst_core.files import run_record, write_json
+from metst_core.inference import NOTICE, RESULT_COLUMNS, Findings, meaning
+from metst_core.tables import write_table
+
+MOST_LINES = 25
+"""How many intervals, those with the highest scores, a summary lists."""
+
+
+def as_dict(result: Findings) -> dict[str, Any]:
+    """Everything but the probabilities, as plain values (NaN becomes null when written as JSON)."""
+    return {
+        "video": str(result.path),
+        "notice": NOTICE,
+        "fps": result.fps,
+        "n_frames": result.n_frames,
+        "size": result.size,
+        "seconds": result.duration,
+        "complete": result.complete,
+        "n_analysed": result.n_analysed,
+        "trouble": result.trouble,
+        "model": {
+            "name": result.model.name,
+            "k_p": result.model.k_p,
+            "fps": result.model.fps,
+            "window": result.model.window,
+        },
+        "threshold": result.threshold,
+        "intervals": result.table.to_dict("records"),
+        "quality": result.quality.to_dict("records"),
+        "score": np.round(result.score, 5),
+        "smoothed": np.round(result.smoothed, 5),
+        "work_seconds": dict(result.seconds),
+    }
+
+
+def results_table(results: Iterable[Findings]) -> pd.DataFrame:
+    """The tables of several videos under each other, with the column `path` in front."""
+    parts = [result.table.assign(path=str(result.path)) for result in results if len(result.table)]
+    columns = ["path", *RESULT_COLUMNS]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def write_csv(results: Iterable[Findings], path: str | Path) -> Path:
+    """Write `results_table` as CSV."""
+    return write_table(results_table(results), path)
+
+
+def write_results_json(results: Iterable[Findings], path: str | Path) -> Path:
+    """Write the results of several videos as one JSON file: `{"record", "videos": [...]}`."""
+    return write_json({"record": run_record(), "videos": [as_dict(r) for r in results]}, path)
+
+
+def write_megc(results: Iterable[Findings], path: str | Path) -> Path:
+    """Write the intervals of several videos as one submission: original frame numbers, the first frame being 1."""
+    table = pd.concat([r.table for r in results], ignore_index=True).astype(
+        {"onset": "int64", "offset": "int64"}
+    )
+    table[["onset", "offset"]] += 1
+    return write_table(table[list(SUBMISSION_COLUMNS)], path)
+
+
+def check_output(path: str | Path) -> Path:
+    """`path`, if a file can be written there; asked before an hour of work rather than after."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise InputError(f"{path}: this is a folder; name a file to write")
+        path.exists()  # raises for a name that is too long
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); name another place") from error
+    return path
+
+
+def headline(result: Findings) -> str:
+    """What was found, in one line."""
+    n = len(result.table)
+    parts = [f"{result.duration:.1f} s", f"{n} interval{'s' * (n != 1)}"]
+    if not result.complete:
+        parts.insert(1, f"{result.n_analysed} of {result.n_frames} frames analysed ({result.trouble})")
+    if not result.has_face:
+        parts.append("no face was found")
+    flags = list(dict.fromkeys(result.quality["flag"]))
+    return ", ".join(parts) + (f"; flags: {', '.join(flags)}" if flags else "")
+
+
+def summary_text(result: Findings) -> str:
+    """What was found, in a few lines."""
+    lines = [
+        f"{result.path}: {result.duration:.1f} s, {result.n_frames} frames at {result.fps:.4g} per second"
+    ]
+    if not result.complete:
+        lines.append(
+            f"  NOT COMPLETE: {result.n_analysed} of {result.n_frames} frames analysed ({result.trouble})"
+        )
+    if not result.has_face:
+        lines.append("  no face was found in any frame, so there is nothing to say about it")
+    elif result.table.empty:
+        lines.append("  no micro-expression found")
+    shown = result.table.nlargest(MOST_LINES, "score").sort_index()
+    for row in shown.itertuples():
+        lines.append(
+            f"  {row.onset_seconds:8.2f} to {row.offset_seconds:7.2f} s  (frames {row.onset} to {row.offset}, apex "
+            f"{row.apex})  {row.emotion:<9} score {row.score:.2f}, {confidence_text(row.confidence)}"
+            + (f"  [{row.flags.replace(' ', ', ')}]" if row.flags else "")
+        )
+    if len(shown) < len(result.table):
+        lines.append(
+            f"  and {len(result.table) - len(shown)} more with lower scores; the table (--csv) holds them all"
+        )
+    lines += [f"  ! {text}" for text in quality_lines(result.quality)]
+    return "\n".join(lines)
+
+
+def quality_lines(quality: pd.DataFrame) -> list[str]:
+    """One line per quality flag: how much of the video it concerns, where it starts, what it means."""
+    lines = []
+    for flag, rows in quality.groupby("flag", sort=False):
+        share = rows["share"].sum()
+        where = (
+            "all of it"
+            if share > 0.999
+            else f"{share:.0%} of it, first at {rows['first_seconds'].iloc[0]:.1f} s"
+        )
+        lines.append(f"{flag} ({where}): {meaning(str(flag))}")
+    return lines
+
+
+def confidence_text(value: float) -> str:
+    """A confidence in words; NaN is one that nobody knows."""
+    return "confidence unknown" if math.isnan(value) else f"confidence {value:.0%}"

@@ -1,0 +1,125 @@
+"""One's own video, in one call: from a file to named intervals with a confidence, and what speaks against them.
+
+    result = analyse("clip.mp4")
+    result.table, result.score, result.quality, result.plot(), result.to_csv("clip.csv")
+
+What this is not: it does not detect lies, intentions or illnesses.  The bundled weights were trained on
+synthetic faces.  Use it to learn and to look closer, never for decisions about people.  Nothing leaves the
+machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from metst_core.files import run_record, write_json
+from metst_core.inference import Analysis, FaceFinder, Findings, TrainedModel
+from metst_core.landmarks import Landmarker
+from metst_core.models import Network
+from metst_core.pipeline.exports import as_dict, headline, summary_text, write_megc
+from metst_core.pipeline.page import result_html, write_page
+from metst_core.pipeline.reel import write_annotated_video
+from metst_core.plots import ScoreLine, score_timeline
+from metst_core.tables import write_table
+
+
+@dataclass(frozen=True, repr=False)
+class AnalysisResult(Findings):
+    """What was found in one video (see `Findings` for its parts), and how to show and write it."""
+
+    @classmethod
+    def of(cls, analysis: Analysis) -> AnalysisResult:
+        """What is known so far, while the analysis still runs or once it has ended."""
+        return cls(**vars(analysis.result()))
+
+    def __repr__(self) -> str:
+        return f"AnalysisResult({str(self.path)!r}: {headline(self)})"
+
+    def _repr_html_(self) -> str:
+        return result_html(self)
+
+    def plot(self, annotations: pd.DataFrame | None = None) -> Figure:
+        """Score, intervals and quality over time; with `annotations` (this video's), the truth beside them."""
+        line = ScoreLine(self.score, self.fps, self.smoothed, self.threshold, self.times)
+        return score_timeline(line, annotations, self.table, self.quality, self.path.name)
+
+    def to_csv(self, path: str | Path | None = None) -> str | Path:
+        """Write the table as CSV, or return it as text without a path."""
+        if path is None:
+            return self.table.to_csv(index=False, lineterminator="\n")
+        return write_table(self.table, path)
+
+    def to_megc(self, path: str | Path) -> Path:
+        """Write the intervals as the grand challenges want them: `subject,video,onset,offset,emotion`, first frame 1."""
+        return write_megc([self], path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the probabilities, as plain values (NaN becomes null when written as JSON)."""
+        return as_dict(self)
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write `to_dict` and how it came about as JSON."""
+        return write_json({"record": run_record(), **self.to_dict()}, path)
+
+    def to_html(self, path: str | Path, progress: bool = False) -> Path:
+        """Write one self-contained page that opens offline: time line, apex frames with ROIs and flow, traces."""
+        return write_page(self, path, progress)
+
+    def to_video(self, path: str | Path, progress: bool = False) -> Path:
+        """Write the video (without sound) with its score underneath and its intervals named."""
+        return write_annotated_video(self, path, progress)
+
+    def summary(self) -> str:
+        """What was found, in a few lines of text."""
+        return summary_text(self)
+
+
+def analyse(
+    video_path: str | Path,
+    model: str | Path | Network | TrainedModel = "bundled",
+    landmarker: Landmarker | None = None,
+    image_fps: float = 30.0,
+    progress: bool = True,
+    face_finder: FaceFinder | None = None,
+) -> AnalysisResult:
+    """Find the micro-expressions in a video file or a folder of images.
+
+    model: see `load_model`.  landmarker: instead of MediaPipe (see `metst_core.landmarks`); with one's own, a second
+    face in the picture goes unnoticed, unless a `face_finder` (see `metst_core.inference`) looks for it.  image_fps:
+    frames per second of a folder of images.
+
+    Memory does not grow with the length of the video but for a few numbers per frame.  Ctrl-C, and a video that
+    breaks on the way, give the result so far (`complete` is False, `trouble` says why); if nothing is done yet, they
+    raise.  Raises a `MetstError` that names the file.
+
+    A synthetic person, two seconds at 30 frames per second:
+
+    >>> import tempfile
+    >>> from metst_core.synthetic import generate
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     person = generate(folder, n_subjects=1, n_videos=1, seconds=2.0, progress=False)
+    ...     result = analyse(person.videos["path"].iloc[0], progress=False)
+    >>> result.complete, result.score.shape
+    (True, (60,))
+    """
+    counting = (
+        f"{Path(video_path).name[:30]}: counting its frames"  # a long video takes minutes (`video.probe`)
+    )
+    with tqdm(desc=counting, bar_format="{desc}", unit="frame", leave=False, disable=not progress) as bar:
+        analysis = Analysis(video_path, model, landmarker, image_fps, face_finder)
+        bar.bar_format, bar.leave = None, True
+        bar.set_description(analysis.video[:30], refresh=False)
+        bar.reset(total=analysis.n_model_frames)
+        try:
+            for done in analysis:
+                bar.update(done - bar.n)
+        except KeyboardInterrupt:
+            if not analysis.stop():
+                raise
+    return AnalysisResult.of(analysis)

@@ -1,0 +1,171 @@
+"""The command `metst analyse`: what it writes, and how it ends."""
+
+import argparse
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import cv2
+import pandas as pd
+import pytest
+import skimage.data
+from support.own_videos import landmarker, mouth_model
+
+from metst_core import pipeline
+from metst_core.cli import analyse as analyse_cli
+from metst_core.errors import InputError
+from metst_core.inference import LandmarkFaceFinder
+from metst_core.video import probe, write_video
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_command(*arguments):
+    parser = argparse.ArgumentParser()
+    analyse_cli.add_parser(parser.add_subparsers(required=True))
+    options = parser.parse_args(["analyse", *map(str, arguments), "--quiet"])
+    return options.command(options)
+
+
+class TestCommand:
+    @pytest.fixture(autouse=True)
+    def quick(self, monkeypatch):
+        """The network and the landmarker of these tests in the place of the real ones."""
+        monkeypatch.setattr(pipeline, "load_model", lambda model="bundled": mouth_model())
+        monkeypatch.setattr(pipeline, "analyse", partial(pipeline.analyse, landmarker=landmarker))
+
+    def test_one_bad_video_does_not_stop_the_others(self, clip, tmp_path, capsys):
+        empty = tmp_path / "empty.mp4"
+        empty.touch()
+        code = run_command(
+            empty, clip, tmp_path / "gone.mp4", "--csv", tmp_path / "a.csv", "--json", tmp_path / "a.json",
+            "--html", tmp_path / "pages", "--megc", tmp_path / "m.csv",
+        )  # fmt: skip
+        assert code == analyse_cli.PROBLEM
+        out, err = capsys.readouterr()
+        assert "empty.mp4" in err
+        assert "gone.mp4" in err
+        assert "1 of 3 videos analysed, 1 intervals found" in out
+        assert pd.read_csv(tmp_path / "a.csv")["apex"].tolist() == [48]
+        assert len(json.loads((tmp_path / "a.json").read_text())["videos"]) == 1
+        assert (tmp_path / "pages" / "clip.html").is_file()
+        assert pipeline.NOTICE in err
+
+    def test_all_well_is_zero(self, clip, tmp_path, capsys):
+        code = run_command(clip, "--annotated-video", tmp_path / "film.avi", "--html", tmp_path / "p.html")
+        assert code == analyse_cli.DONE
+        assert (tmp_path / "film.avi").is_file()
+        assert "1.43 to    1.77 s" in capsys.readouterr().out
+
+    def test_a_place_that_cannot_be_written_is_told_before_the_work(self, clip, tmp_path, monkeypatch):
+        monkeypatch.setattr(pipeline, "analyse", lambda *a, **k: pytest.fail("worked before looking"))
+        for target, text in (
+            (tmp_path, "folder"),
+            (clip / "x.csv", "cannot be written"),
+            ("a" * 300, "cannot be written"),
+        ):
+            with pytest.raises(InputError, match=text):
+                run_command(clip, "--csv", target)
+        with pytest.raises(InputError, match="two outputs"):
+            run_command(clip, "--csv", tmp_path / "x", "--json", tmp_path / "x")
+        with pytest.raises(InputError, match="video to analyse"):
+            run_command(clip, "--annotated-video", clip)
+        with pytest.raises(InputError, match=r"film\.gif.*end it with one of \.mp4"):
+            run_command(clip, "--annotated-video", tmp_path / "film.gif")
+        assert probe(clip).n_frames == 90
+
+    def test_a_full_disk_loses_nothing_else(self, clip, tmp_path, capsys, monkeypatch):
+        """The system's answer is made up (ENOSPC while the table is written); the rest is real."""
+
+        def full(results, path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(pipeline, "write_csv", full)
+        code = run_command(clip, "--csv", tmp_path / "a.csv", "--json", tmp_path / "a.json")
+        assert code == analyse_cli.PROBLEM
+        out, err = capsys.readouterr()
+        assert "No space left" in err
+        assert "frames 43 to 53" in out
+        assert (tmp_path / "a.json").is_file()
+        assert not (tmp_path / "a.csv").exists()
+
+    def test_ctrl_c_writes_what_is_done(self, clip, tmp_path, capsys, monkeypatch):
+        calls = []
+
+        def impatient(image):
+            calls.append(image)
+            if len(calls) > 4:  # two calls per window: frame 50 is reached
+                raise KeyboardInterrupt
+            return landmarker(image)
+
+        monkeypatch.setattr(
+            pipeline,
+            "analyse",
+            partial(pipeline.analyse, landmarker=impatient, face_finder=LandmarkFaceFinder(landmarker)),
+        )
+        code = run_command(clip, clip, "--json", tmp_path / "a.json")
+        assert code == analyse_cli.STOPPED
+        [only] = json.loads((tmp_path / "a.json").read_text())["videos"]
+        assert not only["complete"]
+        assert only["score"][-1] is None
+        assert "what was done is kept" in capsys.readouterr().err
+
+    def test_ctrl_c_while_a_film_is_written_keeps_the_tables(self, clip, tmp_path, capsys, monkeypatch):
+        def stopped(*arguments, **options):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(pipeline.AnalysisResult, "to_video", stopped)
+        films = tmp_path / "films"
+        code = run_command(clip, "gone.mp4", "--csv", tmp_path / "a.csv", "--annotated-video", films)
+        assert code == analyse_cli.STOPPED
+        assert pd.read_csv(tmp_path / "a.csv")["apex"].tolist() == [48]
+        assert "what was done is kept; not begun or not kept: gone.mp4" in capsys.readouterr().err
+        assert not list(films.glob("*"))
+
+    def test_the_same_video_named_twice_is_analysed_once(self, clip, capsys):
+        assert run_command(clip, clip) == analyse_cli.DONE
+        assert capsys.readouterr().out.count("apex 48") == 1
+
+    def test_help_says_what_it_is_not(self, capsys):
+        with pytest.raises(SystemExit):
+            run_command("--help")
+        assert "does not detect lies" in capsys.readouterr().out
+
+
+def test_a_real_ctrl_c_keeps_what_is_done(tmp_path):
+    """The command as a process of its own, with its own weights and landmarks; SIGINT after the first progress."""
+    portrait = cv2.resize(skimage.data.astronaut()[0:260, 100:360], (320, 320))
+    write_video(tmp_path / "clip.mp4", [portrait] * 600, 30)
+    # A shell that starts its jobs in the background hands down that SIGINT is ignored.
+    script = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from metst_core.cli.main import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ["analyse", "clip.mp4", "other.mp4", "--csv", "a.csv", "--json", "a.json"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        said = b""
+        while not re.search(rb"\b[1-9]\d*/600 ", said):
+            chunk = os.read(process.stderr.fileno(), 4096)
+            assert chunk, said.decode()
+            said += chunk
+        process.send_signal(signal.SIGINT)
+        out, rest = (part.decode() for part in process.communicate())
+    assert process.returncode == analyse_cli.STOPPED, rest
+    assert "NOT COMPLETE" in out
+    assert "not begun or not kept: other.mp4" in rest
+    assert "Traceback" not in rest
+    [only] = json.loads((tmp_path / "a.json").read_text())["videos"]
+    assert 0 < only["n_analysed"] < 600
+    assert [value is None for value in only["score"]] == [n >= only["n_analysed"] for n in range(600)]
+    assert (tmp_path / "a.csv").is_file()
