@@ -32,7 +32,7 @@ test: $(STAMP) lint
 # The widgets in JupyterLab and Voila, in a real browser (part of `make test` where Chromium is installed).
 test-browser: $(STAMP)
 	command -v chromium chromium-browser google-chrome >/dev/null || { apt-get update -q && apt-get install -y -q chromium; }
-	$(PY) -m pytest tests/test_browser.py tests/test_camera.py
+	$(PY) -m pytest tests/widgets/test_browser.py tests/widgets/test_camera.py
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

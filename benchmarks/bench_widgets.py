@@ -18,8 +18,8 @@ import pandas as pd
 from common import Line, parser, write
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from support.browser import CHROMIUM, opened, running_chromium
 from support.made_up_explorer import made_up_explorer
-from test_browser import CHROMIUM, opened, running_chromium
 
 GOAL_MS, N_FRAMES = 100, 300
 TIMER = """

@@ -51,8 +51,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from metst_core import plots
-from metst_core.experiment import Run, describe, videos_of
+from metst_core import plots, tables
+from metst_core.experiment import Run, describe
 from metst_core.landmarks import MediaPipeLandmarker
 from metst_core.motion import (
     FARNEBACK,
@@ -63,7 +63,7 @@ from metst_core.motion import (
     window_motion,
 )
 from metst_core.rois import ROIS, boxes_on_crop, channel_indices, roi_names, rois_on_crop
-from metst_core.windows import window_starts
+from metst_core.windows import unstitch, window_starts
 
 run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 data = run.dataset()
@@ -125,7 +125,7 @@ difference = clip[apex].astype(float).mean(axis=2) - clip[onset].astype(float).m
 axes[3].imshow(128 + 8 * difference, cmap="gray", vmin=0, vmax=255)
 axes[3].set(title="apex − onset, × 8", xticks=[], yticks=[])
 figure.suptitle(f"{example.emotion}, subject {example.subject}, video {example.video}")
-run.figure(
+_ = run.figure(
     figure, "01a_frames", "One micro-expression: three frames and their difference, eight times amplified."
 )
 
@@ -222,7 +222,7 @@ ax.set(
     ylabel="row (pixel)",
     title="flow from the window's first frame to the apex, arrows × 6.7",
 )
-run.figure(
+_ = run.figure(
     figure,
     "01c_flow",
     "Optical flow inside the boxes at the apex, arrows enlarged; black: the nose bridge, whose motion is head motion.",
@@ -254,10 +254,10 @@ if intensity is not None:
     window_truth = intensity.iloc[start : start + len(clip)]
     truth = {name: window_truth[name].to_numpy() for name in window_truth if window_truth[name].max() > 0}
 
-here = videos_of(data.annotations, example.subject, example.video)
+here = tables.of_video(data.annotations, example.subject, example.video)
 here = here[(here["offset"] >= start) & (here["onset"] < start + len(clip))]
-figure = plots.motion_traces(motion[channel_indices("metst")], roi_names("metst"), data.frame_rate, truth, here, start,
-                             f"{example.emotion}: ROI motion and the truth")  # fmt: skip
+five = dict(zip(roi_names("metst"), motion[channel_indices("metst")].reshape(5, 2, -1), strict=True))
+figure = plots.motion_traces(five, data.frame_rate, truth, here, start, f"{example.emotion}: ROI motion and the truth")  # fmt: skip
 run.figure(
     figure,
     "01d_traces",
@@ -286,7 +286,7 @@ for ax, (au, rows) in zip(axes, study.groupby("AU"), strict=True):
     ax.set(title=f"AU {au}", xlabel="px of the 320 crop (bars: noise, root mean square)")
 axes[0].invert_yaxis()
 axes[1].legend(frameon=False, fontsize=8)
-run.figure(
+_ = run.figure(
     figure,
     "01e_jitter",
     "A movement of 0.01 inter-ocular distances: noise (bars) and what is measured at the apex (dots), for landmarks and ROI motion, with and without the nose-bridge correction.",
@@ -331,16 +331,10 @@ print(
 inside, outside = [], []
 for (subject, video), windows in everything.windows.items():
     size = np.hypot(windows[:, 0::2], windows[:, 1::2]).max(axis=1)  # (n_windows, k): the ROI that moves most
-    mine = videos_of(everything.annotations, subject, video)
-    for row, first_frame in zip(
-        size, window_starts((len(windows) + 1) * k // 2, k, tail="drop"), strict=True
-    ):
-        frames_here = first_frame + np.arange(k)
-        hit = np.zeros(k, bool)
-        for me in mine.itertuples():
-            hit |= (frames_here >= me.onset) & (frames_here <= me.offset)
-        inside.append(row[hit])
-        outside.append(row[~hit])
+    mine = tables.of_video(everything.annotations, subject, video)
+    hit = unstitch(tables.inside(mine, (len(windows) + 1) * k // 2), k)  # (n_windows, k)
+    inside.append(size[hit])
+    outside.append(size[~hit])
 inside, outside = np.concatenate(inside), np.concatenate(outside)
 
 figure, ax = plt.subplots(figsize=(8, 2.8), layout="constrained")
@@ -357,7 +351,7 @@ ax.hist(
 )
 ax.set(xlabel="largest ROI motion in the frame (px of the 320 crop)", ylabel="density (1/px)")
 ax.legend(frameon=False)
-run.figure(
+_ = run.figure(
     figure,
     "01f_separation",
     "Largest ROI motion per frame inside and outside micro-expressions: they overlap widely, so a threshold on motion is not enough.",

@@ -47,11 +47,12 @@ from scipy.signal import cont2discrete
 
 from metst_core import plots
 from metst_core.decoding import decode, half_length, smooth, spot_intervals, spot_threshold
-from metst_core.experiment import Run, videos_of
+from metst_core.experiment import Run
 from metst_core.metrics import interval_iou
 from metst_core.models import METST, METSTPlus, predict_video
 from metst_core.rois import ROIS
 from metst_core.ssm import Mamba, available_backends, selective_scan
+from metst_core.tables import of_video
 from metst_core.training import train_fold
 from metst_core.windows import frame_targets, stitch, unstitch
 
@@ -357,8 +358,8 @@ def longest_me(subject):
 held_out = motion.annotations["subject"].iloc[0]
 me = longest_me(held_out)
 windows = motion.windows[me.subject, me.video]
-n_frames = int(videos_of(motion.videos, me.subject, me.video)["n_frames"].iloc[0])
-mine = videos_of(motion.annotations, me.subject, me.video)
+n_frames = motion.n_frames(me.subject, me.video)
+mine = of_video(motion.annotations, me.subject, me.video)
 target, target_class = frame_targets(mine, n_frames)
 w = min(int(me.apex) // (motion.window // 2), len(windows) - 1)  # a window that holds the apex
 first = w * motion.window // 2
@@ -397,9 +398,7 @@ k_p = half_length(
 table = decode(score, probabilities, k_p, subject=me.subject, video=me.video)
 smoothed = smooth(score, k_p)
 line = plots.ScoreLine(score, motion.fps, smoothed, spot_threshold(smoothed))
-figure = plots.score_timeline(
-    line, mine, table, title=f"a video of subject {held_out}, whom the network has never seen"
-)
+figure = plots.score_timeline(line, mine, table, title=f"a video of subject {held_out}, whom the network has never seen")  # fmt: skip
 run.figure(
     figure,
     "02a_score",
@@ -407,8 +406,8 @@ run.figure(
 )
 
 # %% [markdown]
-# Now the state itself. We let windows pass through the trained network, catch the input of a Mamba block of the spotting pathway, and run its scan with
-# `return_states=True`: for each of the $D$ channels a state of $N$ numbers, at each frame.
+# Now the state itself. We let windows pass through the trained network, catch the input of a Mamba block of the spotting pathway, and ask the
+# block for its `states`: for each of the $D$ channels $N$ numbers, at each frame, and the step sizes that it chose.
 
 
 # %%
@@ -418,16 +417,8 @@ def look_inside(model, mamba, windows):
     hook = mamba.register_forward_pre_hook(lambda _, args: caught.append(args[0]))
     with torch.no_grad():
         model.eval()(torch.from_numpy(np.ascontiguousarray(windows)))
-        hook.remove()
-        u, _ = mamba.in_proj(caught[0]).transpose(1, 2).chunk(2, dim=1)
-        u = torch.nn.functional.silu(mamba.conv1d(u)[:, :, : u.shape[2]])
-        delta, B, C = mamba.x_proj(u.transpose(1, 2)).split(
-            [mamba.dt_rank, mamba.d_state, mamba.d_state], dim=-1
-        )
-        delta = torch.nn.functional.softplus(mamba.dt_proj(delta)).transpose(1, 2)
-        _, h = selective_scan(
-            u, delta, -torch.exp(mamba.A_log), B.transpose(1, 2), C.transpose(1, 2), return_states=True
-        )
+    hook.remove()
+    h, delta = mamba.states(caught[0])
     return h.flatten(1, 2).transpose(1, 2).numpy(), delta.transpose(1, 2).numpy()
 
 
@@ -445,8 +436,7 @@ block = fold.model.spotting.fast[-1][-1].mamba  # the last block of the fast pat
 # %%
 seen = [key for key in motion.windows if key[0] != held_out]
 truth = {
-    key: frame_targets(videos_of(motion.annotations, *key), motion.n_frames(*key))[0]
-    for key in motion.windows
+    key: frame_targets(of_video(motion.annotations, *key), motion.n_frames(*key))[0] for key in motion.windows
 }
 x_seen = np.concatenate([motion.windows[key] for key in seen])
 y_seen = np.concatenate([unstitch(truth[key], motion.window) for key in seen])
@@ -508,7 +498,7 @@ aligned = {"onset": [], "offset": []}
 for key in [key for key in motion.windows if key[0] == held_out]:
     rows = whole_video(key)
     for edge, found in aligned.items():
-        for frame in videos_of(motion.annotations, *key)[edge]:
+        for frame in of_video(motion.annotations, *key)[edge]:
             if frame + around[0] >= 0 and frame + around[-1] < rows.shape[1]:
                 found.append(rows[:, frame + around])
 aligned = {edge: np.array(found).reshape(-1, 3, len(around)) for edge, found in aligned.items()}
@@ -624,7 +614,7 @@ def toy(n, seconds, generator):
 
 toy_rng = np.random.default_rng(seed)
 x_train, y_train, spans = toy(400, (0.1, 0.5), toy_rng)
-toy_k_p = int((np.diff(spans, axis=1).mean() + 1) / 2)
+toy_k_p = half_length(pd.DataFrame(spans, columns=["onset", "offset"]))
 print(f"mean length {np.diff(spans, axis=1).mean():.1f} frames, so the half length is k_p = {toy_k_p}")
 
 
@@ -767,26 +757,11 @@ for name in window_lengths:  # the ceiling holds, whatever was learned
 
 
 # %%
-def trained_by_both(model):
-    """Share of the parameters that the gradients of both tasks reach."""
-    score, logits = model.cpu()(torch.randn(2, model.in_channels, 10))
-    parameters = list(model.parameters())
-    reached = [
-        [
-            g is not None
-            for g in torch.autograd.grad(out.sum(), parameters, allow_unused=True, retain_graph=True)
-        ]
-        for out in (score, logits)
-    ]
-    size = np.array([p.numel() for p in parameters])
-    return size[np.all(reached, axis=0)].sum() / size.sum()
-
-
 def held_out_errors(fold):
     """Squared error of the score over all frames, and the share of ME frames given their emotion (neutral left out)."""
     squares, named = [], []
     for key, (score, probabilities) in fold.traces.items():
-        wanted, emotion = frame_targets(videos_of(motion.annotations, *key), len(score))
+        wanted, emotion = frame_targets(of_video(motion.annotations, *key), len(score))
         squares.append((score - wanted) ** 2)
         named.append(probabilities[wanted == 1, :-1].argmax(axis=1) == emotion[wanted == 1])
     return np.concatenate(squares).mean(), np.concatenate(named).mean()
@@ -801,18 +776,16 @@ for pathways in ("separate", "shared"):
     )
     n_parameters = sum(p.numel() for p in variant.model.parameters())
     training = variant.history[["score_loss", "class_loss"]].iloc[-1]
-    rows.append(
-        (pathways, n_parameters, trained_by_both(variant.model), *training, *held_out_errors(variant))
-    )
-columns = ["pathways", "parameters", "trained by both tasks", "score loss (training)", "class loss (training)",
+    rows.append((pathways, n_parameters, *training, *held_out_errors(variant)))
+columns = ["pathways", "parameters", "score loss (training)", "class loss (training)",
            "squared error (held out)", "ME frames named right (held out)"]  # fmt: skip
 pathway_table = pd.DataFrame(rows, columns=columns)
-assert pathway_table["trained by both tasks"][0] < pathway_table["trained by both tasks"][1] < 1
+assert pathway_table["parameters"][1] < pathway_table["parameters"][0]
 pathway_table.round(4)
 
 # %% [markdown]
-# The column *trained by both tasks* is what "synergy at the feature level" means: the share of the network in which the gradients of spotting and of recognition meet. In `separate` it is the stem alone; in `shared` everything
-# but the two read-outs. What it is worth stands in the last two columns. One fold and one seed cannot settle it; the ablation table of `metst_core.experiment.comparisons` repeats it over all subjects, with intervals.
+# Which weights the gradients of the two tasks reach, and in which they meet, is looked up in notebook 03 (section 3.6): with `separate` pathways in the stem alone, with a `shared` one everywhere
+# but in the two read-outs. What it is worth stands in the last two columns. One fold and one seed cannot settle it; the ablation table (`metst ablate`) repeats it over all subjects, with intervals.
 #
 # ## 2.11 Glossary
 #

@@ -37,26 +37,28 @@ data_options = {}  # of load_dataset
 n_jobs = None  # videos or folds at once; None: as many as cores, up to 4
 
 # %%
+# %matplotlib inline
 from itertools import combinations
 from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
 
-from metst_core import checkpoints
+from metst_core import checkpoints, plots
 from metst_core.decoding import decode, half_length
-from metst_core.experiment import Run, videos_of
+from metst_core.experiment import Run
 from metst_core.landmarks import MediaPipeLandmarker
+from metst_core.metrics import Intervals
 from metst_core.models import predict_video
-from metst_core.plots import relations as relation_plots
 from metst_core.relations import (
     REGIONS,
     Traces,
-    action_unit_rois,
+    across_boxes,
+    between_regions,
     detection_gain,
     difference,
     fine_unexplained,
-    focus,
+    focus_table,
     foresight,
     lagged_correlation,
     lead,
@@ -64,20 +66,22 @@ from metst_core.relations import (
     map_similarity,
     me_windows,
     pair_interaction,
-    parse_action_units,
     partial_correlation,
     randomised,
     region_members,
+    roi_ablation,
     roi_attribution,
     roi_change,
     roi_displacement,
     roi_shares,
+    spread_over_video,
     stem_mixing,
+    unit_targets,
+    with_planted_lead,
 )
-from metst_core.rois import ROIS
-from metst_core.tables import EMOTIONS
+from metst_core.tables import EMOTIONS, of_video
 from metst_core.training import train_fold
-from metst_core.widgets import explore, film, motion_layers, network_layers, spread_over_video
+from metst_core.widgets import Seen, explore, film, motion_layers, network_layers
 
 run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 data, motion = run.dataset(), run.motion()
@@ -117,10 +121,9 @@ assert change.shape == (36, n_frames)
 # A window moved as a whole by any constant gives the same changes: the reference frame does not matter.
 assert np.allclose(roi_change(motion.windows[key] + 5, n_frames), change, atol=1e-4)
 
-mine = videos_of(motion.annotations, *key)
-figure = relation_plots.time_page(roi_displacement(motion.windows[key], n_frames)[1::2], traces.names, motion.fps, mine,
-                                  title="vertical motion of the 18 ROIs, slow drift taken away; shaded: MEs")  # fmt: skip
-figure
+vertical = roi_displacement(motion.windows[key], n_frames)[1::2]
+course = plots.Course(vertical, traces.names, motion.fps, of_video(motion.annotations, *key))
+plots.time_page(course, title="vertical motion of the 18 ROIs, slow drift taken away; shaded: MEs")
 
 # %% [markdown]
 # ## 5.2 Which regions move together?
@@ -137,41 +140,20 @@ together = {
     for c in dict.fromkeys(["inside", "outside", emotion])
     if c in conditions
 }
-box = {roi.name: roi.box for roi in ROIS}
-
-
-def across(table):
-    """Pairs from different boxes: that a whole brow moves with its own parts is no news."""
-    return table[table["roi_a"].map(box) != table["roi_b"].map(box)].reset_index(drop=True)
-
-
 for condition, relations in together.items():
-    table = across(relations.table())
+    table = across_boxes(relations.table())  # that a whole brow moves with its own parts is no news
     sure = int((table["p_max"] <= 0.05).sum())
     print(
         f"{condition:9s} {relations.n_frames:6d} frames, 5% level |r| = {relations.critical():.2f}: {sure} of {len(table)} pairs of different boxes beyond it"
     )
-across(together[emotion].table()).head(8).round(3)
+across_boxes(together[emotion].table()).head(8).round(3)
 
 # %% [markdown]
 # **Which regions move together in surprise?** (or in the emotion that there is, in a small run)
 
 # %%
 members = region_members(traces.names)
-region_of = {roi: region for region, names in members.items() for roi in names}
-
-
-def between_regions(r):
-    """Mean correlation between the ROIs of every two parts of the face (R, R) -> a table."""
-    names = list(members)
-    index = {region: [traces.names.index(n) for n in members[region]] for region in names}
-    values = [
-        [np.mean([r[i, j] for i in index[a] for j in index[b] if i != j]) for b in names] for a in names
-    ]
-    return pd.DataFrame(values, names, names)
-
-
-regions = {c: between_regions(relations.at(0)) for c, relations in together.items()}
+regions = {c: between_regions(relations.at(0), traces.names) for c, relations in together.items()}
 region_pairs = list(combinations(REGIONS, 2))
 strongest = max(region_pairs, key=lambda pair: regions[emotion].loc[pair])
 found["together"] = {
@@ -193,13 +175,10 @@ regions[emotion].round(2)
 reel = film(data.frames(*key), MediaPipeLandmarker(), motion.window)
 boxes = dict(zip(traces.names, reel.boxes[0].tolist(), strict=True))
 shown = together[emotion]
-figure = relation_plots.relation_page(
-    reel.picture(0),
-    boxes,
-    shown.at(0),
-    list(traces.names),
-    max(shown.critical(), 0.3),
-    title=f"motion in {emotion}: correlation beyond the 5% level",
+face = plots.Face(reel.picture(0), boxes)
+scale = plots.Scale(max(shown.critical(), 0.3))
+figure = plots.relation_page(
+    face, shown.at(0), scale, title=f"motion in {emotion}: correlation beyond the 5% level"
 )
 run.figure(
     figure,
@@ -247,20 +226,13 @@ if {"inside", "outside"} <= set(conditions):
 # And a control, without which "no" would mean nothing: the same data with a lead of four frames **planted**. The method must find that.
 
 # %%
-mouth, brows = members["mouth"], members["brows"]
+mouth_brows = {region: members[region] for region in ("mouth", "brows")}
 if "inside" in conditions:
-    as_is = lead(traces, mouth, brows, seed=seed)
-    copied = {}
-    rows = {region: [traces.names.index(name) for name in members[region]] for region in ("mouth", "brows")}
-    for name, value in traces.values.items():
-        copied[name] = (
-            value.copy()
-        )  # the brows now do what the mouth did four frames ago, and a little of their own
-        copied[name][:, rows["brows"]] *= 0.3
-        copied[name][:, rows["brows"]] += np.roll(
-            value[:, rows["mouth"]].mean(axis=1, keepdims=True), 4, axis=2
-        )
-    planted = lead(Traces(copied, traces.annotations, traces.names, traces.fps), mouth, brows, seed=seed)
+    pair = traces.grouped(mouth_brows)
+    as_is = lead(pair, seed=seed)
+    # the brows now do what the mouth did four frames ago, and a little of their own
+    control = with_planted_lead(traces, members["mouth"], members["brows"], lag=4)
+    planted = lead(control.grouped(mouth_brows), seed=seed)
     assert planted["lag"] == 4
     ms = 1000 / motion.fps
     found["lead"] = {**as_is, "planted_lag": 4, "planted_found": planted["lag"]}
@@ -278,8 +250,8 @@ if "inside" in conditions:
     )
     if len(motion.subjects) > 1:
         found["foresight"] = {
-            "mouth_to_brows": foresight(traces, mouth, brows),
-            "brows_to_mouth": foresight(traces, brows, mouth),
+            "mouth_to_brows": foresight(pair),
+            "brows_to_mouth": foresight(pair.select(["brows", "mouth"])),
         }
         print(
             {k: round(v, 4) for k, v in found["foresight"].items()},
@@ -292,7 +264,7 @@ if "inside" in together:
     pairs = {"mouth – left brow": ("mouth", "left_brow"), "mouth – right brow": ("mouth", "right_brow"),
              "left – right brow": ("left_brow", "right_brow"), "mouth corners": ("mouth_left_corner", "mouth_right_corner")}  # fmt: skip
     at = traces.names.index
-    figure = relation_plots.lag_curves({n: inside.r[:, at(a), at(b)] for n, (a, b) in pairs.items()}, inside.lags, motion.fps, inside.critical(),
+    figure = plots.lag_curves({n: inside.r[:, at(a), at(b)] for n, (a, b) in pairs.items()}, inside.lags, motion.fps, inside.critical(),
                                        "who moves first inside MEs?")  # fmt: skip
     display(
         run.figure(
@@ -376,14 +348,14 @@ print(
 )
 assert completeness.max() < 0.1
 
-ablated = roi_attribution(network, windows.motion, windows.mask, method="ablation")
+ablated = roi_ablation(network, windows.motion, windows.mask)
 agreement = float(np.corrcoef(roi_shares(maps["spotting"]).mean(0), roi_shares(ablated).mean(0))[0, 1])
 print(f"integrated gradients and ablation agree on which ROIs matter: r = {agreement:.2f}")
 found["attribution"] = {"completeness_error": float(completeness.max()), "agreement_with_ablation": agreement}
 
 # %%
 strongest_me = int((windows.table["offset"] - windows.table["onset"]).argmax())
-figure = relation_plots.attribution_map({n: m[strongest_me] for n, m in maps.items()}, traces.names, motion.fps, windows.mask[strongest_me],
+figure = plots.attribution_map({n: m[strongest_me] for n, m in maps.items()}, traces.names, motion.fps, windows.mask[strongest_me],
                                         f"an ME of subject {held_out} ({windows.table['emotion'][strongest_me]}): what each ROI adds (orange) or takes (blue)")  # fmt: skip
 run.figure(
     figure,
@@ -404,7 +376,7 @@ found["attribution"] |= {
 print(
     f"maps of the two outputs: rank correlation {found['attribution']['similarity_spotting_recognition']:.2f}; they differ most at {largest}"
 )
-figure = relation_plots.roi_bars(
+figure = plots.roi_bars(
     shares, title=f"what spotting and recognition use, mean over {len(windows.motion)} MEs"
 )
 run.figure(
@@ -448,10 +420,11 @@ i, j = (int(v[np.argmax(score_interaction[upper])]) for v in upper)
 print(
     f"for the score, {traces.names[i]} and {traces.names[j]} interact most: I = {score_interaction[i, j]:.2f}"
 )
-figure = relation_plots.relation_page(
-    reel.picture(0), boxes, score_interaction, list(traces.names), float(np.sort(score_interaction[upper])[-20]),
-    float(score_interaction.max()), signed=False, label="interaction I", title="the 20 pairs of ROIs that ME-TST+ uses most jointly for the score",
-)  # fmt: skip
+strongest_20 = float(np.sort(score_interaction[upper])[-20])
+scale = plots.Scale(strongest_20, float(score_interaction.max()), signed=False, label="interaction I")
+figure = plots.relation_page(
+    face, score_interaction, scale, title="the 20 pairs of ROIs that ME-TST+ uses most jointly for the score"
+)
 run.figure(figure, "05e_interaction", "Pairwise interaction of ROIs for the score, by joint occlusion.")
 
 # %% [markdown]
@@ -498,14 +471,8 @@ if dataset == "synthetic" and truth_file.is_file():
     targets, owners = [], []
     for subject in with_me:
         theirs, model = me_windows(motion, subject), networks[subject]
-        merged = theirs.table.merge(
-            units[["subject", "video", "onset", "action_units"]], on=["subject", "video", "onset"], how="left"
-        )
-        targets += [
-            action_unit_rois(parse_action_units(str(text)), traces.names)
-            for text in merged["action_units"].fillna("")
-        ]
-        owners += [subject] * len(merged)
+        targets.append(unit_targets(theirs.table, units, traces.names))
+        owners += [subject] * len(theirs.table)
         m, mask = theirs.motion, theirs.mask
         size = np.hypot(m[:, 0::2], m[:, 1::2]) * mask[:, None]
         for name, part in (
@@ -516,11 +483,10 @@ if dataset == "synthetic" and truth_file.is_file():
         ):
             rows[name].append(roi_shares(part))
     shares = {name: np.concatenate(parts) for name, parts in rows.items()}
-    where = pd.DataFrame({name: focus(each, np.array(targets), seed=seed) for name, each in shares.items()}).T
+    targets = np.concatenate(targets)
+    where = focus_table(shares, targets, seed=seed)
     found["focus"] = where.to_dict("index")
-    figure = relation_plots.focus_bars(
-        where, f"does it look where the action unit is? {int(where['n'].iloc[0])} MEs"
-    )
+    figure = plots.focus_bars(where, f"does it look where the action unit is? {int(where['n'].iloc[0])} MEs")
     display(
         run.figure(
             figure,
@@ -556,7 +522,7 @@ if "focus" in found:
     print("3. Does ME-TST+ look where the action unit is?")
     for name in ("ME-TST+, spotting", "ME-TST+, recognition"):
         row = where.loc[name]
-        more = lift_difference(shares[name], shares[untaught], np.array(targets), owners, seed=seed)
+        more = lift_difference(shares[name], shares[untaught], targets, owners, Intervals(seed=seed))
         if row["p"] > 0.05:
             verdict = "no sign that it does"
         elif more["low"] > 0:
@@ -608,10 +574,8 @@ explorer = explore(
     reel,
     layers,
     motion,
-    *key,
-    score,
-    spotted,
-    attribution,
+    key,
+    Seen(score, spotted, attribution),
     frame=int(own[own["video"] == video]["apex"].iloc[0]),
 )
 run.figure(explorer.relation_figure(), "05g_explorer", "The explorer's graph and matrix as it opens.")

@@ -1,55 +1,36 @@
 """Static figures: each function takes plain arrays and tables and returns a matplotlib `Figure`.
 
-Colours are colour-blind safe (Okabe and Ito 2008) and fixed: one per emotion, one per ROI, everywhere.
 The ground truth is always drawn beside the prediction.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from metst_core.rois import ROIS
-from metst_core.tables import CLASSES, EMOTIONS
+from metst_core.plots.style import (
+    EMOTION_COLOURS,
+    ROI_COLOURS,
+    SMALL,
+    TRUTH,
+    blank,
+    emotion_handles,
+    method_label,
+    metric_label,
+    shade,
+    words,
+)
+from metst_core.tables import CLASSES, EMOTIONS, of_video
 
-EMOTION_COLOURS = {
-    "negative": "#D55E00",
-    "positive": "#009E73",
-    "surprise": "#0072B2",
-    "others": "#CC79A7",
-    "neutral": "#999999",
-}
-TRUTH, PREDICTION = "#444444", "#E69F00"
-_PARENT_COLOURS = {
-    "left_brow": "#0072B2",
-    "right_brow": "#56B4E9",
-    "mouth": "#D55E00",
-    "nose": "#009E73",
-    "left_eyelid": "#CC79A7",
-    "right_eyelid": "#E69F00",
-}
-
-
-def _roi_colours() -> dict[str, tuple[float, float, float]]:
-    """A hue per parent box; the parent's ROIs step towards white in channel order."""
-    colours, seen = {}, dict.fromkeys(_PARENT_COLOURS, 0)
-    for roi in ROIS:
-        parent = roi.parent or roi.name
-        base, step = np.array(to_rgb(_PARENT_COLOURS[parent])), seen[parent]
-        seen[parent] += 1
-        colours[roi.name] = tuple(float(c) for c in base + (1 - base) * 0.13 * step)
-    return colours  # type: ignore[return-value]
-
-
-ROI_COLOURS = _roi_colours()
+_LINES = [line + marker for marker in ("", ".", "x") for line in ("-", "--", ":", "-.")]
+"""Line styles that are told apart without colour."""
 
 
 def rois_on_face(crop: np.ndarray, boxes: Mapping[str, tuple[int, int, int, int]], title: str = "") -> Figure:
@@ -58,7 +39,7 @@ def rois_on_face(crop: np.ndarray, boxes: Mapping[str, tuple[int, int, int, int]
     `crop` is `(320, 320)` or `(320, 320, 3)` uint8; `boxes` maps a ROI's name to (top, bottom, left, right) in
     pixels of the crop, upper bounds excluded.  Names that are no ROI (the reference box) are drawn in white.
     """
-    figure, (axes, names) = _figure(9, 6, 1, 2, width_ratios=[3, 1.3])
+    figure, (axes, names) = blank(9, 6, 1, 2, width_ratios=[3, 1.3])
     axes.imshow(crop, cmap="gray", vmin=0, vmax=255)
     handles = []
     for name, (top, bottom, left, right) in boxes.items():
@@ -77,38 +58,38 @@ def rois_on_face(crop: np.ndarray, boxes: Mapping[str, tuple[int, int, int, int]
 
 
 def motion_traces(
-    motion: np.ndarray,
-    names: Sequence[str],
+    motion: Mapping[str, np.ndarray],
     fps: float,
     truth: Mapping[str, np.ndarray] | None = None,
     annotations: pd.DataFrame | None = None,
     first_frame: int = 0,
     title: str = "",
 ) -> Figure:
-    """ROI motion over time, vertical component, under the true action unit intensities.
+    """ROI motion over time, both components, above the true action unit intensities.
 
-    `motion` is `(2R, T)` (x then y per ROI, pixels of the 320 crop), `truth` maps an action unit to its intensity
-    `(T,)` in inter-ocular distances; shaded spans are the annotated micro-expressions.
+    motion: ROI -> `(2, T)`, x and y in pixels of the 320 crop.  truth: action unit -> its intensity `(T,)` in
+    inter-ocular distances.  Shaded spans are the annotated micro-expressions.
     """
-    time = (first_frame + np.arange(motion.shape[1])) / fps
+    length = next(iter(motion.values())).shape[1]
+    time = (first_frame + np.arange(length)) / fps
     rows = 2 if truth is None else 3
-    figure, axes = _figure(10, 2.6 * rows, rows, 1, sharex=True)
+    figure, axes = blank(10, 2.6 * rows, rows, 1, sharex=True)
     for ax, part, unit in zip(axes, (0, 1), ("x, + is right", "y, + is down"), strict=False):
-        for r, name in enumerate(names):
-            ax.plot(time, motion[2 * r + part], color=ROI_COLOURS[name], linewidth=1.2, label=name)
+        for name, values in motion.items():
+            ax.plot(time, values[part], color=ROI_COLOURS[name], linewidth=1.2, label=name)
         ax.axhline(0, color="#cccccc", linewidth=0.8, zorder=0)
         ax.set_ylabel(f"motion (px)\n{unit}")
     axes[0].legend(
-        ncols=min(6, len(names)), fontsize=7, frameon=False, loc="lower left", bbox_to_anchor=(0, 1.0)
+        ncols=min(6, len(motion)), fontsize=7, frameon=False, loc="lower left", bbox_to_anchor=(0, 1.0)
     )
     if truth is not None:
-        for style, (unit_name, intensity) in zip(_line_styles(), truth.items(), strict=False):
+        for style, (unit_name, intensity) in zip(_LINES, truth.items(), strict=False):
             axes[2].plot(time, 1000 * intensity, style, color=TRUTH, linewidth=1.2, label=unit_name)
         axes[2].set_ylabel("true AU intensity\n(1/1000 inter-ocular)")
         if truth:
             axes[2].legend(ncols=6, fontsize=7, frameon=False, loc="upper left")
     for ax in axes:
-        _shade(ax, annotations, fps)
+        shade(ax, annotations, fps)
     axes[-1].set_xlabel("time (s)")
     figure.suptitle(title)
     return figure
@@ -133,9 +114,14 @@ class ScoreLine:
         """The time of every frame, `(T,)`."""
         return np.arange(len(self.score)) / self.fps if self.times is None else self.times
 
+    @property
+    def duration(self) -> float:
+        """How long the video lasts, seconds."""
+        return float(self.seconds[-1]) + 1 / self.fps
+
     def span(self, first: int, last: int) -> tuple[float, float]:
-        """When the frames `first` to `last` begin, and how long they last; what is past the end is cut."""
-        start, end = self.seconds[np.minimum([first, last], len(self.score) - 1)].tolist()
+        """When the frames `first` to `last` begin and how long they last; what is outside the video is cut."""
+        start, end = self.seconds[np.clip([first, last], 0, len(self.score) - 1)].tolist()
         return start, end - start + 1 / self.fps
 
 
@@ -151,8 +137,8 @@ def score_timeline(
     Shaded are the true intervals, or those found where nobody knows the truth.  A column `confidence` of
     `predictions` is written above them.  quality: flags in lanes on top (`flag, first, last` in frames).
     """
-    flags = [] if quality is None else list(dict.fromkeys(quality["flag"]))
-    figure, (axes,) = _figure(10, 3.2 + 0.16 * len(flags), 1, 1)
+    lanes = [] if quality is None else [rows for _, rows in quality.groupby("flag", sort=False)]
+    figure, (axes,) = blank(10, 3.2 + 0.16 * len(lanes), 1, 1)
     axes.plot(line.seconds, line.score, color="#56B4E9", linewidth=1, label="score")
     if line.smoothed is not None:
         axes.plot(line.seconds, line.smoothed, color="#0072B2", linewidth=1.8, label="smoothed score")
@@ -160,18 +146,46 @@ def score_timeline(
         axes.axhline(line.threshold, color="#000000", linestyle="--", linewidth=1, label="threshold")
     for table, low, label in ((annotations, -0.12, "true"), (predictions, 1.05, "found")):
         if table is not None:
-            _band(axes, line, table, low, label, shaded=table is annotations or annotations is None)
-    _lanes(axes, line, quality, flags)
-    duration = float(line.seconds[-1]) + 1 / line.fps
-    axes.set(xlabel="time (s)", ylabel="score (0 to 1)", xlim=(0, duration), yticks=[0, 0.25, 0.5, 0.75, 1],
-             ylim=(-0.16, 1.2 + 0.09 * len(flags)))  # fmt: skip
+            _band(axes, line, table, low, label)
+    shown = annotations if annotations is not None else predictions
+    for me in () if shown is None else shown.itertuples():
+        start, width = line.span(me.onset, me.offset)
+        axes.axvspan(start, start + width, color=EMOTION_COLOURS[me.emotion], alpha=0.15, linewidth=0)
+    for lane, rows in enumerate(lanes):
+        _flag_lane(axes, line, rows, 1.24 + 0.09 * lane)
+    axes.set(
+        xlabel="time (s)", ylabel="score (0 to 1)", xlim=(0, line.duration), yticks=[0, 0.25, 0.5, 0.75, 1],
+        ylim=(-0.16, 1.2 + 0.09 * len(lanes)),
+    )  # fmt: skip
     axes.set_title(title, parse_math=False)  # a file name may hold a $
-    seen = [e for t in (annotations, predictions) if t is not None for e in t["emotion"]]
+    seen = {e for table in (annotations, predictions) if table is not None for e in table["emotion"]}
     axes.legend(
-        handles=[*axes.get_legend_handles_labels()[0], *_emotion_handles([e for e in CLASSES if e in seen])],
-        ncols=8, fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2),
+        handles=[*axes.get_legend_handles_labels()[0], *emotion_handles([e for e in CLASSES if e in seen])],
+        ncols=8, fontsize=SMALL, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2),
     )  # fmt: skip
     return figure
+
+
+def _band(axes: Axes, line: ScoreLine, table: pd.DataFrame, low: float, label: str) -> None:
+    """The intervals of a table as a band from `low` on, with their confidence above it where they have one."""
+    for me in table.to_dict("records"):
+        start, width = line.span(me["onset"], me["offset"])
+        face = EMOTION_COLOURS[me["emotion"]]
+        axes.add_patch(Rectangle((start, low), width, 0.06, facecolor=face, clip_on=False))
+        confidence = me.get("confidence", math.nan)
+        if not math.isnan(confidence):
+            axes.text(start + width / 2, low + 0.07, f"{confidence:.0%}", ha="center", fontsize=SMALL - 1)
+    axes.text(1.005, low, label, transform=axes.get_yaxis_transform(), fontsize=SMALL)
+
+
+def _flag_lane(axes: Axes, line: ScoreLine, flags: pd.DataFrame, height: float) -> None:
+    """The frames in which one quality flag was raised, as marks in a lane of their own."""
+    for run in flags.itertuples():
+        start, width = line.span(run.first, run.last)
+        least = 0.002 * line.duration  # a single frame of an hour is to be seen, too
+        axes.add_patch(Rectangle((start, height), max(width, least), 0.05, facecolor="#999999"))
+    name = words(str(flags["flag"].iloc[0]))
+    axes.text(1.005, height, name, transform=axes.get_yaxis_transform(), fontsize=SMALL - 1)
 
 
 def state_strip(
@@ -188,7 +202,7 @@ def state_strip(
     `score` are `(T,)`; `delta` `(T,)`, when given, is the mean step size the network chose.
     """
     rows = 2 if delta is None else 3
-    figure, axes = _figure(10, 2.4 + 1.6 * rows, rows, 1, sharex=True, height_ratios=[1, 2, 1][:rows])
+    figure, axes = blank(10, 2.4 + 1.6 * rows, rows, 1, sharex=True, height_ratios=[1, 2, 1][:rows])
     time = np.arange(states.shape[1]) / fps
     axes[0].fill_between(
         time,
@@ -223,7 +237,7 @@ def training_curves(history: pd.DataFrame, title: str = "") -> Figure:
     `history` has the columns `subject` (held out), `epoch`, `loss`, `score_loss`, `class_loss`.
     """
     parts = ("loss", "score_loss", "class_loss")
-    figure, axes = _figure(11, 3.4, 1, 3)
+    figure, axes = blank(11, 3.4, 1, 3)
     for ax, part, colour in zip(axes, parts, ("#000000", "#0072B2", "#D55E00"), strict=True):
         for _, fold in history.groupby("subject"):
             ax.plot(fold["epoch"], fold[part], color=colour, alpha=0.25, linewidth=0.8)
@@ -243,13 +257,13 @@ def interval_timeline(
     predictions: pd.DataFrame, annotations: pd.DataFrame, videos: pd.DataFrame, title: str = ""
 ) -> Figure:
     """Every video a row: the true intervals below its line, the predicted ones above, coloured by emotion."""
-    figure, (axes,) = _figure(11, 1.4 + 0.32 * max(len(videos), 2), 1, 1)
+    figure, (axes,) = blank(11, 1.4 + 0.32 * max(len(videos), 2), 1, 1)
     labels = []
     for row, video in enumerate(videos.itertuples()):
         labels.append(f"{video.subject} / {video.video}")
         axes.plot([0, video.n_frames / video.fps], [row, row], color="#dddddd", linewidth=1, zorder=0)
         for table, low in ((annotations, row), (predictions, row - 0.38)):
-            mine = table[(table["subject"] == video.subject) & (table["video"] == video.video)]
+            mine = of_video(table, video.subject, video.video)
             for interval in mine.itertuples():
                 start, end = interval.onset / video.fps, (interval.offset + 1) / video.fps
                 face = EMOTION_COLOURS[interval.emotion]
@@ -262,7 +276,7 @@ def interval_timeline(
         ylim=(len(labels) - 0.3, -0.7),
     )
     axes.legend(
-        handles=_emotion_handles(),
+        handles=emotion_handles(),
         ncols=5,
         fontsize=8,
         frameon=False,
@@ -274,7 +288,7 @@ def interval_timeline(
 
 def confusion(table: pd.DataFrame, title: str = "") -> Figure:
     """The confusion matrix of the true positives: rows the truth, columns the prediction, neutral last."""
-    figure, (axes,) = _figure(5.4, 4.6, 1, 1)
+    figure, (axes,) = blank(5.4, 4.6, 1, 1)
     values = table.to_numpy()
     axes.imshow(values, cmap="Blues", vmin=0, vmax=max(1, values.max(initial=0)))
     for i, j in np.ndindex(*values.shape):
@@ -287,11 +301,11 @@ def confusion(table: pd.DataFrame, title: str = "") -> Figure:
 
 
 def ablation(table: pd.DataFrame, title: str = "") -> Figure:
-    """The ablation table (`experiments.Ablation.table`): STRS of each cell, and its paired difference to the base.
+    """The ablation table (`experiment.Ablation.table`): STRS of each cell, and its paired difference to the base.
 
     The base is drawn as a square; differences whose interval leaves out 0 are drawn filled.
     """
-    figure, axes = _figure(11, 1.2 + 0.32 * len(table), 1, 2, sharey=True)
+    figure, axes = blank(11, 1.2 + 0.32 * len(table), 1, 2, sharey=True)
     for y, row in enumerate(table.to_dict("records")):
         for ax, name in ((axes[0], "strs"), (axes[1], "strs_difference")):
             errors = [[row[name] - row[f"{name}_low"]], [row[f"{name}_high"] - row[name]]]
@@ -318,7 +332,7 @@ def dataset_overview(annotations: pd.DataFrame, videos: pd.DataFrame, title: str
 
     Durations are offset - onset in seconds, at each video's frame rate.
     """
-    figure, axes = _figure(12, 3.6, 1, 3)
+    figure, axes = blank(12, 3.6, 1, 3)
     table = annotations.merge(videos[["subject", "video", "fps"]], on=["subject", "video"], how="left")
     counts = annotations.groupby(["subject", "emotion"]).size().unstack(fill_value=0)
     subjects = list(dict.fromkeys(videos["subject"]))
@@ -349,7 +363,7 @@ def comparison(
     table: pd.DataFrame, metrics: Sequence[str] = ("spotting_f1", "strs"), title: str = ""
 ) -> Figure:
     """Methods side by side with their intervals; `table` has the columns `method, metric, value, low, high`."""
-    figure, axes = _figure(
+    figure, axes = blank(
         5 * len(metrics), 1.2 + 0.45 * table["method"].nunique(), 1, len(metrics), sharey=True
     )
     methods = list(dict.fromkeys(table["method"]))
@@ -363,72 +377,3 @@ def comparison(
     axes[0].invert_yaxis()
     figure.suptitle(title)
     return figure
-
-
-def metric_label(name: str) -> str:
-    """A metric's name as it is written in text: "spotting F1", "STRS"."""
-    words = {"f1": "F1", "strs": "STRS", "uf1": "UF1", "uar": "UAR"}
-    return " ".join(words.get(word, word) for word in name.split("_"))
-
-
-def method_label(name: str) -> str:
-    """A method's name as it is written in text: "ME-TST+", "sliding window"."""
-    return {"metst": "ME-TST", "metst_plus": "ME-TST+"}.get(name, name.replace("_", " "))
-
-
-def _figure(width: float, height: float, rows: int, columns: int, **grid: Any) -> tuple[Figure, list]:
-    """A figure outside pyplot's registry (nothing to close) and its axes as a flat list."""
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, **grid)
-    for ax in axes.flat:
-        ax.spines[["top", "right"]].set_visible(False)
-    return figure, list(axes.flat)
-
-
-def _shade(axes: Axes, annotations: pd.DataFrame | None, fps: float) -> None:
-    if annotations is None:
-        return
-    for interval in annotations.itertuples():
-        axes.axvspan(
-            interval.onset / fps,
-            (interval.offset + 1) / fps,
-            color=EMOTION_COLOURS[interval.emotion],
-            alpha=0.15,
-            linewidth=0,
-        )
-
-
-def _band(axes: Axes, line: ScoreLine, table: pd.DataFrame, low: float, label: str, shaded: bool) -> None:
-    """The intervals of `table` as a band that begins at `low`, with their confidence where they have one."""
-    for interval in table.to_dict("records"):
-        start, width = line.span(interval["onset"], interval["offset"])
-        colour = EMOTION_COLOURS[interval["emotion"]]
-        axes.add_patch(Rectangle((start, low), width, 0.06, facecolor=colour, clip_on=False))
-        if shaded:
-            axes.axvspan(start, start + width, color=colour, alpha=0.15, linewidth=0)
-        if not np.isnan(interval.get("confidence", np.nan)):
-            axes.text(start + width / 2, low + 0.07, f"{interval['confidence']:.0%}", ha="center", fontsize=7)
-    axes.text(1.005, low, label, transform=axes.get_yaxis_transform(), fontsize=8)
-
-
-def _lanes(axes: Axes, line: ScoreLine, quality: pd.DataFrame | None, flags: Sequence[str]) -> None:
-    """One lane per quality flag above the score, with a mark where it was raised."""
-    for lane, flag in enumerate(flags):
-        assert quality is not None
-        height = 1.24 + 0.09 * lane
-        for run in quality[quality["flag"] == flag].itertuples():
-            start, width = line.span(run.first, run.last)
-            least = 0.002 * float(line.seconds[-1])  # a single frame of an hour is to be seen, too
-            axes.add_patch(Rectangle((start, height), max(width, least), 0.05, facecolor="#999999"))
-        axes.text(1.005, height, flag.replace("_", " "), transform=axes.get_yaxis_transform(), fontsize=7)
-
-
-def _emotion_handles(classes: Sequence[str] = EMOTIONS) -> list[Patch]:
-    return [Patch(facecolor=EMOTION_COLOURS[name], label=name) for name in classes]
-
-
-def _line_styles() -> list[str]:
-    return [line + marker for marker in ("", ".", "x") for line in ("-", "--", ":", "-.")]
-
-
-assert tuple(EMOTION_COLOURS) == CLASSES

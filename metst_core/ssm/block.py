@@ -100,6 +100,19 @@ class Mamba(nn.Module):
         )  # fmt: skip
         return self.out_proj(cast(Tensor, y).transpose(1, 2))
 
+    @torch.no_grad()
+    def states(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the block remembers while x (B, L, d_model) passes through.
+
+        The hidden states (B, d_inner, N, L) and the step sizes (B, d_inner, L), without gradients.
+        """
+        u, _ = self.in_proj(x).transpose(1, 2).chunk(2, dim=1)
+        u = F.silu(self.conv1d(u)[:, :, : x.shape[1]])
+        delta, B, C = self.x_proj(u.transpose(1, 2)).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
+        delta, B, C = (t.transpose(1, 2) for t in (F.softplus(self.dt_proj(delta)), B, C))
+        _, states = selective_scan(u, delta, -torch.exp(self.A_log), B, C, return_states=True)
+        return states, delta
+
     def _selection(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """delta (..., d_inner) without its bias, B and C (..., d_state), chosen from u (..., d_inner)."""
         delta, B, C = self.x_proj(u).split([self.dt_rank, self.d_state, self.d_state], dim=-1)

@@ -1,5 +1,7 @@
 """Things to touch, in a notebook."""
 
-from metst_core.widgets.explorer import Film, explore, film, motion_layers, network_layers, spread_over_video
+from metst_core.widgets.explorer import RoiExplorer, Seen, explore
+from metst_core.widgets.film_strip import Film, film
+from metst_core.widgets.layers import Layer, motion_layers, network_layers
 
-__all__ = ["Film", "explore", "film", "motion_layers", "network_layers", "spread_over_video"]
+__all__ = ["Film", "Layer", "RoiExplorer", "Seen", "explore", "film", "motion_layers", "network_layers"]

@@ -623,3 +623,16 @@ def test_what_is_no_tensor_is_named(argument):
     core[argument] = core[argument].numpy()
     with pytest.raises(InputError, match="must be a tensor, not ndarray"):
         selective_scan(*core)
+
+
+def test_states_are_those_that_step_carries_from_frame_to_frame():
+    torch.manual_seed(0)
+    block, x = Mamba(d_model=6, d_state=3), torch.randn(2, 9, 6)
+    states, delta = block.states(x)
+    assert states.shape == (2, 12, 3, 9)
+    assert delta.shape == (2, 12, 9)
+    assert (delta > 0).all()
+    conv_state, state = block.allocate_inference_cache(2)
+    for t in range(9):
+        _, conv_state, state = block.step(x[:, t : t + 1], conv_state, state)
+        assert torch.allclose(states[..., t], state, atol=1e-6)

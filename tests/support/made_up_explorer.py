@@ -7,11 +7,11 @@ from skimage.data import astronaut
 
 from metst_core.datasets import load_dataset, write_tables
 from metst_core.extraction import MotionSet
-from metst_core.relations import Traces, me_windows, roi_attribution
+from metst_core.relations import Traces, me_windows, roi_attribution, spread_over_video
 from metst_core.rois import roi_names
-from metst_core.tables import ANNOTATION_COLUMNS, VIDEO_COLUMNS
+from metst_core.tables import ANNOTATION_COLUMNS, VIDEO_COLUMNS, of_video
 from metst_core.video import write_video
-from metst_core.widgets import Film, explore, motion_layers, network_layers, spread_over_video
+from metst_core.widgets import Film, Seen, explore, motion_layers, network_layers
 from metst_core.windows import unstitch
 
 WINDOW, FPS = 20, 30.0
@@ -39,9 +39,7 @@ def planted_motion(keys, n_frames, seed=0):
     for key in keys:
         noise = rng.normal(size=(n_frames + 2, 36))
         position = 0.3 * (noise[:-2] + noise[1:-1] + noise[2:])
-        for me in annotations[
-            (annotations["subject"] == key[0]) & (annotations["video"] == key[1])
-        ].itertuples():
+        for me in of_video(annotations, *key).itertuples():
             position[me.onset : me.offset + 1, ::2] += np.outer(
                 np.hanning(me.offset - me.onset + 1), np.linspace(1.5, 2.5, 18)
             )
@@ -85,7 +83,8 @@ def made_up_explorer(n_frames=300, n_permutations=19, model=None, **state):
         layers += network_layers(model, me_windows(motion, "s0"), most=1)
         parts = roi_attribution(model, motion.windows[keys[0]], n_steps=2)
         attribution = {"score": spread_over_video(parts, n_frames)}
-    return explore(still_film(n_frames), layers, motion, *keys[0], score, attribution=attribution, **state)
+    seen = Seen(score, attribution=attribution)
+    return explore(still_film(n_frames), layers, motion, keys[0], seen, **state)
 
 
 def write_run(root, run_dir, n_frames=120):

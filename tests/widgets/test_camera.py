@@ -4,35 +4,28 @@ The camera is a file: a synthetic person, of whom `--use-file-for-fake-video-cap
 Skipped with its reason where Chromium or Playwright is missing.
 """
 
-import contextlib
 import re
 
 import cv2
 import nbformat
 import numpy as np
 import pytest
-from test_browser import CHROMIUM, FLAGS, LOAD, ROOT, opened, pixels, pytestmark, server, shots
+from support.browser import LOAD, ROOT, needs_browser, opened, pixels, running_chromium, server, shots
 
 from metst_core.inference import load_model
 from metst_core.synthetic import generate
 from metst_core.video import read_frames
 
-assert pytestmark, shots  # used by pytest: the skip rule, and the folder of the screenshots
+pytestmark = needs_browser
+__all__ = ["shots"]  # a fixture
 
 OURS = ("camera", "anywidget", "TypeError", "ReferenceError")  # in errors that are not Voila's own
 SCORE = np.array([0xB2, 0x72, 0x00])  # the colour of the score, blue first
 
 
-@contextlib.contextmanager
 def chromium_with(*flags):
     """A Chromium that asks nobody before it uses a camera."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        arguments = [*FLAGS, "--use-fake-ui-for-media-stream", *flags]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        browser.close()
+    return running_chromium("--use-fake-ui-for-media-stream", *flags)
 
 
 @pytest.fixture(scope="module")

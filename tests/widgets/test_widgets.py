@@ -13,7 +13,6 @@ from support.made_up_explorer import (
     FOLLOWER,
     LAG,
     LEADER,
-    WINDOW,
     made_up_explorer,
     planted_motion,
     portrait_frames,
@@ -22,11 +21,11 @@ from support.made_up_explorer import (
 
 from metst_core.errors import InputError
 from metst_core.models import METSTPlus
-from metst_core.plots import relations as relation_plots
+from metst_core.plots import edges_of
 from metst_core.relations import Traces
 from metst_core.rois import CROP_SIZE, roi_names
-from metst_core.widgets import explore, film, motion_layers, spread_over_video
-from metst_core.widgets.explorer import _CHUNK
+from metst_core.widgets import Seen, explore, film, motion_layers
+from metst_core.widgets.explorer import CHUNK
 
 NAMES = roi_names()
 
@@ -98,7 +97,7 @@ def test_the_planted_pair_stands_out_at_its_lag(explorer):
     leader, follower = NAMES.index(LEADER), NAMES.index(FOLLOWER)
     assert matrix[leader, follower] > 0.9
     assert abs(matrix[follower, leader]) < 0.5
-    edges = relation_plots.edges_of(matrix, 0.9)
+    edges = edges_of(matrix, 0.9)
     assert [edge[:2] for edge in edges] == [(leader, follower)]
 
 
@@ -116,8 +115,8 @@ def test_layers_go_from_the_motion_through_the_network(explorer):
 def test_default_threshold_lets_through_few_edges_and_none_within_chance():
     layer = made_up_explorer(300, n_permutations=19).layers[0]
     values = layer.values[0, -1, 4]
-    shown = relation_plots.edges_of(values, layer.threshold)
-    beyond = relation_plots.edges_of(values, layer.critical[0, -1])
+    shown = edges_of(values, layer.threshold)
+    beyond = edges_of(values, layer.critical[0, -1])
     assert len(shown) == min(24, len(beyond))
 
 
@@ -141,7 +140,7 @@ def test_pictures_are_sent_when_asked_and_are_no_part_of_the_state(explorer, mon
     explorer._answer(explorer, {"kind": "something else"}, [])
     assert not sent
     explorer._answer(explorer, {"kind": "pictures"}, [])
-    assert [content["first"] for content, _ in sent] == list(range(0, 120, _CHUNK))
+    assert [content["first"] for content, _ in sent] == list(range(0, 120, CHUNK))
     assert [p for _, buffers in sent for p in buffers] == explorer.film.pictures
     state = sum(len(v) for v in explorer.arrays.values())
     assert state < 0.5 * sum(len(p) for p in explorer.film.pictures)
@@ -151,8 +150,10 @@ def test_page_holds_everything_and_reaches_for_nothing(explorer, tmp_path):
     explorer.frame = 7
     text = explorer.save_page(tmp_path / "explorer.html").read_text()
     assert not re.search(r"(src|href|import)\s*=?\s*[\"'(]?https?:", text), "the page must work offline"
-    state = json.loads(re.search(r"const state = (\{.*\});\n", text).group(1))
-    arrays = json.loads(re.search(r"Object\.entries\((\{\".*\})\)\.map", text).group(1))
+    state, arrays = (
+        json.loads(re.search(f'<script type="application/json" id="{name}">(.*?)</script>', text).group(1))
+        for name in ("state", "arrays")
+    )
     assert state["frame"] == 7
     pictures = base64.b64decode(arrays["pictures"])
     ends = state["scene"]["picture_ends"]
@@ -165,8 +166,8 @@ def test_what_does_not_fit_the_video_is_named():
     layers = motion_layers(Traces.of(motion), max_lag=1, n_permutations=0)
     reel = still_film(60)
     for change, match in (
-        ({"score": np.zeros(59)}, "score has shape"),
-        ({"attribution": {"score": np.zeros((18, 3))}}, "attribution"),
+        ({"seen": Seen(score=np.zeros(59))}, "score has shape"),
+        ({"seen": Seen(attribution={"score": np.zeros((18, 3))})}, "attribution"),
         ({"film": still_film(40)}, "film"),
         ({"selected": ["nostril"]}, "nostril"),
     ):
@@ -174,8 +175,7 @@ def test_what_does_not_fit_the_video_is_named():
             "film": reel,
             "layers": layers,
             "motion": motion,
-            "subject": "s0",
-            "video": "v0",
+            "key": ("s0", "v0"),
             **change,
         }
         with pytest.raises(InputError, match=match):
@@ -187,19 +187,10 @@ def test_five_rois_have_an_explorer_too():
     layers = motion_layers(Traces.of(motion), max_lag=1, n_permutations=0)
     reel = still_film(60)
     reel = type(reel)(reel.pictures, reel.boxes[:, :5])
-    made = explore(reel, layers, motion, "s0", "v0")
+    made = explore(reel, layers, motion, ("s0", "v0"))
     assert made.scene["names"] == roi_names("metst")
     assert made.matrix().shape == (5, 5)
     assert isinstance(made.relation_figure(), Figure)
-
-
-def test_window_maps_are_averaged_where_windows_overlap():
-    parts = np.stack([np.full((2, WINDOW), 1.0), np.full((2, WINDOW), 3.0)])
-    whole = spread_over_video(parts, 30)
-    assert whole.shape == (2, 30)
-    assert np.allclose(whole[:, :10], 1)
-    assert np.allclose(whole[:, 10:20], 2)
-    assert np.allclose(whole[:, 20:], 3)
 
 
 def test_made_up_frames_differ():
