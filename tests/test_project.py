@@ -99,6 +99,7 @@ def test_no_module_is_imported_by_one_before_it_in_the_line():
         "files",
         "workers",
         "tables",
+        "templates",
         "video",
         "sheets",
         "datasets",
