@@ -213,20 +213,19 @@ def _synth(options: argparse.Namespace) -> int:
 def _reproduce(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from metst_core.experiment import reproduce
+    from metst_core.experiment import Recipe, Run, reproduce, run_name, write_weights
+    from metst_core.workers import cores
 
-    out = reproduce(
+    run = Run(
         options.profile, options.dataset, options.data_root, options.seed,
-        out_dir=Path("runs") / options.name if options.name else None, notebooks_dir=options.notebooks,
-        data_options=_dataset_options(options.option), n_jobs=options.jobs,
+        Path("runs") / (options.name or run_name(options.profile, options.dataset)),
+        _dataset_options(options.option), options.jobs,
     )  # fmt: skip
+    out = reproduce(run, options.notebooks)
     print(f"{out / 'report.html'}: open it in a browser")
     if options.weights:
-        from metst_core.experiment import recipe as bundled
-        from metst_core.workers import cores
-
-        jobs = str(options.jobs or cores())
-        bundled.main(["--out", options.weights, "--work", str(out / "weights"), "--jobs", jobs])
+        path, _ = write_weights(Recipe(), options.weights, out / "weights", options.jobs or cores())
+        print(f"{path}: the bundled weights anew")
     return 0
 
 
@@ -270,7 +269,7 @@ def _seeds(options: argparse.Namespace) -> int:
 
 
 def _ablate(options: argparse.Namespace) -> int:
-    from metst_core.experiment import Run, collect_results, refresh
+    from metst_core.experiment import Run, collect_results, refresh, without_effect
     from metst_core.plots import ablation
     from metst_core.tables import write_table
 
@@ -285,6 +284,6 @@ def _ablate(options: argparse.Namespace) -> int:
     )
     run.record("ablation", ablation=result.table.to_dict("records"))
     print(result.table.round(3).to_string(index=False))
-    print("no difference in STRS on these data:", ", ".join(result.without_effect()) or "none")
+    print("no difference in STRS on these data:", ", ".join(without_effect(result.table)) or "none")
     print(f"{refresh(run.out)}: shows it too")
     return 0

@@ -1,5 +1,6 @@
 """Static figures: arrays in, matplotlib Figure out."""
 
+from metst_core.plots.errors import ErrorView, error_gallery
 from metst_core.plots.figures import (
     EMOTION_COLOURS,
     EMOTIONS,
@@ -24,10 +25,12 @@ __all__ = [
     "EMOTION_COLOURS",
     "ROI_COLOURS",
     "TRUTH",
+    "ErrorView",
     "ablation",
     "comparison",
     "confusion",
     "dataset_overview",
+    "error_gallery",
     "interval_timeline",
     "method_label",
     "metric_label",

@@ -262,7 +262,7 @@ def confusion(table: pd.DataFrame, title: str = "") -> Figure:
 
 
 def ablation(table: pd.DataFrame, title: str = "") -> Figure:
-    """The ablation table (`experiments.Ablation.table`): STRS of each cell, and its paired difference to the base.
+    """The ablation table (`experiment.Ablation.table`): STRS of each cell, and its paired difference to the base.
 
     The base is drawn as a square; differences whose interval leaves out 0 are drawn filled.
     """
