@@ -41,11 +41,11 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 
 from metst_core import plots
-from metst_core.experiment import HEADLINE, Run, videos_of
+from metst_core.experiment import HEADLINE, Run
 from metst_core.metrics import paired_difference
 from metst_core.models import predict_video
 from metst_core.rivals import count_parameters
-from metst_core.tables import CLASSES
+from metst_core.tables import CLASSES, of_video
 from metst_core.training import class_weights, decode_traces, draw_windows, joint_loss, scale_factors
 from metst_core.windows import frame_targets, unstitch
 
@@ -65,7 +65,7 @@ pd.Series(config.to_dict(), name="training configuration").to_frame()
 
 # %%
 targets = {
-    (s, v): frame_targets(videos_of(motion.annotations, s, v), motion.n_frames(s, v))
+    (s, v): frame_targets(of_video(motion.annotations, s, v), motion.n_frames(s, v))
     for s, v in motion.windows
 }
 scores = np.concatenate([unstitch(score, motion.window) for score, _ in targets.values()])
