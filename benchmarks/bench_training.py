@@ -34,10 +34,10 @@ import pandas as pd
 
 from metst_core.extraction import MotionSet
 from metst_core.files import run_record, write_json
-from metst_core.metrics import METRICS, bootstrap, evaluate, resamples
+from metst_core.metrics import METRICS, Intervals, bootstrap, evaluate, resamples
 from metst_core.rois import roi_names
 from metst_core.tables import ANNOTATION_COLUMNS, EMOTIONS, VIDEO_COLUMNS
-from metst_core.training import LosoResult, TrainConfig, fit, leave_one_subject_out
+from metst_core.training import LosoResult, TrainConfig, TrainingWindows, fit, leave_one_subject_out
 from metst_core.workers import end_with_parent, one_thread
 
 WINDOW = 50
@@ -105,7 +105,8 @@ def noise_fit(config: TrainConfig, steps: int) -> None:
     scores = (rng.random((shape[0], WINDOW)) < 0.1).astype(np.float32)
     classes = np.where(scores > 0, rng.integers(0, 4, scores.shape), 4)
     with one_thread():
-        fit(config.build(), windows, scores, classes, dataclasses.replace(config, epochs=steps), 0)
+        labelled = TrainingWindows(windows, np.arange(len(windows)), scores, classes)
+        fit(config.build(), labelled, dataclasses.replace(config, epochs=steps), 0)
 
 
 def ceiling(config: TrainConfig, repeats: int) -> dict[str, float]:
@@ -166,10 +167,10 @@ def bootstrap_speed(repeats: int, n_subjects: int = 30, n_naive: int = 20) -> di
 
     ours_s, naive_s = [], []
     for _ in range(repeats):
-        ours_s.append(timed(lambda: bootstrap(found, truth, subjects, n=1000))[0] / 1000)
+        ours_s.append(timed(lambda: bootstrap(found, truth, subjects))[0] / 1000)
         took, scores = timed(naive)
         naive_s.append(took / n_naive)
-    same = bootstrap(found, truth, subjects, n=n_naive, seed=0)
+    same = bootstrap(found, truth, subjects, Intervals(n=n_naive))
     spread = np.quantile(np.array(scores), [0.025, 0.975], axis=0)
     assert np.allclose(same[["low", "high"]].to_numpy().T, spread), "the two ways differ"
     ours, slow = statistics.median(ours_s), statistics.median(naive_s)

@@ -68,6 +68,11 @@ def spot_intervals(score: np.ndarray, k_p: int, p: float = 0.55, strategy: str =
     threshold and at least `k_p` frames apart are spotted.  `"fixed"` gives `[peak - k_p, peak + k_p]`, not
     clipped to the video, with the peak as apex; `"extensible"` (BoostingVRME) places and extends both ends
     on the raw score.
+
+    >>> score = np.zeros(60)
+    >>> score[25:32] = 1
+    >>> spot_intervals(score, k_p=5)
+    array([[23, 28, 33]])
     """
     one_of("strategy", strategy, STRATEGIES)
     k_p = whole_number("k_p", k_p, 0)

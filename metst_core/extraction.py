@@ -6,9 +6,8 @@ import json
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,8 @@ from metst_core.files import atomic_path, content_hash, value_hash
 from metst_core.landmarks import Landmarker, MediaPipeLandmarker
 from metst_core.motion import MotionWindow, stream_motion
 from metst_core.tables import check_annotations
-from metst_core.workers import end_with_parent
+from metst_core.windows import new_frames
+from metst_core.workers import end_with_parent, one_opencv_thread
 
 MOTION_VERSION = 1
 """Part of every cache key; raise it whenever the same frames would give other motion."""
@@ -235,7 +235,7 @@ def _video_result(
         motion = None if path is None else _read_cached(path, dataset.window)
         if motion is not None:
             return _Result(motion)
-        with _one_thread():
+        with one_opencv_thread():
             motion = _compute(dataset, key, landmarker_factory())
     except (MetstError, OSError, RuntimeError, cv2.error) as error:  # RuntimeError: MediaPipe's own
         return _Result(None, str(error) or type(error).__name__)
@@ -248,9 +248,8 @@ def _compute(dataset: Dataset, key: tuple[str, str], landmarker: Landmarker) -> 
 
 
 def _frames_with_face(parts: list[MotionWindow], window: int) -> np.ndarray:
-    """Per frame, whether the window that speaks for it had a face: as in stitching, the first window speaks
-    for both its halves, a later one for its second half."""
-    return np.concatenate([parts[0].has_face, *(part.has_face[window // 2 :] for part in parts[1:])])
+    """Per frame, whether the window that speaks for it had a face."""
+    return np.concatenate([part.has_face[new_frames(part.start, window)] for part in parts])
 
 
 _UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -330,14 +329,3 @@ def _table_to_json(table: pd.DataFrame) -> dict[str, Any]:
 
 def _table_from_json(stored: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(stored["rows"], columns=stored["columns"])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """OpenCV on one thread: processes share the cores, and one thread is as fast on boxes this small."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)

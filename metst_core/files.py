@@ -9,10 +9,12 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from metst_core.errors import InputError
 
 ASSETS = Path(__file__).parent / "assets"
 """What comes with the package beside the code: weights, templates, scripts."""
@@ -53,6 +55,58 @@ def write_json(value: Any, path: str | Path) -> Path:
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(_plain(value), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return Path(path)
+
+
+def read_json(path: str | Path, remedy: str = "remove it") -> dict[str, Any]:
+    """The JSON object in a file; `InputError` with the remedy where it holds none."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: is no JSON that can be read ({error}); {remedy}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: holds no JSON object; {remedy}")
+    return value
+
+
+def claim_folder(
+    folder: str | Path,
+    settings: dict[str, Any],
+    note: str = "run.json",
+    what: str = "another run",
+    extra: dict[str, Any] | None = None,
+    occupied: Callable[[], bool] = lambda: True,
+) -> None:
+    """Note in `folder/note` what the folder is made with; refuse a folder that was made with something else.
+
+    `settings` is compared one by one, and one level deep where its values are dicts; keys of the note that are
+    not in it do not matter.  `extra` is written beside them and never compared.  A folder of other settings
+    may be taken over while it is not `occupied`.  The `InputError` says what is there and what was asked for.
+    """
+    path = Path(folder) / note
+    if path.is_file():
+        remedy = "delete the folder or name another one"
+        wanted, known = _flat(_plain(settings)), _flat(read_json(path, remedy))
+        differences = [
+            f"{'.'.join(key)} is {known.get(key)!r} there, {value!r} here"
+            for key, value in wanted.items()
+            if known.get(key) != value
+        ]
+        if not differences:
+            return
+        if occupied():
+            raise InputError(f"{folder} holds {what}: {'; '.join(differences)}; {remedy}")
+    write_json({**settings, **(extra or {})}, path)
+
+
+def _flat(settings: dict[str, Any]) -> dict[tuple[str, ...], Any]:
+    """`{("a",): 1, ("b", "c"): 2}` of `{"a": 1, "b": {"c": 2}}`."""
+    flat: dict[tuple[str, ...], Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= {(name, str(inner)): part for inner, part in value.items()}
+        else:
+            flat[(name,)] = value
+    return flat
 
 
 def content_hash(path: str | Path) -> str:

@@ -6,6 +6,7 @@ Matching is one-to-one and per (subject, video); counts are pooled over all vide
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,24 @@ METRICS = (
     "strs",
 )
 """The scores of an `Evaluation`, in the order in which tables show them."""
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """How bootstrap intervals are drawn: `n` samples of the subjects, `seed`, `level` (0.95 = 95%)."""
+
+    n: int = 1000
+    seed: int = 0
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        whole_number("n", self.n, 1)
+        whole_number("seed", self.seed, 0)
+        number_between("level", self.level, 0, 1)
+
+
+INTERVALS = Intervals()
+"""What is drawn where nobody says: 1000 samples, 95%."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +71,12 @@ class Evaluation:
     strs: float
     confusion: pd.DataFrame
 
+    def __repr__(self) -> str:
+        return f"Evaluation({self.tp} TP, {self.fp} FP, {self.fn} FN; {scores_line(self)})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{self.confusion.to_html()}"
+
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain numbers, strings, lists and dicts (for `results.json`)."""
         counts = {name: int(getattr(self, name)) for name in ("tp", "fp", "fn")}
@@ -64,10 +89,21 @@ class Evaluation:
         return {**counts, **scores, "confusion": confusion}
 
 
+def scores_line(evaluation: Evaluation) -> str:
+    """The three scores that a method is known by, in one line."""
+    return (
+        f"spotting F1 {evaluation.spotting_f1:.3f}, recognition F1 {evaluation.recognition_f1:.3f}, "
+        f"STRS {evaluation.strs:.3f}"
+    )
+
+
 def interval_iou(a: Sequence[int] | np.ndarray, b: Sequence[int] | np.ndarray) -> float:
     """Intersection over union of two inclusive intervals `(onset, ..., offset)`, in 0..1.
 
     An interval from onset to offset holds `offset - onset + 1` frames; disjoint intervals give 0.
+
+    >>> interval_iou((10, 19), (15, 24))  # 5 frames in common, 15 in all
+    0.3333333333333333
     """
     return _iou(*_ends(a, "a"), *_ends(b, "b"))
 
@@ -112,6 +148,14 @@ def evaluate(
     while one named as a left-out emotion stays as a miss of its true class.  Spotting is always over
     everything.  Predictions in a video without annotations are false positives.  A ratio with nothing below
     it counts 0, and a class that is in neither truth nor prediction is left out of the means.
+
+    >>> truth = pd.DataFrame(
+    ...     [("s1", "v1", 10, 15, 20, "surprise"), ("s1", "v1", 50, 55, 60, "positive")],
+    ...     columns=["subject", "video", "onset", "apex", "offset", "emotion"],
+    ... )
+    >>> found = truth.iloc[:1].assign(offset=22)
+    >>> evaluate(found, truth)
+    Evaluation(1 TP, 0 FP, 1 FN; spotting F1 0.667, recognition F1 1.000, STRS 0.667)
     """
     counts = SubjectCounts.of(predictions, annotations, subjects=None)
     chosen = class_indices(classes)
@@ -145,21 +189,19 @@ def bootstrap(
     predictions: pd.DataFrame,
     annotations: pd.DataFrame,
     subjects: Sequence[str],
-    n: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
+    intervals: Intervals = INTERVALS,
     classes: Sequence[str] = EMOTIONS,
 ) -> pd.DataFrame:
     """Percentile bootstrap intervals over subjects: a table `metric, value, low, high`.
 
-    `subjects` are all subjects that were evaluated, those without annotations or predictions included; `n`
-    samples of as many subjects are drawn with replacement and the pooled scores recomputed.
+    `subjects` are all subjects that were evaluated, those without annotations or predictions included;
+    `intervals.n` samples of as many subjects are drawn with replacement and the pooled scores recomputed.
     """
     counts = SubjectCounts.of(predictions, annotations, subjects)
     chosen = class_indices(classes)
     value = counts.scores(np.ones((1, counts.n_subjects)), chosen)
-    drawn = counts.scores(resamples(counts.n_subjects, n, seed), chosen)
-    rows = [(m, value[m][0], *percentiles(drawn[m], level)) for m in METRICS]
+    drawn = counts.scores(resamples(counts.n_subjects, intervals.n, intervals.seed), chosen)
+    rows = [(m, value[m][0], *percentiles(drawn[m], intervals.level)) for m in METRICS]
     return pd.DataFrame(rows, columns=["metric", "value", "low", "high"])
 
 
@@ -168,15 +210,13 @@ def paired_difference(
     predictions_b: pd.DataFrame,
     annotations: pd.DataFrame,
     subjects: Sequence[str],
-    n: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
+    intervals: Intervals = INTERVALS,
     classes: Sequence[str] = EMOTIONS,
 ) -> pd.DataFrame:
     """Method b minus method a on the same subjects: a table `metric, a, b, difference, low, high, p_value`.
 
     `low, high` is the paired bootstrap interval (the same subjects drawn for both).  `p_value` is
-    two-sided, from `n` random exchanges of the two methods within subjects (a permutation test; the
+    two-sided, from `intervals.n` random exchanges of the two methods within subjects (a permutation test; the
     observed labelling counts too).
     """
     counts_a = SubjectCounts.of(predictions_a, annotations, subjects)
@@ -185,17 +225,19 @@ def paired_difference(
     n_subjects = counts_a.n_subjects
     ones = np.ones((1, n_subjects))
     a, b = counts_a.scores(ones, chosen), counts_b.scores(ones, chosen)
-    weights = resamples(n_subjects, n, seed)
+    weights = resamples(n_subjects, intervals.n, intervals.seed)
     drawn_a, drawn_b = counts_a.scores(weights, chosen), counts_b.scores(weights, chosen)
-    keep = np.random.default_rng([seed, 1]).integers(0, 2, (n, n_subjects)).astype(float)
+    exchanges = np.random.default_rng([intervals.seed, 1])
+    keep = exchanges.integers(0, 2, (intervals.n, n_subjects)).astype(float)
     swapped_a = _mixed_scores(counts_a, counts_b, keep, chosen)
     swapped_b = _mixed_scores(counts_b, counts_a, keep, chosen)
     rows = []
     for m in METRICS:
         difference = b[m][0] - a[m][0]
         as_large = np.abs(swapped_b[m] - swapped_a[m]) >= abs(difference) - 1e-12
-        p_value = (1 + as_large.sum()) / (1 + n)
-        rows.append((m, a[m][0], b[m][0], difference, *percentiles(drawn_b[m] - drawn_a[m], level), p_value))
+        p_value = (1 + as_large.sum()) / (1 + intervals.n)
+        ends = percentiles(drawn_b[m] - drawn_a[m], intervals.level)
+        rows.append((m, a[m][0], b[m][0], difference, *ends, p_value))
     return pd.DataFrame(rows, columns=["metric", "a", "b", "difference", "low", "high", "p_value"])
 
 
@@ -246,6 +288,7 @@ class SubjectCounts:
     def of(
         cls, predictions: pd.DataFrame, annotations: pd.DataFrame, subjects: Sequence[str] | None
     ) -> SubjectCounts:
+        """Counts of two tables, subjects in the given order (None: as they are met, annotations first)."""
         if isinstance(predictions, pd.DataFrame) and "score" not in predictions.columns:
             predictions = predictions.assign(score=np.nan)
         predictions, annotations = check_predictions(predictions), check_annotations(annotations)
@@ -336,12 +379,14 @@ def resamples(n_subjects: int, n: int, seed: int) -> np.ndarray:
 
 
 def percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
+    """The ends of the central interval that holds `level` of the values."""
     level = number_between("level", level, 0, 1)
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def class_indices(classes: Sequence[str]) -> list[int]:
+    """Positions of emotions in `EMOTIONS`; `InputError` for a name that is none, or comes twice."""
     names = list(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else []
     if not names or any(not isinstance(c, str) or names.count(c) > 1 or c not in EMOTIONS for c in names):
         raise InputError(f"classes is {classes!r}; use a list of distinct names of {', '.join(EMOTIONS)}")

@@ -17,12 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metst_core.checks import one_of, whole_number
 from metst_core.errors import InputError
 from metst_core.ssm import Mamba
 from metst_core.windows import stitch
 
 PATHWAYS = ("separate", "shared")
 MAX_DROP_PATH = 0.2
+WIDTH, DEPTH, BLOCKS_PER_STAGE, D_STATE = 128, 12, 4, 64
+"""The published sizes: `DEPTH` blocks in ME-TST, `BLOCKS_PER_STAGE` in each stage of ME-TST+."""
 
 
 class DropPath(nn.Module):
@@ -62,11 +65,15 @@ def drop_rates(depth: int) -> list[float]:
 
 
 def blocks(width: int, depth: int, d_state: int) -> nn.Sequential:
+    """A stack of Mamba blocks whose drop rates rise with depth."""
     return nn.Sequential(*(Block(width, d_state, rate) for rate in drop_rates(depth)))
 
 
 def conv_norm_relu(channels_in: int, channels_out: int, stride: int = 1) -> list[nn.Module]:
-    """Each output frame sees one frame before and one after it; stride 2 halves the frames (rounding up)."""
+    """Convolution, norm and ReLU: an output frame sees one frame before and one after it.
+
+    Stride 2 halves the frames (rounding up).
+    """
     conv = nn.Conv1d(channels_in, channels_out, kernel_size=3, stride=stride, padding=1)
     return [conv, nn.BatchNorm1d(channels_out), nn.ReLU()]
 
@@ -182,9 +189,9 @@ class METST(Network):
         self,
         n_classes: int = 5,
         in_channels: int = 10,
-        width: int = 128,
-        depth: int = 12,
-        d_state: int = 64,
+        width: int = WIDTH,
+        depth: int = DEPTH,
+        d_state: int = D_STATE,
         pathways: str = "separate",
         both_heads_on_spotting: bool = False,
     ) -> None:
@@ -208,15 +215,22 @@ class METST(Network):
 
 
 class METSTPlus(Network):
-    """ME-TST+.  In: 36 channels (18 ROIs, x and y).  16.7 M parameters as published."""
+    """ME-TST+.  In: 36 channels (18 ROIs, x and y).  16.7 M parameters as published.
+
+    >>> import torch
+    >>> network = METSTPlus(width=8, blocks_per_stage=1, d_state=4)
+    >>> score, logits = network(torch.zeros(2, 36, 50))
+    >>> score.shape, logits.shape
+    (torch.Size([2, 50]), torch.Size([2, 50, 5]))
+    """
 
     def __init__(
         self,
         n_classes: int = 5,
         in_channels: int = 36,
-        width: int = 128,
-        blocks_per_stage: int = 4,
-        d_state: int = 64,
+        width: int = WIDTH,
+        blocks_per_stage: int = BLOCKS_PER_STAGE,
+        d_state: int = D_STATE,
         pathways: str = "separate",
     ) -> None:
         config = {"n_classes": n_classes, "in_channels": in_channels, "width": width}
@@ -228,20 +242,19 @@ class METSTPlus(Network):
 
 
 def check_config(sizes: dict[str, int], pathways: str) -> None:
+    """`InputError` that names the size which is no whole number above 0, or the unknown `pathways`."""
     for name, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
-    if pathways not in PATHWAYS:
-        raise InputError(f"pathways must be one of {', '.join(PATHWAYS)}, not {pathways!r}")
+        whole_number(name, value, 1)
+    one_of("pathways", pathways, PATHWAYS)
 
 
 @torch.no_grad()
 def initialise(model: nn.Module) -> None:
-    """Linear weights from a normal of std 0.02 (truncated at +-2), biases 0; Mamba's step sizes keep their
-    own start.
+    """Start a network's weights as released.
 
-    Each Mamba output projection is drawn again, Kaiming-uniform (a = sqrt 5), and halved (sqrt 4), as
-    released.
+    Linear weights come from a normal of std 0.02 (truncated at +-2), biases are 0; Mamba's step sizes keep
+    their own start.  Each Mamba output projection is drawn again, Kaiming-uniform (a = sqrt 5), and halved
+    (sqrt 4).
     """
     step_sizes = {id(m.dt_proj.bias) for m in model.modules() if isinstance(m, Mamba)}
     for module in model.modules():
@@ -259,40 +272,28 @@ def initialise(model: nn.Module) -> None:
 def predict_video(
     model: Network, motion_windows: np.ndarray, n_frames: int | None = None, batch_size: int = 64
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Score (T,) in 0..1 and class probabilities (T, n_classes) of a video from its windows (n_windows, C,
-    k).
+    """Score (T,) in 0..1 and class probabilities (T, n_classes) of a video, from its windows (n_windows, C, k).
 
     T = (n_windows + 1) k / 2, or `n_frames` when the windows were padded to keep the tail (`windows.stitch`).
     The model answers in evaluation mode and is handed back in the mode it came in.
     """
-    windows = _motion_tensor(model, motion_windows, "motion_windows", "(n_windows, channels, frames)", 3)
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1, not {batch_size}")
+    windows = _motion_tensor(model, motion_windows)
+    whole_number("batch_size", batch_size, 1)
     with evaluating(model):
         answers = [model(batch) for batch in windows.split(batch_size)]
     score, logits = (torch.cat(part).double().cpu() for part in zip(*answers, strict=True))
     return stitch(score.numpy(), n_frames=n_frames), stitch(logits.softmax(-1).numpy(), n_frames=n_frames)
 
 
-def predict_sequence(model: Network, motion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Score (T,) and class probabilities (T, n_classes) of one motion sequence (C, T) of any length, without
-    windows.
-
-    The hidden state then runs through the whole video and no frame lies near a window's edge.  The motion
-    must be measured as for a window of T frames, from the first frame of the sequence.
-    """
-    x = _motion_tensor(model, motion, "motion", "(channels, frames)", 2)
-    with evaluating(model):
-        score, logits = model(x[None])
-    return score[0].double().cpu().numpy(), logits[0].double().softmax(-1).cpu().numpy()
-
-
-def _motion_tensor(model: Network, motion: np.ndarray, name: str, shape: str, dims: int) -> Tensor:
-    array = np.asarray(motion)
-    if array.ndim != dims or 0 in array.shape:
-        raise InputError(f"{name} must be {shape}, at least one of each, not {array.shape}")
+def _motion_tensor(model: Network, motion_windows: np.ndarray) -> Tensor:
+    """Checked windows on the model's device and in its dtype."""
+    array = np.asarray(motion_windows)
+    if array.ndim != 3 or 0 in array.shape:
+        raise InputError(
+            f"motion_windows must be (n_windows, channels, frames), at least one of each, not {array.shape}"
+        )
     if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
-        raise InputError(f"{name} must hold finite numbers only: extract the motion again")
+        raise InputError("motion_windows must hold finite numbers only: extract the motion again")
     weight = model.score_head.weight
     return torch.from_numpy(np.ascontiguousarray(array)).to(weight.device, weight.dtype)
 

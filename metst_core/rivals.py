@@ -1,7 +1,6 @@
-"""Networks that readers will ask about, in the slot of ME-TST's Mamba blocks: LSTM, TCN, Transformer,
-sliding window.
+"""Networks that readers will ask about, in the slot of ME-TST's Mamba blocks.
 
-Stem, heads, loss and decoding are those of `metst_core.models`; only the pathway between them differs, so a
+They are an LSTM, a TCN, a Transformer and a sliding-window classifier.  Stem, heads, loss and decoding are those of `metst_core.models`; only the pathway between them differs, so a
 difference in score is a difference of the sequence model.  (The sliding window also counts motion from each of its
 own windows, as the methods it stands for do.)  `of_like_size` picks the pathway's width such
 that a network has as many parameters as the one that it is compared with.
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from metst_core.errors import InputError
-from metst_core.models import Network, check_config
+from metst_core.models import WIDTH, Network, check_config
 
 N_HEADS = 4
 PATCH = 16
@@ -108,8 +107,8 @@ class _SequenceNetwork(Network):
         self,
         n_classes: int = 5,
         in_channels: int = 36,
-        width: int = 128,
-        hidden: int = 128,
+        width: int = WIDTH,
+        hidden: int = WIDTH,
         depth: int | None = None,
         pathways: str = "separate",
     ) -> None:

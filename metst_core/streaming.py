@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from metst_core.checks import whole_number
 from metst_core.errors import InputError
 from metst_core.models import Network, PlainPathway, SlowFastPathway
 
@@ -38,8 +39,7 @@ class Stream:
     """
 
     def __init__(self, model: Network, batch_size: int = 1) -> None:
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {batch_size}")
+        whole_number("batch_size", batch_size, 1)
         self.model = model
         self.batch_size = batch_size
         self.delay = SLOW_FAST_DELAY if isinstance(model.spotting, SlowFastPathway) else STEM_DELAY
@@ -163,8 +163,10 @@ class _SlowFast:
         return self._join(self._stem.finish(), [lateral.finish() for lateral in self._lateral])
 
     def _join(self, slow: list[Tensor], told: list[list[Tensor]]) -> list[Tensor]:
-        """All convolutions of stride 2 answer together, so `slow` and each of `told` hold one frame or
-        none."""
+        """Slow frames joined with the fast ones that waited for them.
+
+        All convolutions of stride 2 answer together, so `slow` and each of `told` hold one frame or none.
+        """
         if not slow:
             return []
         (x,) = slow

@@ -39,6 +39,14 @@ def window_starts(n_frames: int, window: int, tail: str = "keep") -> np.ndarray:
     return half * np.arange(n_halves - 1, dtype=np.int64)
 
 
+def new_frames(start: int, window: int) -> slice:
+    """Which of a window's frames speak for the video: all of the first, the second half of a later one.
+
+    `start` is the window's first frame in the video (0, k/2, k, ...).
+    """
+    return slice(half_window(window) if start > 0 else 0, int(window))
+
+
 def stitch(parts: np.ndarray, n_frames: int | None = None) -> np.ndarray:
     """Put per-window values back on the video's frames (ME-TST+, inference).
 
@@ -49,8 +57,10 @@ def stitch(parts: np.ndarray, n_frames: int | None = None) -> np.ndarray:
     parts = number_array("parts", parts, "(n_windows, window, ...)")
     if parts.ndim < 2 or parts.shape[0] < 1:
         raise InputError(f"parts has shape {parts.shape}; it must be (n_windows >= 1, window, ...)")
-    half = half_window(parts.shape[1])
-    whole = np.concatenate([parts[0], *parts[1:, half:]])
+    starts = half_window(parts.shape[1]) * np.arange(len(parts))
+    whole = np.concatenate(
+        [part[new_frames(start, parts.shape[1])] for start, part in zip(starts, parts, strict=True)]
+    )
     if n_frames is None:
         return whole
     n_frames = whole_number("n_frames", n_frames, 1)
@@ -73,6 +83,12 @@ def unstitch(values: np.ndarray, window: int) -> np.ndarray:
     starts = window_starts(len(values), window)
     frames = np.minimum(starts[:, None] + np.arange(int(window)), len(values) - 1)
     return values[frames]
+
+
+def window_targets(annotations: pd.DataFrame, n_frames: int, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """`frame_targets` of one video cut into its windows: score and classes, `(n_windows, k)` each."""
+    score, classes = frame_targets(annotations, n_frames)
+    return unstitch(score, window), unstitch(classes, window)
 
 
 def frame_targets(annotations: pd.DataFrame, n_frames: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What a process that works on folds or videos keeps to: it ends with its parent, and computes on one thread."""
+"""What a process that works on folds or videos keeps to: it ends with its parent and computes on one thread."""
 
 from __future__ import annotations
 
@@ -28,9 +28,28 @@ def _watch(parent: int, poll_seconds: float) -> None:
 
 
 def cores(most: int = 4) -> int:
-    """Processes to work with where nobody says: one per physical core (two on a machine of two threads), `most`
-    at most, because each holds some 700 MB of libraries and windows."""
+    """Processes to work with where nobody says: one per physical core, `most` at most.
+
+    Two on a machine of two threads.  `most`, because each holds some 700 MB of libraries and windows.
+    """
     return min(most, joblib.cpu_count(), max(2, joblib.cpu_count(only_physical_cores=True)))
+
+
+@contextlib.contextmanager
+def one_opencv_thread() -> Iterator[None]:
+    """OpenCV on one thread; what was before is restored.  Needs no torch.
+
+    Processes share the cores, one thread is as fast on images this small, and pixels must not depend on the
+    number of threads.
+    """
+    import cv2  # here, so that workers that only train need not hold OpenCV
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 @contextlib.contextmanager

@@ -174,7 +174,7 @@ for subject, next_subject in zip(subjects, subjects[1:] + subjects[:1], strict=T
 leaky_predictions = decode_traces(leaky_traces, result.k_p, config)
 
 truth = motion.annotations[motion.annotations["subject"].isin(subjects)]
-leak = paired_difference(result.predictions, leaky_predictions, truth, subjects, run.profile.bootstrap, seed)
+leak = paired_difference(result.predictions, leaky_predictions, truth, subjects, run.intervals)
 leak = leak[leak["metric"].isin(HEADLINE)].rename(columns={"a": "honest", "b": "with a leak"})
 leak.set_index("metric").round(3)
 

@@ -12,7 +12,7 @@ from metst_core.experiment.baselines import (
     motion_spotter,
 )
 from metst_core.experiment.card import CARD_MARKS, write_card
-from metst_core.experiment.comparisons import Intervals, Scored, compare, over_seeds, verdict
+from metst_core.experiment.comparisons import Scored, compare, over_seeds, verdict
 from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
 from metst_core.experiment.held_out import HeldOut, calibrate
 from metst_core.experiment.notebooks import execute, reproduce
@@ -44,7 +44,6 @@ __all__ = [
     "BaselineResult",
     "Cell",
     "HeldOut",
-    "Intervals",
     "Profile",
     "Recipe",
     "ReleasedScore",

@@ -12,10 +12,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from metst_core.errors import InputError
-from metst_core.experiment.comparisons import INTERVALS, Intervals, difference, verdict
+from metst_core.experiment.comparisons import difference, verdict
 from metst_core.experiment.schema import HEADLINE
 from metst_core.extraction import MotionSet
 from metst_core.files import value_hash
+from metst_core.metrics import INTERVALS, Intervals
 from metst_core.rivals import count_parameters
 from metst_core.training import LosoResult, TrainConfig, leave_one_subject_out
 
@@ -164,7 +165,7 @@ def _training_key(config: TrainConfig, window: int) -> str:
 
 def _scores(base: LosoResult, result: LosoResult, intervals: Intervals) -> dict[str, Any]:
     """The columns of a cell's row that are scores."""
-    own = result.bootstrap(intervals.n, intervals.seed, intervals.level).set_index("metric")
+    own = result.bootstrap(intervals).set_index("metric")
     paired = difference(base, result, intervals).set_index("metric")
     row: dict[str, Any] = {}
     for m in HEADLINE:

@@ -26,7 +26,14 @@ from metst_core.decoding import SYNERGIES
 from metst_core.errors import InputError, MissingError
 from metst_core.metrics import METRICS, evaluate
 from metst_core.models import METST, Network, predict_video
-from metst_core.training import PROTOCOLS, Trace, TrainConfig, decode_traces, fold_half_length, scored_videos
+from metst_core.training import (
+    PROTOCOLS,
+    ScoreTrace,
+    TrainConfig,
+    decode_traces,
+    fold_half_length,
+    scored_videos,
+)
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".pkl", ".ckpt", ".tar", ".bin")
 
@@ -44,7 +51,7 @@ class ReleasedScore:
 
     dataset: Dataset
     method: str
-    traces: dict[tuple[str, str], Trace]
+    traces: dict[tuple[str, str], ScoreTrace]
     predictions: dict[str, pd.DataFrame]
     scores: pd.DataFrame
 
@@ -90,7 +97,7 @@ def score_released(
     keys = list(zip(dataset.videos["subject"], dataset.videos["video"], strict=True))
     motion = dict(zip(keys, features, strict=True))
     files = checkpoint_files(weights, dataset.subjects)
-    traces: dict[tuple[str, str], Trace] = {}
+    traces: dict[tuple[str, str], ScoreTrace] = {}
     methods: dict[str, str] = {}
     for subject, file in tqdm(files.items(), desc="released checkpoints", unit="subject"):
         network = load_released(file)
@@ -213,7 +220,7 @@ def _check_channels(network: Network, windows: np.ndarray, file: Path, cache: st
 
 
 def _decoded(
-    traces: dict[tuple[str, str], Trace], dataset: Dataset, config: TrainConfig, protocol: str
+    traces: dict[tuple[str, str], ScoreTrace], dataset: Dataset, config: TrainConfig, protocol: str
 ) -> pd.DataFrame:
     scored = scored_videos(traces, dataset.annotations, protocol)
     k_p = {s: fold_half_length(dataset.annotations, s, protocol) for s in dict(scored)}

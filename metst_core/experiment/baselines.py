@@ -15,11 +15,12 @@ from scipy.signal import find_peaks
 
 from metst_core.decoding import spot_threshold
 from metst_core.errors import InputError
-from metst_core.experiment.comparisons import Intervals, Scored
+from metst_core.experiment.comparisons import Scored
 from metst_core.extraction import MotionSet
 from metst_core.metrics import (
     METRICS,
     Evaluation,
+    Intervals,
     SubjectCounts,
     class_indices,
     evaluate,

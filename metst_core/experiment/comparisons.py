@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import pandas as pd
 
 from metst_core.extraction import MotionSet
-from metst_core.metrics import Evaluation, paired_difference, seed_spread
+from metst_core.metrics import INTERVALS, Evaluation, Intervals, paired_difference, seed_spread
 from metst_core.tables import EMOTIONS
 from metst_core.training import LosoResult, TrainConfig, leave_one_subject_out
 
@@ -29,19 +28,6 @@ class Scored(Protocol):
     def k_p(self) -> dict[str, int]: ...
     @property
     def evaluation(self) -> Evaluation: ...
-
-
-@dataclass(frozen=True)
-class Intervals:
-    """How bootstrap intervals are drawn: `n` samples of the subjects, `seed`, `level`."""
-
-    n: int = 1000
-    seed: int = 0
-    level: float = 0.95
-
-
-INTERVALS = Intervals()
-"""How intervals are drawn unless one says otherwise."""
 
 
 def compare(
@@ -72,9 +58,7 @@ def difference(
     found_a, found_b, truth = (
         t[t["subject"].isin(subjects)] for t in (a.predictions, b.predictions, a.annotations)
     )
-    return paired_difference(
-        found_a, found_b, truth, subjects, intervals.n, intervals.seed, intervals.level, classes
-    )
+    return paired_difference(found_a, found_b, truth, subjects, intervals, classes)
 
 
 def verdict(low: float, high: float) -> str:

@@ -14,7 +14,7 @@ from metst_core import tables
 from metst_core.decoding import half_length
 from metst_core.inference import Calibration, TrainedModel, decode_trace
 from metst_core.metrics import match_intervals
-from metst_core.training import Trace
+from metst_core.training import ScoreTrace
 
 _LOWEST_CANDIDATE = 0.05  # peaks of the smoothed score below this are not even used for calibration
 _THRESHOLDS = np.round(np.arange(0.10, 0.91, 0.02), 2)
@@ -30,7 +30,7 @@ class HeldOut:
     annotations: the truth under the same names, the groups in the place of subjects.
     """
 
-    traces: dict[tuple[str, str], Trace]
+    traces: dict[tuple[str, str], ScoreTrace]
     annotations: pd.DataFrame
 
     @property

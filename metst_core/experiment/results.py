@@ -13,11 +13,11 @@ import pandas as pd
 
 from metst_core.errors import MissingError
 from metst_core.experiment.baselines import DRAWS, chance_scores, motion_spotter
-from metst_core.experiment.comparisons import INTERVALS, Intervals, Scored, compare
+from metst_core.experiment.comparisons import Scored, compare
 from metst_core.experiment.schema import HEADLINE, check_results
 from metst_core.extraction import MotionSet
 from metst_core.files import write_json
-from metst_core.metrics import bootstrap, evaluate, interval_text
+from metst_core.metrics import INTERVALS, Intervals, bootstrap, evaluate, interval_text
 from metst_core.tables import EMOTIONS
 from metst_core.training import PROTOCOLS, LosoResult
 
@@ -88,9 +88,7 @@ def _method(result: Scored, intervals: Intervals, classes: Sequence[str]) -> dic
 
 def _intervals(result: Scored, intervals: Intervals, classes: Sequence[str]) -> dict[str, dict[str, float]]:
     """Metric -> value, low, high of a result."""
-    n, seed, level = intervals.n, intervals.seed, intervals.level
-    table = bootstrap(result.predictions, result.annotations, result.subjects, n, seed, level, classes)
-    return _by_metric(table)
+    return _by_metric(bootstrap(result.predictions, result.annotations, result.subjects, intervals, classes))
 
 
 def _by_metric(table: pd.DataFrame) -> dict[str, dict[str, float]]:

@@ -23,11 +23,12 @@ from matplotlib.figure import Figure
 from metst_core.datasets import CLASS_SETS, Dataset, load_dataset
 from metst_core.errors import InputError, MissingError
 from metst_core.experiment.ablation import CELLS, Ablation, Cell, run_ablation, window_cells
-from metst_core.experiment.comparisons import Intervals, over_seeds
+from metst_core.experiment.comparisons import over_seeds
 from metst_core.experiment.profiles import MAIN_JOB, PROFILES, Profile
 from metst_core.experiment.results import chance_levels, fewer_classes, results_dict, with_baselines
 from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.files import atomic_path, run_record, write_json
+from metst_core.metrics import Intervals
 from metst_core.models import Network
 from metst_core.synthetic import generate, read_truth
 from metst_core.training import (

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from metst_core.decoding import half_length
@@ -24,10 +23,10 @@ from metst_core.experiment.card import measures, write_card
 from metst_core.experiment.held_out import HeldOut, calibrate, nested_predictions
 from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.files import run_record
-from metst_core.inference import TrainedModel, save_model, training_windows
+from metst_core.inference import TrainedModel, save_model
 from metst_core.models import Network
 from metst_core.synthetic import generate
-from metst_core.training import TrainConfig, draw_windows, fit, fold_conditions, leave_one_subject_out
+from metst_core.training import TrainConfig, fit_windows, leave_one_subject_out, windows_of
 
 
 @dataclass(frozen=True)
@@ -111,12 +110,7 @@ def build_from(motion: MotionSet, recipe: Recipe, work_dir: str | Path, n_jobs: 
 
 def train_on_all(motion: MotionSet, config: TrainConfig) -> Network:
     """One network, trained on every subject of a motion set."""
-    windows, scores, classes = training_windows(motion)
-    drawn = draw_windows(scores, config.ratio, np.random.default_rng([config.seed, 0]))
-    with fold_conditions(config.seed, config.device):
-        network = config.build().to(config.device)
-        fit(network, windows[drawn], scores[drawn], classes[drawn], config, config.seed)
-    return network
+    return fit_windows(windows_of(motion), config, config.seed).model
 
 
 def _grouped(motion: MotionSet, groups: dict[str, str]) -> MotionSet:

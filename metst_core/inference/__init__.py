@@ -13,7 +13,6 @@ from metst_core.inference.analysis import (
     fine_tune,
     load_model,
     save_model,
-    training_windows,
 )
 from metst_core.inference.quality import (
     FLAGS,
@@ -57,5 +56,4 @@ __all__ = [
     "runs",
     "save_model",
     "timing_marks",
-    "training_windows",
 ]

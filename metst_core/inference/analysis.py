@@ -52,7 +52,7 @@ from metst_core.models import Network, predict_video
 from metst_core.motion import MotionWindow, stream_motion
 from metst_core.rois import FEATURES, roi_names
 from metst_core.tables import PREDICTION_COLUMNS, write_table
-from metst_core.training import TrainConfig, draw_windows, fit, fold_conditions
+from metst_core.training import TrainConfig, fit_windows, windows_of
 from metst_core.video import (
     list_images,
     nearest_in_map,
@@ -62,7 +62,7 @@ from metst_core.video import (
     select_frames,
     timestamps,
 )
-from metst_core.windows import frame_targets, unstitch
+from metst_core.windows import new_frames
 from metst_core.workers import one_thread
 
 if TYPE_CHECKING:
@@ -560,14 +560,11 @@ class Analysis:
                 self.trained.network, np.stack([window.motion for window in pending])
             )
         # As in stitching: only the first window of all gives its first half, and padding is cut.
-        half = self.trained.window // 2
-        new = slice(
-            0 if pending[0].start == 0 else half,
-            pending[-1].start + len(pending[-1].has_face) - pending[0].start,
-        )
-        firsts = [0 if window.start == 0 else half for window in pending]
-        has_face = [window.has_face[first:] for window, first in zip(pending, firsts, strict=True)]
-        is_busy = [moves_much(window.motion)[first:] for window, first in zip(pending, firsts, strict=True)]
+        news = [new_frames(window.start, self.trained.window) for window in pending]
+        last = pending[-1]
+        new = slice(news[0].start, last.start + len(last.has_face) - pending[0].start)
+        has_face = [window.has_face[part] for window, part in zip(pending, news, strict=True)]
+        is_busy = [moves_much(window.motion)[part] for window, part in zip(pending, news, strict=True)]
         n_new = new.stop - new.start
         # One step, so that Ctrl-C cannot come between the parts.
         self._parts.append(
@@ -700,15 +697,12 @@ def fine_tune(
             "the motion set holds no annotation to learn from; annotate at least one micro-expression"
         )
     pupil = _copy(trained.network)
-    windows, scores, classes = training_windows(motion)
-    drawn = draw_windows(scores, 1.0, np.random.default_rng([seed, 0]))
-    config = TrainConfig(epochs=epochs, learning_rate=learning_rate, batch_size=16, seed=seed)
+    config = TrainConfig(epochs=epochs, learning_rate=learning_rate, batch_size=16, ratio=1.0, seed=seed)
     for module in pupil.modules():
         if isinstance(module, nn.BatchNorm1d):
             # A handful of windows cannot replace the statistics of the many: they stay as they are.
             module.train = lambda mode=True, kept=module: kept  # type: ignore[method-assign, misc]
-    with fold_conditions(seed, config.device):  # seeded, and on one thread: the same result everywhere
-        fit(pupil, windows[drawn], scores[drawn], classes[drawn], config, seed)
+    fit_windows(windows_of(motion), config, seed, pupil)
     name = f"{trained.name}, fine-tuned"
     return dataclasses.replace(trained, network=_copy(pupil), calibration=None, name=name)
 
@@ -717,16 +711,3 @@ def _copy(network: Network) -> Network:
     copy = type(network)(**network.config)
     copy.load_state_dict(network.state_dict())
     return copy.eval()
-
-
-def training_windows(motion: MotionSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All windows of a motion set `(N, C, k)` with their target score and classes `(N, k)`."""
-    windows, scores, classes = [], [], []
-    rows = motion.annotations
-    for (subject, video), part in motion.windows.items():
-        mine = rows[(rows["subject"] == subject) & (rows["video"] == video)]
-        score, names = frame_targets(mine, motion.n_frames(subject, video))
-        windows.append(part)
-        scores.append(unstitch(score, motion.window))
-        classes.append(unstitch(names, motion.window))
-    return np.concatenate(windows), np.concatenate(scores), np.concatenate(classes)

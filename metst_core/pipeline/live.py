@@ -21,6 +21,7 @@ from metst_core.inference import TrainedModel
 from metst_core.landmarks import Landmarker, MediaPipeLandmarker
 from metst_core.models import predict_video
 from metst_core.motion import stream_motion
+from metst_core.windows import new_frames
 from metst_core.workers import one_thread
 
 _WAITING = 90  # frames in the queue before new ones are dropped: 3 s at 30 per second
@@ -99,7 +100,7 @@ class LiveScore:
             ):
                 with one_thread():
                     score, _ = predict_video(self.trained.network, part.motion[None])
-                first = 0 if part.start == 0 else self.trained.window // 2
+                first = new_frames(part.start, self.trained.window).start
                 known = np.where(part.has_face, score[: len(part.has_face)], 0.0)[first:]
                 now = time.monotonic()
                 arrived = self._pushed[part.start + first : part.start + first + len(known)]

@@ -1,51 +1,61 @@
-"""Training: configuration, optimisation, folds, leave one subject out."""
+"""Training: configuration, drawn windows, optimisation, folds, leave one subject out.
 
-from metst_core.training.loso import (
-    METHODS,
-    PRESETS,
-    PROTOCOLS,
-    FoldError,
-    LosoResult,
-    Trace,
-    TrainConfig,
-    check_device,
-    class_weights,
+TrainConfig                      every choice of a run
+windows_of, fit_windows          targets, draw, seed and fit: the same for folds, bundled weights, fine-tuning
+train_fold                       one network that has not seen one subject
+leave_one_subject_out            all of them, resumable in a folder
+"""
+
+from metst_core.training.config import METHODS, PROTOCOLS, TrainConfig
+from metst_core.training.fold import (
+    Fold,
+    ScoreTrace,
     decode_traces,
-    draw_windows,
-    fit,
-    fold_conditions,
     fold_half_length,
-    fold_model,
-    joint_loss,
-    leave_one_subject_out,
-    preset,
-    run_protocols,
-    scale_factors,
-    scored_videos,
+    fold_seed,
     train_fold,
 )
+from metst_core.training.loso import LosoResult, leave_one_subject_out, run_protocols
+from metst_core.training.material import TrainingWindows, draw_windows, scored_videos, windows_of
+from metst_core.training.optimise import (
+    Fitted,
+    FoldError,
+    check_device,
+    class_weights,
+    fit,
+    fit_windows,
+    fold_conditions,
+    joint_loss,
+    scale_factors,
+)
+from metst_core.training.store import fold_folder, fold_model
 
 __all__ = [
     "METHODS",
-    "PRESETS",
     "PROTOCOLS",
+    "Fitted",
+    "Fold",
     "FoldError",
     "LosoResult",
-    "Trace",
+    "ScoreTrace",
     "TrainConfig",
+    "TrainingWindows",
     "check_device",
     "class_weights",
     "decode_traces",
     "draw_windows",
     "fit",
+    "fit_windows",
     "fold_conditions",
+    "fold_folder",
     "fold_half_length",
     "fold_model",
+    "fold_seed",
     "joint_loss",
     "leave_one_subject_out",
-    "preset",
     "run_protocols",
     "scale_factors",
     "scored_videos",
     "train_fold",
+    "windows_of",
 ]

@@ -6,7 +6,8 @@ import pytest
 from support.made_up_motion import WINDOW, made_up_motion
 
 from metst_core.errors import InputError
-from metst_core.experiment import CELLS, Cell, Intervals, run_ablation, window_cells, without_effect
+from metst_core.experiment import CELLS, Cell, run_ablation, window_cells, without_effect
+from metst_core.metrics import Intervals
 from metst_core.rivals import count_parameters
 from metst_core.training import TrainConfig, leave_one_subject_out
 

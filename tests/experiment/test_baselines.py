@@ -13,7 +13,6 @@ from support.made_up_motion import WINDOW, made_up_motion
 from metst_core.decoding import half_length
 from metst_core.errors import InputError
 from metst_core.experiment import (
-    Intervals,
     chance_predictions,
     chance_scores,
     majority_emotion,
@@ -21,7 +20,7 @@ from metst_core.experiment import (
     motion_path,
     motion_spotter,
 )
-from metst_core.metrics import interval_iou
+from metst_core.metrics import Intervals, interval_iou
 from metst_core.tables import ANNOTATION_COLUMNS, PREDICTION_COLUMNS
 from metst_core.windows import unstitch
 

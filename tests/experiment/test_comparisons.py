@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 from support.made_up_motion import made_up_motion
 
-from metst_core.experiment import Intervals, compare, motion_spotter, verdict
-from metst_core.metrics import METRICS
+from metst_core.experiment import compare, motion_spotter, verdict
+from metst_core.metrics import METRICS, Intervals
 
 FEW = Intervals(n=30)
 

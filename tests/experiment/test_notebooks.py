@@ -6,6 +6,7 @@ import json
 import nbformat
 import pytest
 import torch
+from support.recorded_run import record_results
 
 from metst_core import experiment
 from metst_core.cli import main
@@ -59,21 +60,19 @@ def test_a_data_set_and_its_options_reach_every_notebook(tmp_path, monkeypatch):
 def test_the_parameters_of_a_run_reach_its_notebooks(tmp_path, monkeypatch):
     small = dataclasses.replace(PROFILES["smoke"], notebooks=("01_roi_extraction",))
     monkeypatch.setitem(PROFILES, "smoke", small)
-    cell = "data = {'dataset': dataset, 'subjects': 1, 'videos': 1, 'micro_expressions': 0, 'minutes': 0.0}"
-    lines = [
-        "profile = dataset = data_root = seed = out_dir = data_options = n_jobs = None",
-        "from pathlib import Path",
-        f"{cell}\nfrom metst_core.files import write_json",
-        "names = ('methods', 'comparisons', 'seeds', 'chance', 'without_others', 'record', 'bootstrap')",
-        "found = dict.fromkeys(names, {}) | {'schema': 2, 'ablation': [], 'profile': profile, 'seed': seed}",
-        "_ = write_json({**found, 'data': data, 'options': data_options}, Path(out_dir) / 'results' / '1.json')",
-    ]
-    notebook(tmp_path / "01_roi_extraction.ipynb", *lines)
+    notebook(
+        tmp_path / "01_roi_extraction.ipynb",
+        "profile, dataset, data_root, seed, out_dir, data_options, n_jobs = 7 * [None]",
+        "from pathlib import Path\nfrom metst_core.files import write_json",
+        "_ = write_json({'seed': seed, 'options': data_options}, Path(out_dir) / 'results' / '06.json')",
+    )
     run = Run("smoke", "folder", tmp_path, 7, tmp_path / "run", {"fps": 25})
-    assert reproduce(run, tmp_path) == tmp_path / "run"
-    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    record_results(run.out)  # as if by the other notebooks
+    assert reproduce(run, tmp_path) == run.out
+    results = json.loads((run.out / "results.json").read_text())
     assert (results["seed"], results["options"]) == (7, {"fps": 25})
-    assert "Micro-expression analysis, folder" in (tmp_path / "run" / "report.html").read_text()
+    assert "seed 7" in (run.out / "report.html").read_text()
+    assert (run.out / "notebooks" / "01_roi_extraction.html").is_file()
 
 
 def test_a_run_that_cannot_be_made_is_refused(tmp_path):

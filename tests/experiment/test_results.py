@@ -12,7 +12,6 @@ from metst_core.errors import InputError, MissingError
 from metst_core.experiment import (
     HEADLINE,
     PUBLISHED_SCORES,
-    Intervals,
     beside_published,
     check_results,
     collect_results,
@@ -24,7 +23,7 @@ from metst_core.experiment import (
     results_dict,
 )
 from metst_core.files import write_json
-from metst_core.metrics import METRICS
+from metst_core.metrics import METRICS, Intervals
 from metst_core.tables import EMOTIONS
 from metst_core.training import TrainConfig
 

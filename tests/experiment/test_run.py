@@ -69,7 +69,7 @@ def test_sammlv_is_also_scored_on_three_classes(tmp_path, monkeypatch):
     )
     made_up_motion(features="metst_plus").save(tmp_path / "motion.npz")
     for name, classes in (("casme3", None), ("sammlv", EMOTIONS[:3])):
-        run = Run("smoke", name, tmp_path, 1, tmp_path)
+        run = Run("smoke", name, tmp_path, 1, tmp_path, n_jobs=1)
         results = {"metst_plus": run.train("metst_plus")}
         found = run.compare(run.motion(), results)["without_others"]
         assert set(found) == ({"metst_plus", "motion_threshold"} if classes else set())

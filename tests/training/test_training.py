@@ -31,6 +31,7 @@ from metst_core.training import (
     PRESETS,
     FoldError,
     TrainConfig,
+    TrainingWindows,
     class_weights,
     draw_windows,
     fit,
@@ -203,7 +204,8 @@ def test_the_schedule_is_one_cycle_over_all_steps():
     config = dataclasses.replace(TINY, epochs=10, batch_size=2)
     windows = np.random.default_rng(0).random((8, 10, 6), dtype=np.float32)
     scores, classes = np.zeros((8, 6), np.float32), np.full((8, 6), 4)
-    rates = fit(FrameByFrame(), windows, scores, classes, config, seed=0)["learning_rate"].to_numpy()
+    labelled = TrainingWindows(windows, np.arange(8), scores, classes)
+    rates = fit(FrameByFrame(), labelled, config, seed=0)["learning_rate"].to_numpy()
     assert rates[-1] == pytest.approx(config.learning_rate / 25 / 1e4)  # torch's default end of the cycle
     assert rates[2] == pytest.approx(config.learning_rate)  # the peak, after 0.3 * 40 steps: the 12th
 
@@ -343,22 +345,15 @@ def test_a_run_that_dies_between_any_two_files_goes_on_with_the_same_numbers(
     motion, tiny_run, tmp_path, monkeypatch, files
 ):
     written = itertools.count()
+    really = Path.replace
 
-    def mortal(write):
-        def writes(*args):
-            if next(written) == files:  # run.json, then weights, predictions, history, traces, fold.json
-                raise Death
-            return write(*args)
-
-        return writes
+    def mortal(self, target):  # how every file of a run gets its name, whole
+        if next(written) == files:  # run.json, then weights, predictions, history, traces, fold.json
+            raise Death
+        return really(self, target)
 
     with monkeypatch.context() as patch:
-        for owner, name in (
-            (training.checkpoints, "save"),
-            *((training, f"write_{kind}") for kind in ("table", "json")),
-        ):
-            patch.setattr(owner, name, mortal(getattr(owner, name)))
-        patch.setattr(training, "_write_traces", mortal(training._write_traces))
+        patch.setattr(Path, "replace", mortal)
         with pytest.raises(Death):
             leave_one_subject_out(motion, TINY, tmp_path)
     assert sum(file.is_file() for file in tmp_path.rglob("*")) == files
@@ -509,13 +504,12 @@ def test_decoding_can_change_without_training(tiny_run):
 
 def test_a_diverging_fold_is_reported_and_the_others_finish(motion, tmp_path, monkeypatch):
     real = training.fit
-    monkeypatch.setattr(
-        training,
-        "fit",
-        lambda model, windows, *rest: real(
-            model, windows * (np.nan if rest[-1] == training.fold_seed(3, "s1") else 1), *rest
-        ),
-    )
+
+    def diverges(model, windows, config, seed):
+        factor = np.nan if seed == training.fold_seed(3, "s1") else 1
+        return real(model, dataclasses.replace(windows, pool=windows.pool * factor), config, seed)
+
+    monkeypatch.setattr(training, "fit", diverges)
     with pytest.warns(UserWarning, match="fold s1: the loss is not finite in epoch 1"):
         result = leave_one_subject_out(motion, TINY, tmp_path)
     assert result.folds["status"].tolist() == ["done", "failed", "done"]

@@ -1,0 +1,83 @@
+"""Files are whole or absent; hashes follow contents; a run record can be traced."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from metst_core.errors import InputError
+from metst_core.files import atomic_path, claim_folder, content_hash, run_record, value_hash, write_json
+
+
+def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_content_hash_sees_bytes_and_names(tmp_path):
+    folder = tmp_path / "f"
+    folder.mkdir()
+    (folder / "1.png").write_bytes(b"x")
+    first = content_hash(folder)
+    (folder / "1.png").write_bytes(b"y")
+    changed = content_hash(folder)
+    (folder / "1.png").rename(folder / "2.png")
+    assert len({first, changed, content_hash(folder)}) == 3
+    (folder / "2.png").write_bytes(b"x")
+    (folder / "2.png").rename(folder / "1.png")
+    assert content_hash(folder) == first
+
+
+def test_json_has_no_nan_and_takes_numpy(tmp_path):
+    path = write_json({"a": np.float64("nan"), "b": np.arange(2), "c": {3: (1, None)}}, tmp_path / "x.json")
+    assert json.loads(path.read_text()) == {"a": None, "b": [0, 1], "c": {"3": [1, None]}}
+
+
+def test_value_hash_ignores_key_order():
+    assert value_hash({"a": 1, "b": [2]}) == value_hash({"b": [2], "a": 1}) != value_hash({"a": 1, "b": [3]})
+
+
+def test_record_holds_versions_and_extras():
+    record = run_record(seed=3)
+    assert record["seed"] == 3
+    assert record["versions"]["numpy"] == np.__version__
+
+
+# --- one folder, one run --------------------------------------------------------------------------
+
+
+def test_a_claimed_folder_is_given_to_the_same_settings_again_and_its_note_stays(tmp_path):
+    settings = {"config": {"epochs": 2, "rates": (0.1, 0.2)}, "seed": 1}
+    claim_folder(tmp_path, settings, extra={"record": "first"})
+    claim_folder(tmp_path, settings, extra={"record": "second"})  # tuples come back as lists: the same
+    assert json.loads((tmp_path / "run.json").read_text())["record"] == "first"
+
+
+def test_a_folder_of_other_settings_is_refused_with_every_difference(tmp_path):
+    claim_folder(tmp_path, {"config": {"epochs": 2, "width": 8}, "seed": 1})
+    with pytest.raises(
+        InputError, match=r"config\.epochs is 2 there, 5 here; seed is 1 there, 3 here; delete"
+    ):
+        claim_folder(tmp_path, {"config": {"epochs": 5, "width": 8}, "seed": 3})
+    with pytest.raises(InputError, match=r"tier is None there, 'hard' here"):
+        claim_folder(tmp_path, {"config": {"epochs": 2, "width": 8}, "seed": 1, "tier": "hard"})
+
+
+def test_a_folder_that_nobody_occupies_is_taken_over(tmp_path):
+    claim_folder(tmp_path, {"seed": 1}, note="generation.json")
+    claim_folder(tmp_path, {"seed": 2}, note="generation.json", occupied=lambda: False)
+    with pytest.raises(InputError, match="holds another set: seed is 2 there"):
+        claim_folder(tmp_path, {"seed": 3}, note="generation.json", what="another set")
+
+
+@pytest.mark.parametrize("text", ["half a fi", "[1, 2]"])
+def test_a_note_that_cannot_be_read_is_named_with_the_remedy(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InputError, match=r"run\.json: .*delete the folder"):
+        claim_folder(tmp_path, {"seed": 1})
