@@ -42,7 +42,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from metst_core import plots
 from metst_core.experiment import HEADLINE, Run
-from metst_core.metrics import Intervals, paired_difference
+from metst_core.metrics import paired_difference
 from metst_core.models import predict_video
 from metst_core.rivals import count_parameters
 from metst_core.tables import CLASSES
@@ -176,9 +176,7 @@ for subject, next_subject in zip(subjects, subjects[1:] + subjects[:1], strict=T
 leaky_predictions = decode_traces(leaky_traces, result.k_p, config)
 
 truth = motion.annotations[motion.annotations["subject"].isin(subjects)]
-leak = paired_difference(
-    result.predictions, leaky_predictions, truth, subjects, Intervals(run.profile.bootstrap, seed)
-)
+leak = paired_difference(result.predictions, leaky_predictions, truth, subjects, run.intervals)
 leak = leak[leak["metric"].isin(HEADLINE)].rename(columns={"a": "honest", "b": "with a leak"})
 leak.set_index("metric").round(3)
 

@@ -79,12 +79,11 @@ def test_a_root_without_a_data_set_is_not_a_check_of_the_machine(tmp_path, capsy
 
 
 def test_reproduce_trains_the_bundled_weights_where_asked(tmp_path, monkeypatch):
-    from metst_core.experiment import notebooks as reproduce
-    from metst_core.experiment import recipe as bundled
+    from metst_core import experiment
 
     asked = []
-    monkeypatch.setattr(reproduce, "reproduce", lambda *args, **kwargs: tmp_path)
-    monkeypatch.setattr(bundled, "main", asked.append)
+    monkeypatch.setattr(experiment, "reproduce", lambda run, notebooks: tmp_path)
+    monkeypatch.setattr(experiment, "write_weights", lambda *given: asked.append(given) or (tmp_path, None))
     assert main(["reproduce", "--profile", "smoke"]) == 0 and asked == []
     assert main(["reproduce", "--profile", "smoke", "--weights", str(tmp_path / "w")]) == 0
-    assert asked[0][asked[0].index("--out") + 1] == str(tmp_path / "w")
+    assert asked[0][:3] == (experiment.Recipe(), str(tmp_path / "w"), tmp_path / "weights")

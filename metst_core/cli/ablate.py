@@ -23,7 +23,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    from metst_core.experiment import Run, collect_results, refresh
+    from metst_core.experiment import Run, collect_results, refresh, without_effect
     from metst_core.plots import ablation
     from metst_core.tables import write_table
 
@@ -38,6 +38,6 @@ def run(options: argparse.Namespace) -> int:
     )
     run.record("ablation", ablation=result.table.to_dict("records"))
     print(result.table.round(3).to_string(index=False))
-    print("no difference in STRS on these data:", ", ".join(result.without_effect()) or "none")
+    print("no difference in STRS on these data:", ", ".join(without_effect(result.table)) or "none")
     print(f"{refresh(run.out)}: shows it too")
     return 0

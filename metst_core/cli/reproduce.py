@@ -32,18 +32,17 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from pathlib import Path
 
-    from metst_core.experiment import reproduce
+    from metst_core.experiment import Recipe, Run, reproduce, run_name, write_weights
+    from metst_core.workers import cores
 
-    out = reproduce(
+    run = Run(
         options.profile, options.dataset, options.data_root, options.seed,
-        out_dir=Path("runs") / options.name if options.name else None, notebooks_dir=options.notebooks,
-        data_options=dataset_options(options.option), n_jobs=options.jobs,
+        Path("runs") / (options.name or run_name(options.profile, options.dataset)),
+        dataset_options(options.option), options.jobs,
     )  # fmt: skip
+    out = reproduce(run, options.notebooks)
     print(f"{out / 'report.html'}: open it in a browser")
     if options.weights:
-        from metst_core.experiment import recipe as bundled
-        from metst_core.workers import cores
-
-        jobs = str(options.jobs or cores())
-        bundled.main(["--out", options.weights, "--work", str(out / "weights"), "--jobs", jobs])
+        path, _ = write_weights(Recipe(), options.weights, out / "weights", options.jobs or cores())
+        print(f"{path}: the bundled weights anew")
     return 0

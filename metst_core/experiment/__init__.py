@@ -1,7 +1,9 @@
-"""A whole run and its page; the recipe of the bundled weights."""
+"""A whole run and its page; the authors' networks; the recipe of the bundled weights."""
 
-from metst_core.experiment.authors import checkpoint_files, read_order, score_released
+from metst_core.experiment.ablation import CELLS, Ablation, Cell, run_ablation, window_cells, without_effect
+from metst_core.experiment.authors import ReleasedScore, checkpoint_files, read_order, score_released
 from metst_core.experiment.baselines import (
+    BaselineResult,
     chance_predictions,
     chance_scores,
     majority_emotion,
@@ -9,38 +11,48 @@ from metst_core.experiment.baselines import (
     motion_path,
     motion_spotter,
 )
-from metst_core.experiment.comparisons import (
-    CELLS,
-    Cell,
-    Intervals,
-    check_results,
-    compare,
-    over_seeds,
-    results_dict,
-    run_ablation,
-    window_cells,
-)
-from metst_core.experiment.notebooks import reproduce
-from metst_core.experiment.page import (
-    HEADLINE,
-    PUBLISHED,
+from metst_core.experiment.card import CARD_MARKS, write_card
+from metst_core.experiment.comparisons import Scored, compare, over_seeds, verdict
+from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
+from metst_core.experiment.held_out import HeldOut, calibrate
+from metst_core.experiment.notebooks import execute, reproduce
+from metst_core.experiment.page import refresh, write_page
+from metst_core.experiment.profiles import BEYOND, MAIN_JOB, PROFILES, Profile, run_name
+from metst_core.experiment.results import (
+    PUBLISHED_SCORES,
+    beside_published,
     collect_results,
     compare_runs,
     comparison_table,
-    refresh,
-    write_report,
+    headline_texts,
+    results_dict,
 )
-from metst_core.experiment.run import MAIN_JOB, PROFILES, Run, describe, videos_of
+from metst_core.experiment.run import Run, describe, videos_of
+from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
+from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
 
 __all__ = [
+    "BEYOND",
+    "CARD_MARKS",
     "CELLS",
     "HEADLINE",
     "MAIN_JOB",
     "PROFILES",
-    "PUBLISHED",
+    "PUBLISHED_SCORES",
+    "SCHEMA",
+    "Ablation",
+    "BaselineResult",
     "Cell",
-    "Intervals",
+    "HeldOut",
+    "Profile",
+    "Recipe",
+    "ReleasedScore",
     "Run",
+    "Scored",
+    "beside_published",
+    "build",
+    "build_from",
+    "calibrate",
     "chance_predictions",
     "chance_scores",
     "check_results",
@@ -50,18 +62,29 @@ __all__ = [
     "compare_runs",
     "comparison_table",
     "describe",
+    "errors_by_kind",
+    "execute",
+    "headline_texts",
     "majority_emotion",
     "motion_contrast",
     "motion_path",
     "motion_spotter",
+    "one_of_each",
     "over_seeds",
     "read_order",
     "refresh",
     "reproduce",
     "results_dict",
     "run_ablation",
+    "run_name",
     "score_released",
+    "train_on_all",
+    "verdict",
     "videos_of",
+    "view_of",
     "window_cells",
-    "write_report",
+    "without_effect",
+    "write_card",
+    "write_page",
+    "write_weights",
 ]

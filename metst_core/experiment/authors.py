@@ -72,7 +72,6 @@ def score_released(
     weights: str | Path,
     order: str | Path | None = None,
     synergy: int = 2,
-    p: float = 0.55,
     **options: Any,
 ) -> ReleasedScore:
     """Score the authors' checkpoints on their feature cache under both protocols.
@@ -82,7 +81,7 @@ def score_released(
     weights: a folder with one state dict per subject that the cache holds, in a file whose name ends with the
         subject's id (`spNO.1.pth`, `model_006.pkl`).
     order: a CSV file `subject,video` that names the cache's entries; without it, see above.
-    synergy, p: decoding (`decoding.decode`); the strategy is the method's own.
+    synergy: of decoding (`decoding.decode`); the strategy is the method's own.
 
     `official` computes the half length from all annotations and drops videos without a micro-expression,
     `strict` from the other subjects' annotations, and keeps every video of the cache.
@@ -109,7 +108,7 @@ def score_released(
                 traces[key] = predict_video(network, motion[key])
     if len(methods) > 1:
         raise InputError(f"{weights}: checkpoints of several methods: {methods}; keep those of one")
-    config = TrainConfig(model=next(iter(methods)), synergy=synergy, p=p)
+    config = TrainConfig(model=next(iter(methods)), synergy=synergy)
     ordered = {key: traces[key] for key in keys}
     predictions = {protocol: _decoded(ordered, dataset, config, protocol) for protocol in PROTOCOLS}
     rows = [
@@ -192,16 +191,12 @@ def _with_lengths(
             )
         n_frames.append((len(windows) + 1) * half)
         # The official windowing drops less than half a window at the end of a video.
-        latest = dataset.annotations.loc[_rows_of(dataset.annotations, row), "onset"].max()
+        latest = tables.of_video(dataset.annotations, row.subject, row.video)["onset"].max()
         if latest >= n_frames[-1] + half:
             said = f"{row.subject} {row.video} has {n_frames[-1]} frames, and a label from frame {latest} on"
             lines.append((f"{cache}, entry {number}", 0, said, "kept; is the order of the videos right?"))
     report = pd.concat([dataset.report, pd.DataFrame(lines, columns=dataset.report.columns)])
     return Dataset(**{**vars(dataset), "videos": dataset.videos.assign(n_frames=n_frames), "report": report})
-
-
-def _rows_of(annotations: pd.DataFrame, video: Any) -> pd.Series:
-    return (annotations["subject"] == video.subject) & (annotations["video"] == video.video)
 
 
 def _method_of(network: Network) -> str:

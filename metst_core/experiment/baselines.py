@@ -6,7 +6,7 @@ names of `TrainConfig.model`, in `metst_core.rivals`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +15,13 @@ from scipy.signal import find_peaks
 
 from metst_core.decoding import spot_threshold
 from metst_core.errors import InputError
+from metst_core.experiment.comparisons import Scored
 from metst_core.extraction import MotionSet
 from metst_core.metrics import (
-    INTERVALS,
     METRICS,
     Evaluation,
     Intervals,
     SubjectCounts,
-    bootstrap,
     class_indices,
     evaluate,
     percentiles,
@@ -46,10 +45,6 @@ class BaselineResult:
     k_p: dict[str, int]
     traces: dict[tuple[str, str], np.ndarray]
     evaluation: Evaluation
-
-    def bootstrap(self, intervals: Intervals = INTERVALS) -> pd.DataFrame:
-        """`metrics.bootstrap` over the subjects: `metric, value, low, high`."""
-        return bootstrap(self.predictions, self.annotations, self.subjects, intervals)
 
 
 def motion_spotter(motion: MotionSet, protocol: str = "strict", p: float = 0.55) -> BaselineResult:
@@ -137,42 +132,54 @@ def majority_emotion(annotations: pd.DataFrame) -> str:
     return max(EMOTIONS, key=lambda emotion: int((annotations["emotion"] == emotion).sum()))
 
 
+DRAWS = Intervals(n=200)
+"""How often chance is drawn, and how its intervals are."""
+
+
 def chance_predictions(
-    predictions: pd.DataFrame, videos: pd.DataFrame, k_p: Mapping[str, int], seed: int | Sequence[int] = 0
+    result: Scored, videos: pd.DataFrame, repeats: int = 1, seed: int | Sequence[int] = 0
 ) -> pd.DataFrame:
     """Random intervals in the place of a method's: per subject as many, each `2 k_p + 1` frames long.
 
     The apex falls on any frame of the subject's `videos` (a video table: `subject, video, n_frames`) with
-    equal chance, and the emotion on any of the four.  `k_p` is the half length per subject.
+    equal chance, and the emotion on any of the four.  All of it `repeats` times over: a prediction table with
+    one more column, `draw`.
     """
-    drawn = _draw(predictions, videos, k_p, 1, np.random.default_rng(seed))
-    return check_predictions(drawn[list(PREDICTION_COLUMNS)])
+    rng = np.random.default_rng(seed)
+    tables = []
+    for subject, count in result.predictions["subject"].value_counts(sort=False).items():
+        own = videos[videos["subject"] == subject]
+        if own.empty or subject not in result.k_p:
+            raise InputError(f"videos or k_p lack subject {subject!r}, which has predictions; give them all")
+        ends = np.cumsum(own["n_frames"].to_numpy())
+        place = rng.integers(0, ends[-1], repeats * int(count))
+        which = np.searchsorted(ends, place, side="right")
+        apex = place - np.concatenate([[0], ends[:-1]])[which]
+        half = result.k_p[str(subject)]
+        table = pd.DataFrame({"onset": apex - half, "apex": apex, "offset": apex + half})
+        table["subject"], table["video"] = str(subject), own["video"].to_numpy()[which]
+        tables.append(table.assign(draw=np.repeat(np.arange(repeats), int(count))))
+    if not tables:
+        return empty_predictions().assign(draw=0)
+    drawn = pd.concat(tables, ignore_index=True)
+    drawn = drawn.assign(emotion=rng.choice(EMOTIONS, len(drawn)), score=0.0)
+    return drawn[[*PREDICTION_COLUMNS, "draw"]]
 
 
-def chance_scores(
-    predictions: pd.DataFrame,
-    annotations: pd.DataFrame,
-    videos: pd.DataFrame,
-    k_p: Mapping[str, int],
-    subjects: Sequence[str],
-    repeats: int = 200,
-    seed: int = 0,
-    level: float = 0.95,
-    classes: Sequence[str] = EMOTIONS,
-) -> pd.DataFrame:
-    """Scores of `chance_predictions` over `repeats` draws: a table `metric, value, low, high`.
+def chance_scores(result: Scored, videos: pd.DataFrame, intervals: Intervals = DRAWS) -> pd.DataFrame:
+    """Scores of `chance_predictions` over `intervals.n` draws: a table `metric, value, low, high`.
 
     `value` is the mean over the draws; the interval is over draws and subjects, each draw being scored on
-    its own bootstrap sample of the `subjects`.
+    its own bootstrap sample of the result's subjects.
     """
-    names = [str(s) for s in subjects]
-    drawn = _draw(predictions, videos, k_p, repeats, np.random.default_rng([seed, 2]))
-    truth = annotations.iloc[np.tile(np.arange(len(annotations)), repeats)]
-    truth = truth.assign(draw=np.repeat(np.arange(repeats), len(annotations)))
+    names, repeats = [str(s) for s in result.subjects], intervals.n
+    drawn = chance_predictions(result, videos, repeats, [intervals.seed, 2])
+    truth = result.annotations.iloc[np.tile(np.arange(len(result.annotations)), repeats)]
+    truth = truth.assign(draw=np.repeat(np.arange(repeats), len(result.annotations)))
     # One evaluation for all draws: the subjects of each draw are subjects of their own.
     everybody = [_of_draw(i, name) for i in range(repeats) for name in names]
     counts = SubjectCounts.of(_renamed(drawn), _renamed(truth), everybody)
-    chosen = class_indices(classes)
+    chosen = class_indices(EMOTIONS)
     ones = np.ones((repeats, len(names)))
     values, spread = (
         scores_of_counts(
@@ -180,37 +187,10 @@ def chance_scores(
             np.einsum("rs,rsij->rij", weights, counts.confusion.reshape(repeats, len(names), 4, 5)),
             chosen,
         )
-        for weights in (ones, resamples(len(names), repeats, seed))
+        for weights in (ones, resamples(len(names), repeats, intervals.seed))
     )
-    rows = [(m, values[m].mean(), *percentiles(spread[m], level)) for m in METRICS]
+    rows = [(m, values[m].mean(), *percentiles(spread[m], intervals.level)) for m in METRICS]
     return pd.DataFrame(rows, columns=["metric", "value", "low", "high"])
-
-
-def _draw(
-    predictions: pd.DataFrame,
-    videos: pd.DataFrame,
-    k_p: Mapping[str, int],
-    repeats: int,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    """Random intervals, `repeats` times over, with a column `draw`."""
-    tables = []
-    for subject, count in predictions["subject"].value_counts(sort=False).items():
-        own = videos[videos["subject"] == subject]
-        if own.empty or subject not in k_p:
-            raise InputError(f"videos or k_p lack subject {subject!r}, which has predictions; give them all")
-        ends = np.cumsum(own["n_frames"].to_numpy())
-        place = rng.integers(0, ends[-1], repeats * int(count))
-        which = np.searchsorted(ends, place, side="right")
-        apex = place - np.concatenate([[0], ends[:-1]])[which]
-        half = k_p[str(subject)]
-        table = pd.DataFrame({"onset": apex - half, "apex": apex, "offset": apex + half})
-        table["subject"], table["video"] = str(subject), own["video"].to_numpy()[which]
-        tables.append(table.assign(draw=np.repeat(np.arange(repeats), int(count))))
-    if not tables:
-        return empty_predictions().assign(draw=0)
-    drawn = pd.concat(tables, ignore_index=True)
-    return drawn.assign(emotion=rng.choice(EMOTIONS, len(drawn)), score=0.0)
 
 
 def _renamed(table: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,70 +10,47 @@ from tqdm import tqdm
 
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.experiment.page import refresh
-from metst_core.experiment.run import MAIN_JOB, PROFILES
+from metst_core.experiment.profiles import MAIN_JOB
+from metst_core.experiment.run import Run
 from metst_core.files import atomic_path
 from metst_core.training import check_device
 
 
-def reproduce(
-    profile: str = "default",
-    dataset: str = "synthetic",
-    data_root: str | Path | None = None,
-    seed: int = 100,
-    out_dir: str | Path | None = None,
-    notebooks_dir: str | Path | None = None,
-    data_options: Mapping[str, Any] | None = None,
-    n_jobs: int | None = None,
-) -> Path:
-    """Execute the profile's notebooks in order and write the report; returns the run's folder.
+def reproduce(run: Run, notebooks_dir: str | Path | None = None) -> Path:
+    """Execute the notebooks of the run's profile in order and write its page; returns the run's folder.
 
-    `data_options` go to `load_dataset`; `n_jobs` as in `run.Run`.  The folder (default: `runs/` and `run_name`)
-    receives `notebooks/*.ipynb` and `*.html`, `figures/*.png`, `results.json` and `report.html`.  Work that an
-    earlier, interrupted call finished (videos, features, folds) is not done again.
-    Raises a `MetstError` that names the notebook and the cell when one fails.
+    The folder receives `notebooks/*.ipynb` and `*.html`, `figures/*.png`, `results.json` and `report.html`.  Work
+    that an earlier, interrupted call finished (videos, features, folds) is not done again.
+    Raises an `InputError` for a run that cannot be made, before anything is done, and a `MetstError` that names the
+    notebook and the cell when one fails.
     """
-    if profile not in PROFILES:
-        raise InputError(f"profile {profile!r} is none of {', '.join(PROFILES)}")
-    if dataset != "synthetic" and data_root is None:
-        raise InputError(
-            f"dataset {dataset!r} needs --data-root, the folder that holds it (see data/{dataset}.md)"
-        )
-    if data_options and data_root is None:
-        raise InputError(
-            f"option {next(iter(data_options))!r}: the set that is generated takes none; leave it out, or name a data set"
-        )
-    try:  # now, not after an hour of reading videos
-        check_device(PROFILES[profile].device)
-    except InputError as error:
-        raise InputError(f"profile {profile!r}: {error}, which the profiles smoke and default do") from None
-    source = _notebooks_folder(notebooks_dir)
-    out = Path(out_dir if out_dir is not None else Path("runs") / run_name(profile, dataset)).absolute()
-    parameters = {
-        "profile": profile,
-        "dataset": dataset,
-        "data_root": None if data_root is None else str(Path(data_root).absolute()),
-        "seed": seed,
-        "out_dir": str(out),
-        "data_options": dict(data_options or {}),
-        "n_jobs": n_jobs,
-    }
-    names = PROFILES[profile].notebooks
-    with tqdm(names, unit="notebook", desc=f"reproduce {profile}") as bar:
+    _check(run)
+    source, out = _notebooks_folder(notebooks_dir), run.out.absolute()
+    with tqdm(run.profile.notebooks, unit="notebook", desc=f"reproduce {run.profile_name}") as bar:
         for name in bar:
             bar.set_postfix_str(name)
-            _execute(
-                source / f"{name}.ipynb",
-                out / "notebooks" / f"{name}.ipynb",
-                parameters,
-                PROFILES[profile].cell_timeout,
-            )
+            target = out / "notebooks" / f"{name}.ipynb"
+            execute(source / f"{name}.ipynb", target, run.parameters, run.profile.cell_timeout)
     refresh(out)
     return out
 
 
-def run_name(profile: str, dataset: str) -> str:
-    """What a run is called unless it is given a name: its profile, with the data set before it unless synthetic."""
-    return profile if dataset == "synthetic" else f"{dataset}-{profile}"
+def _check(run: Run) -> None:
+    """Refuse what would fail, now and not after an hour of reading videos."""
+    if run.dataset_name != "synthetic" and run.data_root is None:
+        raise InputError(
+            f"dataset {run.dataset_name!r} needs --data-root, the folder that holds it (see data/{run.dataset_name}.md)"
+        )
+    if run.data_options and run.data_root is None:
+        raise InputError(
+            f"option {next(iter(run.data_options))!r}: the set that is generated takes none; leave it out, or name a data set"
+        )
+    try:
+        check_device(run.profile.device)
+    except InputError as error:
+        raise InputError(
+            f"profile {run.profile_name!r}: {error}, which the profiles smoke and default do"
+        ) from None
 
 
 def _notebooks_folder(folder: str | Path | None) -> Path:
@@ -88,8 +64,12 @@ def _notebooks_folder(folder: str | Path | None) -> Path:
     )
 
 
-def _execute(source: Path, target: Path, parameters: dict[str, Any], cell_timeout: int = 6 * 3600) -> None:
-    """One notebook through papermill in a clean kernel, and its HTML beside it."""
+def execute(source: Path, target: Path, parameters: dict[str, Any], cell_timeout: int = 6 * 3600) -> None:
+    """One notebook through papermill in a clean kernel, with other `parameters`, and its HTML beside it.
+
+    A cell that says nothing for `cell_timeout` seconds is given up.  `MetstError` names the notebook and the cell
+    that fails; what ran until then is kept.
+    """
     import papermill
     from nbconvert import HTMLExporter
     from papermill.engines import papermill_engines

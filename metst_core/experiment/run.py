@@ -1,4 +1,4 @@
-"""A run: its profile, its folder, and what one notebook leaves there for the next.
+"""A run: its folder, and what one notebook leaves there for the next.
 
 runs/<name>/data/               the synthetic set (unless a data set is named)
 runs/<name>/motion.npz          ROI motion of every video          written by notebook 01
@@ -22,19 +22,13 @@ from matplotlib.figure import Figure
 
 from metst_core.datasets import CLASS_SETS, Dataset, load_dataset
 from metst_core.errors import InputError, MissingError
-from metst_core.experiment.baselines import chance_scores, motion_spotter
-from metst_core.experiment.comparisons import (
-    CELLS,
-    Ablation,
-    Intervals,
-    Scored,
-    over_seeds,
-    results_dict,
-    run_ablation,
-    window_cells,
-)
+from metst_core.experiment.ablation import CELLS, Ablation, Cell, run_ablation, window_cells
+from metst_core.experiment.comparisons import over_seeds
+from metst_core.experiment.profiles import MAIN_JOB, PROFILES, Profile
+from metst_core.experiment.results import chance_levels, fewer_classes, results_dict, with_baselines
 from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.files import atomic_path, run_record, write_json
+from metst_core.metrics import Intervals
 from metst_core.models import Network
 from metst_core.synthetic import generate, read_truth
 from metst_core.training import (
@@ -47,80 +41,51 @@ from metst_core.training import (
 )
 from metst_core.workers import cores
 
-MAIN_JOB = ("01_roi_extraction", "02_state_transition_regression", "03_synergy_training", "04_evaluation")
-BEYOND = ("05_roi_relationships", "06_your_own_video")
 
+@dataclass(eq=False)
+class Run:
+    """One run's folder, as a notebook sees it.  The arguments are the notebook's parameters, in their order.
 
-@dataclass(frozen=True)
-class Profile:
-    """The size of a run.
-
-    `n_subjects`, `n_videos` (per subject), `seconds` and `tier` describe the synthetic set; `train` holds the
-    `TrainConfig` fields that differ from the published ones, `models` the networks to compare; `n_seeds` counts the
-    training seeds of ME-TST+; `train_official` trains the networks anew for the official protocol; `bootstrap` counts the resamples of an interval;
-    `notebooks` are executed in this order,
-    and a cell that says nothing for `cell_timeout` seconds is given up (a lost kernel must not wait for ever).
+    profile_name: a name of `PROFILES`.
+    dataset_name, data_root, data_options: the data set, as `load_dataset` takes it; "synthetic" without a root
+        is generated into the run.
+    seed: of the synthetic data, of training and of every bootstrap.
+    out: the folder, made when something is written.
+    n_jobs: videos, and folds where they train on the CPU, worked on at once (None: as many as this machine has
+        cores, up to four); the results do not depend on it.
     """
 
-    n_subjects: int
-    n_videos: int
-    seconds: float
-    tier: str = "default"
-    train: Mapping[str, Any] = field(default_factory=dict)
-    models: tuple[str, ...] = ("metst_plus", "metst", "sliding_window")
-    n_seeds: int = 3
-    train_official: bool = False
-    bootstrap: int = 1000
-    notebooks: tuple[str, ...] = MAIN_JOB + BEYOND
-    cell_timeout: int = 6 * 3600
+    profile_name: str
+    dataset_name: str
+    data_root: Path | None
+    seed: int
+    out: Path
+    data_options: Mapping[str, Any] = field(default_factory=dict)
+    n_jobs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.profile_name not in PROFILES:
+            raise InputError(f"profile {self.profile_name!r} is none of {', '.join(PROFILES)}")
+        self.out = Path(self.out)
+        self.data_root = None if self.data_root is None else Path(self.data_root)
 
     @property
-    def device(self) -> str:
-        """Where its networks train: the `TrainConfig` default unless `train` names another."""
-        return self.train.get("device", TrainConfig.device)
+    def profile(self) -> Profile:
+        """The size of this run."""
+        return PROFILES[self.profile_name]
 
-
-_SMALL = {"batch_size": 32, "ratio": 1.5, "d_state": 16}
-PROFILES = {
-    "smoke": Profile(
-        3, 2, 8.0, n_seeds=2, bootstrap=200, notebooks=MAIN_JOB, cell_timeout=900,
-        train={**_SMALL, "epochs": 4, "width": 16, "d_state": 8, "blocks_per_stage": 1, "depth": 2, "learning_rate": 3e-3},
-    ),
-    "default": Profile(
-        8, 4, 15.0,
-        train={**_SMALL, "epochs": 20, "width": 32, "blocks_per_stage": 1, "depth": 4, "learning_rate": 2e-3},
-    ),
-    "full": Profile(24, 6, 40.0, train={"device": "cuda"}, train_official=True),
-}  # fmt: skip
-"""The sizes of a run: `smoke` shows that everything works, `default` learns something on a laptop, `full` is the published
-network and schedule and wants a GPU."""
-
-
-class Run:
-    """One run's folder, as a notebook sees it.  The arguments are the notebook's parameters.
-
-    `data_options` go to `load_dataset`.  `n_jobs` videos, and folds where they train on the CPU, are worked on at
-    once (None: as many as this machine has cores, up to four); the results do not depend on it.
-    """
-
-    def __init__(
-        self,
-        profile: str,
-        dataset: str,
-        data_root: str | Path | None,
-        seed: int,
-        out_dir: str | Path,
-        data_options: Mapping[str, Any] | None = None,
-        n_jobs: int | None = None,
-    ):
-        if profile not in PROFILES:
-            raise InputError(f"profile {profile!r} is none of {', '.join(PROFILES)}")
-        self.profile_name, self.profile, self.dataset_name = profile, PROFILES[profile], dataset
-        self.seed, self.out = seed, Path(out_dir)
-        self.data_root = Path(data_root) if data_root is not None else None
-        self.data_options = dict(data_options or {})
-        self.n_jobs = cores() if n_jobs is None else n_jobs
-        self.out.mkdir(parents=True, exist_ok=True)
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What a notebook is given to work on this run, with absolute paths, whatever its own folder is."""
+        return {
+            "profile": self.profile_name,
+            "dataset": self.dataset_name,
+            "data_root": None if self.data_root is None else str(self.data_root.absolute()),
+            "seed": self.seed,
+            "out_dir": str(self.out.absolute()),
+            "data_options": dict(self.data_options),
+            "n_jobs": self.n_jobs,
+        }
 
     @classmethod
     def reopened(
@@ -138,10 +103,10 @@ class Run:
         return cls(
             recorded["profile"],
             record["dataset"],
-            data_root,
+            None if data_root is None else Path(data_root),
             recorded["seed"],
-            out_dir,
-            record.get("data_options"),
+            Path(out_dir),
+            record.get("data_options") or {},
             n_jobs,
         )
 
@@ -156,7 +121,7 @@ class Run:
                 p.seconds,
                 seed=self.seed,
                 tier=p.tier,
-                n_jobs=self.n_jobs,
+                n_jobs=self._jobs,
             )
         return load_dataset(self.dataset_name, self.data_root, **self.data_options)
 
@@ -175,13 +140,17 @@ class Run:
 
     def _extract(self, dataset: Dataset) -> MotionSet:
         return extract_dataset(
-            dataset, features="metst_plus", cache_dir=self.out.parent / "cache", n_jobs=self.n_jobs
+            dataset, features="metst_plus", cache_dir=self.out.parent / "cache", n_jobs=self._jobs
         )
+
+    @property
+    def _jobs(self) -> int:
+        return cores() if self.n_jobs is None else self.n_jobs
 
     @property
     def _fold_jobs(self) -> int:
         """Folds trained at once: one on a GPU, which they would only share."""
-        return self.n_jobs if self.profile.device == "cpu" else 1
+        return self._jobs if self.profile.device == "cpu" else 1
 
     def motion(self) -> MotionSet:
         """What `extract` left; a `MissingError` that says which notebook to run when it is not there."""
@@ -226,14 +195,26 @@ class Run:
         """Spread of `model`'s strict scores over training seeds (`metrics.seed_spread`): the run's own and those
         that follow it, as many as the profile says; folds that are finished are read back.
         """
-        n = self.profile.n_seeds if n_seeds is None else n_seeds
-        if n < 1:
-            raise InputError(f"n_seeds is {n}; give 1 or more")
-        folder = self.out / "loso" / model
-        folders = {self.seed + i: folder / (f"seed-{self.seed + i}" if i else "strict") for i in range(n)}
+        folders = self._seed_folders(model, self.profile.n_seeds if n_seeds is None else n_seeds)
         return over_seeds(self.motion(), self.config(model), folders, self._fold_jobs)[1]
 
-    def ablate(self, windows: Sequence[int] = ()) -> Ablation:
+    def trained_over_seeds(self, model: str) -> dict[str, pd.DataFrame]:
+        """What `over_seeds` left of the profile's seeds, by the model's name; nothing where the profile has one
+        seed, and a `MissingError` that says which notebook to run when it is not there."""
+        folders = self._seed_folders(model, self.profile.n_seeds)
+        if len(folders) == 1:
+            return {}
+        for folder in folders.values():
+            self.need(str(folder.relative_to(self.out)), "03_synergy_training")
+        return {model: self.over_seeds(model)}
+
+    def _seed_folders(self, model: str, n_seeds: int) -> dict[int, Path]:
+        if n_seeds < 1:
+            raise InputError(f"n_seeds is {n_seeds}; give 1 or more")
+        names = ["strict", *(f"seed-{self.seed + i}" for i in range(1, n_seeds))]
+        return {self.seed + i: self.out / "loso" / model / name for i, name in enumerate(names)}
+
+    def ablate(self, windows: Sequence[int] = (), cells: Sequence[Cell] = CELLS) -> Ablation:
         """The ablation grid around this run's ME-TST+, strict protocol; `windows` are further window lengths, for
         which the motion is extracted anew (it counts from each window's first frame).
         """
@@ -242,50 +223,37 @@ class Run:
         for window in windows:
             if window not in sets:
                 sets[window] = self._extract(dataclasses.replace(self.dataset(), window=window))
-        return run_ablation(
-            sets,
-            self.config("metst_plus"),
-            self.out / "ablation",
-            (*CELLS, *(window_cells(sorted(sets)) if len(sets) > 1 else ())),
-            self._fold_jobs,
-            intervals=Intervals(self.profile.bootstrap, self.seed),
-            base_dir=self.out / "loso" / "metst_plus" / "strict",
-        )
+        folder = self.out / "loso" / "metst_plus" / "strict"
+        base = leave_one_subject_out(motion, self.config("metst_plus"), folder, self._fold_jobs)
+        cells = (*cells, *(window_cells(sorted(sets)) if len(sets) > 1 else ()))
+        return run_ablation(sets, base, self.out / "ablation", cells, self._fold_jobs, self.intervals)
+
+    @property
+    def intervals(self) -> Intervals:
+        """How this run draws the intervals of its scores."""
+        return Intervals(self.profile.bootstrap, self.seed)
 
     def compare(
         self,
         motion: MotionSet,
         results: Mapping[str, Mapping[str, LosoResult]],
         pairs: Sequence[tuple[str, str]] = (),
+        seeds: Mapping[str, pd.DataFrame] | None = None,
     ) -> dict[str, Any]:
-        """Every method and baseline under both protocols, as `experiments.SCHEMA` says, `chance` by protocol, and
-        `without_others`: the intervals again on three classes, where the set is also reported so (SAMM-LV).
+        """Every method and baseline under both protocols, as `SCHEMA` says; nothing is trained.
 
-        Intervals are 95% bootstrap intervals over subjects (for chance, over subjects and draws).  The seeds are
-        those of ME-TST+, trained here where they are not yet.
+        `results` are trained methods by name, then by protocol (`trained`), `metst_plus` among them; `pairs` names
+        the methods to compare and `seeds` holds spreads by method (`trained_over_seeds`).  `chance` goes by
+        protocol; `without_others` has the intervals again on three classes, where the set is also reported so
+        (SAMM-LV).  Intervals are 95% bootstrap intervals over subjects (for chance, over subjects and draws).
         """
-        methods: dict[str, dict[str, Scored]] = {name: dict(both) for name, both in results.items()}
-        methods["motion_threshold"], chance = {}, {}
-        for protocol in PROTOCOLS:
-            main = results["metst_plus"][protocol]
-            methods["motion_threshold"][protocol] = motion_spotter(motion, protocol, main.config.p)
-            keys = zip(motion.videos["subject"], motion.videos["video"], strict=True)
-            videos = motion.videos[[key in main.traces for key in keys]]
-            scores = chance_scores(
-                main.predictions, main.annotations, videos, main.k_p, main.subjects, seed=self.seed
-            )
-            chance[protocol] = scores.set_index("metric").to_dict("index")
-        intervals = Intervals(self.profile.bootstrap, self.seed)
-        seeds = {"metst_plus": self.over_seeds("metst_plus")} if self.profile.n_seeds > 1 else {}
-        without_others: dict[str, Any] = {}
+        methods = with_baselines(motion, results)
+        fewer: dict[str, Any] = {}
         for classes in CLASS_SETS.get(self.dataset_name, ())[1:]:
-            scored = results_dict(methods, intervals=intervals, classes=classes)["methods"]
-            without_others = {
-                name: {protocol: method["intervals"] for protocol, method in by.items()}
-                for name, by in scored.items()
-            }
-        found = results_dict(methods, pairs, seeds, intervals=intervals)
-        return {**found, "chance": chance, "without_others": without_others}
+            fewer = fewer_classes(methods, self.intervals, classes)
+        found = results_dict(methods, pairs, seeds, self.intervals)
+        chance = chance_levels(motion, results["metst_plus"], self.seed)
+        return {**found, "chance": chance, "without_others": fewer}
 
     def figure(self, figure: Figure, name: str, caption: str) -> Figure:
         """Keep `figure` as `figures/<name>.png` with its caption; returns it, so that the notebook shows it."""
@@ -301,7 +269,7 @@ class Run:
         record = run_record(
             profile=self.profile_name,
             dataset=self.dataset_name,
-            data_options=self.data_options,
+            data_options=dict(self.data_options),
             seed=self.seed,
             train=dict(self.profile.train),
         )

@@ -1,5 +1,6 @@
 """Static figures: arrays in, matplotlib Figure out."""
 
+from metst_core.plots.errors import ErrorView, error_gallery
 from metst_core.plots.figures import (
     ScoreLine,
     ablation,
@@ -43,6 +44,7 @@ __all__ = [
     "ROI_COLOURS",
     "TRUTH",
     "Course",
+    "ErrorView",
     "Face",
     "Scale",
     "ScoreLine",
@@ -53,6 +55,7 @@ __all__ = [
     "dataset_overview",
     "edges_of",
     "emotion_handles",
+    "error_gallery",
     "focus_bars",
     "interval_timeline",
     "lag_curves",

@@ -1,14 +1,17 @@
 """Notebooks through papermill: what a widget shows is on the page, and a cell that fails is named."""
 
+import dataclasses
+import json
+
 import nbformat
 import pytest
 import torch
+from support.recorded_run import record_results
 
+from metst_core import experiment
 from metst_core.cli import main
 from metst_core.errors import InputError, MetstError
-from metst_core.experiment import MAIN_JOB, Run
-from metst_core.experiment import notebooks as reproduce
-from metst_core.experiment.notebooks import _execute
+from metst_core.experiment import PROFILES, Run, execute, reproduce
 
 
 def notebook(path, *cells):
@@ -27,7 +30,7 @@ def test_what_a_widget_shows_is_output_of_its_cell(tmp_path):
         "word = 'none'",
         "import ipywidgets\n_ = ipywidgets.interact(lambda n: print(word, n * n), n=(0, 8))",
     )
-    _execute(source, tmp_path / "out" / "widget.ipynb", {"word": "square"})
+    execute(source, tmp_path / "out" / "widget.ipynb", {"word": "square"})
     cell = nbformat.read(tmp_path / "out" / "widget.ipynb", 4).cells[-1]
     shown = [output.text for output in cell.outputs if output.output_type == "stream"]
     assert shown == ["square 16\n"]  # the slider starts in the middle, at 4
@@ -37,7 +40,7 @@ def test_what_a_widget_shows_is_output_of_its_cell(tmp_path):
 def test_a_cell_that_fails_is_named_and_what_ran_is_kept(tmp_path):
     source = notebook(tmp_path / "broken.ipynb", "x = 1", "print('so far')", "1 / 0")
     with pytest.raises(MetstError, match=r"broken\.ipynb: cell .*ZeroDivisionError"):
-        _execute(source, tmp_path / "out.ipynb", {})
+        execute(source, tmp_path / "out.ipynb", {})
     assert "so far" in (tmp_path / "out.ipynb").read_text(encoding="utf-8")
 
 
@@ -45,23 +48,45 @@ def test_a_data_set_and_its_options_reach_every_notebook(tmp_path, monkeypatch):
     """As `metst check` takes them: `--option labels=sheet.xlsx` must not end where the training begins."""
     asked = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(reproduce, "_execute", lambda source, target, given, limit: asked.append(given))
-    monkeypatch.setattr(reproduce, "refresh", lambda out: None)
+    monkeypatch.setattr(experiment, "reproduce", lambda run, notebooks: asked.append(run) or run.out)
     command = ["reproduce", "--profile", "smoke", "--dataset", "folder", "--data-root", "mine"]
     assert main([*command, "--option", "fps=25", "--option", "rules=complete", "--jobs", "3"]) == 0
-    assert len(asked) == len(MAIN_JOB)
-    for given in asked:
-        assert given["data_options"] == {"fps": 25, "rules": "complete"}
-        assert (given["n_jobs"], given["data_root"]) == (3, str(tmp_path / "mine"))
-        assert given["out_dir"] == str(tmp_path / "runs" / "folder-smoke")
+    (given,) = (run.parameters for run in asked)
+    assert given["data_options"] == {"fps": 25, "rules": "complete"}
+    assert (given["n_jobs"], given["data_root"]) == (3, str(tmp_path / "mine"))
+    assert given["out_dir"] == str(tmp_path / "runs" / "folder-smoke")
+
+
+def test_the_parameters_of_a_run_reach_its_notebooks(tmp_path, monkeypatch):
+    small = dataclasses.replace(PROFILES["smoke"], notebooks=("01_roi_extraction",))
+    monkeypatch.setitem(PROFILES, "smoke", small)
+    notebook(
+        tmp_path / "01_roi_extraction.ipynb",
+        "profile, dataset, data_root, seed, out_dir, data_options, n_jobs = 7 * [None]",
+        "from pathlib import Path\nfrom metst_core.files import write_json",
+        "_ = write_json({'seed': seed, 'options': data_options}, Path(out_dir) / 'results' / '06.json')",
+    )
+    run = Run("smoke", "folder", tmp_path, 7, tmp_path / "run", {"fps": 25})
+    record_results(run.out)  # as if by the other notebooks
+    assert reproduce(run, tmp_path) == run.out
+    results = json.loads((run.out / "results.json").read_text())
+    assert (results["seed"], results["options"]) == (7, {"fps": 25})
+    assert "seed 7" in (run.out / "report.html").read_text()
+    assert (run.out / "notebooks" / "01_roi_extraction.html").is_file()
+
+
+def test_a_run_that_cannot_be_made_is_refused(tmp_path):
     with pytest.raises(InputError, match="option 'fps'.*takes none"):
-        reproduce.reproduce("smoke", data_options={"fps": 25})
+        reproduce(Run("smoke", "synthetic", None, 100, tmp_path / "run", {"fps": 25}))
+    with pytest.raises(InputError, match="'folder' needs --data-root"):
+        reproduce(Run("smoke", "folder", None, 100, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has what the profile needs")
 def test_a_profile_for_a_gpu_is_refused_at_once_without_one(tmp_path):
     with pytest.raises(InputError, match="profile 'full'.*no CUDA device"):
-        reproduce.reproduce("full", out_dir=tmp_path / "run")
+        reproduce(Run("full", "synthetic", None, 100, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 

@@ -1,0 +1,178 @@
+"""One part of a method left out or exchanged at a time, each cell scored against the base."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from metst_core.errors import InputError
+from metst_core.experiment.comparisons import difference, verdict
+from metst_core.experiment.schema import HEADLINE
+from metst_core.extraction import MotionSet
+from metst_core.files import value_hash
+from metst_core.metrics import INTERVALS, Intervals
+from metst_core.rivals import count_parameters
+from metst_core.training import LosoResult, TrainConfig, leave_one_subject_out
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One level of one factor: the `TrainConfig` fields that it changes, and the window length if it has
+    its own.
+    """
+
+    factor: str
+    level: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    window: int | None = None
+
+
+CELLS = (
+    Cell("ROIs", "5", {"features": "metst"}),
+    Cell("ROIs", "18", {"features": "metst_plus"}),
+    Cell("time scales", "single", {"model": "metst"}),
+    Cell("time scales", "slow-fast", {"model": "metst_plus"}),
+    Cell("sequence model", "Mamba", {"model": "metst_plus"}),
+    Cell("sequence model", "LSTM", {"model": "lstm"}),
+    Cell("sequence model", "TCN", {"model": "tcn"}),
+    Cell("sequence model", "Transformer", {"model": "transformer"}),
+    Cell("pathways", "separate", {"pathways": "separate"}),
+    Cell("pathways", "shared", {"pathways": "shared"}),
+    Cell("pathways", "shared, extensible", {"pathways": "shared", "strategy": "extensible"}),
+    Cell("synergy", "0", {"synergy": 0}),
+    Cell("synergy", "1", {"synergy": 1}),
+    Cell("synergy", "2", {"synergy": 2}),
+    Cell("intervals", "fixed", {"strategy": "fixed"}),
+    Cell("intervals", "extensible", {"strategy": "extensible"}),
+    Cell("score loss weight", "0.5", {"score_weight": 0.5, "class_weight": 0.5}),
+    Cell("score loss weight", "0.7", {"score_weight": 0.7, "class_weight": 0.3}),
+    Cell("score loss weight", "0.9", {"score_weight": 0.9, "class_weight": 0.1}),
+    Cell("score loss weight", "1.0", {"score_weight": 1.0, "class_weight": 0.0}),
+)
+"""The ablation grid; `window_cells` adds window lengths, which need motion extracted for them.
+
+"single" is ME-TST's plain pathway on the base's ROIs, with `depth` blocks (the slow-fast one has 3
+`blocks_per_stage` per path): `parameters` in the table says how large each network is.  "shared, extensible" is the
+prior-guided variant (BoostingVRME).  LSTM, TCN and Transformer are as large as ME-TST+.
+"""
+
+
+def window_cells(windows: Sequence[int]) -> tuple[Cell, ...]:
+    """Cells of the factor window length.
+
+    Motion counts from the first frame of its window, so each length is another extraction, not another cut.  A batch
+    is so many windows and the schedule so many epochs, whatever the length: longer windows are fewer, and take
+    fewer steps of training.
+    """
+    return tuple(Cell("window length", str(window), window=window) for window in windows)
+
+
+@dataclass(frozen=True, eq=False)
+class Ablation:
+    """The scores of every cell against the base.
+
+    table: one row per cell, `factor, level, is_base, parameters` (trained numbers), then for each score of
+        `HEADLINE` its value, `_low`, `_high`, and against the base `_difference`, `_difference_low`,
+        `_difference_high`, `_p_value`; `makes_a_difference` says whether the paired interval of the STRS
+        leaves out 0.  Nothing is corrected for the number of cells: of twenty without an effect one is
+        expected to show one.
+    results: the run of each cell, by (factor, level).
+    """
+
+    table: pd.DataFrame
+    results: dict[tuple[str, str], LosoResult]
+
+
+def without_effect(table: pd.DataFrame) -> list[str]:
+    """The factors of an ablation table none of whose levels makes a difference to the STRS on these data."""
+    effects = table.groupby("factor", sort=False)["makes_a_difference"].any()
+    return [str(factor) for factor, any_effect in effects.items() if not any_effect]
+
+
+def run_ablation(
+    motion: Mapping[int, MotionSet] | MotionSet,
+    base: LosoResult,
+    out_dir: str | Path,
+    cells: Sequence[Cell] = CELLS,
+    n_jobs: int = 1,
+    intervals: Intervals = INTERVALS,
+) -> Ablation:
+    """Change one factor of a finished run at a time and score each cell against it.
+
+    `motion` is a motion set, or one per window length with the base's first.  `base` is the run on it.
+    Networks that only decoding tells apart are trained once, the base's not again; every other trained
+    configuration has its own resumable folder in `out_dir`.  Differences are paired over subjects.
+    """
+    sets = {motion.window: motion} if isinstance(motion, MotionSet) else dict(motion)
+    missing = [cell.window for cell in cells if cell.window is not None and cell.window not in sets]
+    if missing:
+        raise InputError(
+            f"motion lacks window length {missing[0]}; extract the videos with it and pass it too"
+        )
+    base_window = next(iter(sets))
+    runner = _Runner(sets, Path(out_dir), n_jobs, {_training_key(base.config, base_window): base})
+    rows, results = [], {}
+    for cell in tqdm(cells, desc="ablation", unit="cell"):
+        config = dataclasses.replace(base.config, **cell.changes)
+        window = base_window if cell.window is None else cell.window
+        result = runner.run(config, window)
+        results[cell.factor, cell.level] = result
+        about = {
+            "factor": cell.factor,
+            "level": cell.level,
+            "is_base": config == base.config and window == base_window,
+            "parameters": count_parameters(config.build()),
+        }
+        rows.append(about | _scores(base, result, intervals))
+    return Ablation(pd.DataFrame(rows), results)
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """Trains a configuration that is not among the `known` ones, which it finds by `_training_key`."""
+
+    sets: dict[int, MotionSet]
+    out_dir: Path
+    n_jobs: int
+    known: dict[str, LosoResult]
+
+    def run(self, config: TrainConfig, window: int) -> LosoResult:
+        """A cell's run: trained under the decoding all share, then decoded as the cell wants."""
+        key = _training_key(config, window)
+        if key not in self.known:
+            self.known[key] = leave_one_subject_out(
+                self.sets[window], _shared_decoding(config), self.out_dir / key, self.n_jobs
+            )
+        return self.known[key].redecoded(config.synergy, config.strategy, config.p)
+
+
+def _shared_decoding(config: TrainConfig) -> TrainConfig:
+    """What a configuration trains: the same for all that only decoding tells apart."""
+    return dataclasses.replace(
+        config, strategy="fixed", p=TrainConfig.p, synergy=0 if config.synergy == 0 else 2
+    )
+
+
+def _training_key(config: TrainConfig, window: int) -> str:
+    return value_hash([_shared_decoding(config).to_dict(), window])[:12]
+
+
+def _scores(base: LosoResult, result: LosoResult, intervals: Intervals) -> dict[str, Any]:
+    """The columns of a cell's row that are scores."""
+    own = result.bootstrap(intervals).set_index("metric")
+    paired = difference(base, result, intervals).set_index("metric")
+    row: dict[str, Any] = {}
+    for m in HEADLINE:
+        row |= {m: own.loc[m, "value"], f"{m}_low": own.loc[m, "low"], f"{m}_high": own.loc[m, "high"]}
+        for column, name in (("difference", ""), ("low", "_low"), ("high", "_high")):
+            row[f"{m}_difference{name}"] = paired.loc[m, column]
+        row[f"{m}_p_value"] = paired.loc[m, "p_value"]
+    told = verdict(row["strs_difference_low"], row["strs_difference_high"])
+    row["makes_a_difference"] = told != "not told apart"
+    return row

@@ -1,0 +1,73 @@
+"""The numbers of the model card: measured on held-out persons, written between two marks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from metst_core.errors import InputError
+from metst_core.extraction import MotionSet
+from metst_core.files import atomic_path
+from metst_core.metrics import bootstrap, evaluate, interval_text
+
+CARD_MARKS = ("<!-- numbers: written by metst_core.experiment.recipe -->", "<!-- end of numbers -->")
+"""Between these two lines of a model card stand the numbers that `write_card` writes."""
+
+_SCORES = ("spotting_f1", "spotting_precision", "spotting_recall", "recognition_f1", "strs")
+"""The table's columns."""
+
+
+def measures(predictions: pd.DataFrame, motion: MotionSet) -> dict[str, Any]:
+    """Scores, and under `intervals` their 95% bootstrap intervals over persons; `predictions` go by groups."""
+    persons = {f"{subject}_{video}": subject for subject, video in motion.windows}
+    annotations = motion.annotations.assign(
+        video=motion.annotations["subject"] + "_" + motion.annotations["video"]
+    )
+    predictions = predictions.assign(subject=predictions["video"].map(persons))
+    result = evaluate(predictions, annotations)
+    spread = bootstrap(predictions, annotations, motion.subjects).set_index("metric")
+    intervals = {name: [float(spread.at[name, "low"]), float(spread.at[name, "high"])] for name in _SCORES}
+    counted = {name: getattr(result, name) for name in (*_SCORES, "tp", "fp", "fn")}
+    return {**counted, "intervals": intervals}
+
+
+def write_card(card: Mapping[str, Any], evidence: Mapping[str, Any], path: str | Path) -> Path:
+    """Put the numbers of freshly trained weights between the `CARD_MARKS` of the model card, a Markdown file."""
+    path = Path(path)
+    text = path.read_text(encoding="utf-8")
+    begin, end = CARD_MARKS
+    if begin not in text or end not in text:
+        raise InputError(f"{path}: the marks {begin!r} and {end!r} are missing; restore the card")
+    before, after = text.split(begin)[0], text.split(end)[1]
+    with atomic_path(path) as temporary:
+        temporary.write_text(
+            "\n".join([f"{before}{begin}", *_lines(card, evidence), f"{end}{after}"]), encoding="utf-8"
+        )
+    return path
+
+
+def _lines(card: Mapping[str, Any], evidence: Mapping[str, Any]) -> list[str]:
+    recipe = card["recipe"]
+    return [
+        f"Trained on {card['subjects']} synthetic persons, {card['videos']} videos, {card['minutes']:.1f} minutes, "
+        f"{card['micro_expressions']} micro-expressions (tier {recipe['tier']}, seed {recipe['seed']}). Measured in "
+        f"{recipe['n_groups']} groups of persons: for each, a network trained in the same way, the threshold and the half "
+        "length come from the other groups (the stored network is one more, trained on all of them). In brackets: 95% "
+        "bootstrap intervals over persons.",
+        "",
+        "| rule | spotting F1 | precision | recall | recognition F1 | STRS | TP / FP / FN |",
+        "|---|---|---|---|---|---|---|",
+        *(_row(rule, measured) for rule, measured in card["held_out"].items()),
+        "",
+        f"Confidence: fitted on {evidence['n_intervals']} candidate intervals, {evidence['n_true']} of them true; expected "
+        f"calibration error for groups that the fit had not seen {evidence['expected_calibration_error']:.3f}, Brier "
+        f"score {evidence['brier']:.3f}.",
+    ]
+
+
+def _row(rule: str, m: Mapping[str, Any]) -> str:
+    scores = [interval_text(m[s], *m["intervals"][s]) for s in _SCORES]
+    return " | ".join([f"| {rule}", *scores, f"{m['tp']} / {m['fp']} / {m['fn']} |"])

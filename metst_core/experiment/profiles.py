@@ -1,0 +1,65 @@
+"""The sizes of a run, and the notebooks that make it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from metst_core.training import TrainConfig
+
+MAIN_JOB = ("01_roi_extraction", "02_state_transition_regression", "03_synergy_training", "04_evaluation")
+BEYOND = ("05_roi_relationships", "06_your_own_video")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The size of a run.
+
+    n_subjects, n_videos (per subject), seconds, tier: of the synthetic set.
+    train: the `TrainConfig` fields that differ from the published ones.
+    models: the networks to compare.
+    n_seeds: how many training seeds of ME-TST+.
+    train_official: train the networks anew for the official protocol.
+    bootstrap: the resamples of an interval.
+    notebooks: executed in this order; a cell that says nothing for `cell_timeout` seconds is given up (a lost
+        kernel must not wait for ever).
+    """
+
+    n_subjects: int
+    n_videos: int
+    seconds: float
+    tier: str = "default"
+    train: Mapping[str, Any] = field(default_factory=dict)
+    models: tuple[str, ...] = ("metst_plus", "metst", "sliding_window")
+    n_seeds: int = 3
+    train_official: bool = False
+    bootstrap: int = 1000
+    notebooks: tuple[str, ...] = MAIN_JOB + BEYOND
+    cell_timeout: int = 6 * 3600
+
+    @property
+    def device(self) -> str:
+        """Where its networks train: the `TrainConfig` default unless `train` names another."""
+        return self.train.get("device", TrainConfig.device)
+
+
+_SMALL = {"batch_size": 32, "ratio": 1.5, "d_state": 16}
+PROFILES = {
+    "smoke": Profile(
+        3, 2, 8.0, n_seeds=2, bootstrap=200, notebooks=MAIN_JOB, cell_timeout=900,
+        train={**_SMALL, "epochs": 4, "width": 16, "d_state": 8, "blocks_per_stage": 1, "depth": 2, "learning_rate": 3e-3},
+    ),
+    "default": Profile(
+        8, 4, 15.0,
+        train={**_SMALL, "epochs": 20, "width": 32, "blocks_per_stage": 1, "depth": 4, "learning_rate": 2e-3},
+    ),
+    "full": Profile(24, 6, 40.0, train={"device": "cuda"}, train_official=True),
+}  # fmt: skip
+"""The sizes of a run: `smoke` shows that everything works, `default` learns something on a laptop, `full` is the published
+network and schedule and wants a GPU."""
+
+
+def run_name(profile: str, dataset: str) -> str:
+    """What a run is called unless it is given a name: its profile, with the data set before it unless synthetic."""
+    return profile if dataset == "synthetic" else f"{dataset}-{profile}"
