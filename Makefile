@@ -1,5 +1,6 @@
 # make reproduce   set up .venv and run the main job on the synthetic set   (PROFILE=smoke|default|full)
 # make test        set up .venv and run everything that checks the project
+# make quick       the tests of less than a minute: the gate while one works
 PYTHON  ?= python3
 PROFILE ?= default
 RUN     ?= $(PROFILE)
@@ -9,7 +10,7 @@ FIGURES := 01b_rois 01d_traces 02a_score 02b_state 04d_comparison 05a_together
 EXTRAS  := notebooks,dev,distributed,browser
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-browser lint figures bench notebooks clean
+.PHONY: help setup reproduce test quick test-browser lint figures bench notebooks clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -28,6 +29,9 @@ reproduce: $(STAMP)
 
 test: $(STAMP) lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile  # two processes, so one thread each
+
+quick: $(STAMP)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m quick
 
 # The widgets in JupyterLab and Voila, in a real browser (part of `make test` where Chromium is installed).
 test-browser: $(STAMP)
