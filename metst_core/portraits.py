@@ -28,6 +28,7 @@ from metst_core.action_units import (
     sum_of_bumps,
 )
 from metst_core.errors import InputError, MissingError
+from metst_core.landmarks import MediaPipeLandmarker
 
 FRAME_SIZE = 320
 """Width and height of a frame, pixels."""
@@ -109,15 +110,7 @@ def to_canvas(points: np.ndarray) -> np.ndarray:
 
 def face_mesh(image: np.ndarray) -> np.ndarray | None:
     """MediaPipe's mesh of the face in an RGB image: (478, 3) x, y, z in pixels; None without a face."""
-    import mediapipe as mp  # slow to import, and rendering needs it once per portrait
-
-    height, width = image.shape[:2]
-    with mp.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True) as detector:
-        found = detector.process(image).multi_face_landmarks
-    if not found:
-        return None
-    points = np.array([(p.x, p.y, p.z) for p in found[0].landmark], np.float64)
-    return points * (width, height, width)
+    return MediaPipeLandmarker().mesh(image)
 
 
 def identity(seed: int, index: int, portraits: tuple[str, ...] = ()) -> Identity:
