@@ -1,4 +1,4 @@
-"""The command line: `metst check | synth | analyse | reproduce | compare | seeds | ablate | released`."""
+"""The command line: `metst check | fetch | synth | analyse | reproduce | compare | seeds | ablate | released`."""
 
 from __future__ import annotations
 
@@ -39,6 +39,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_options(check)
     check.add_argument("--picture", metavar="FILE", help="also draw what was found, as a PNG file")
     check.set_defaults(command=_check)
+
+    fetch = commands.add_parser(
+        "fetch",
+        help="get MediaPipe's face model, once; everything else works offline",
+        description="Get MediaPipe's face model (face_landmarker.task, 3.8 MB, Apache-2.0), once, and check it.  The "
+        "environment variable METST_FACE_LANDMARKER may name a copy that was brought from elsewhere.",
+    )
+    fetch.set_defaults(command=_fetch)
 
     synth = commands.add_parser("synth", help="generate a set of synthetic videos with exact ground truth")
     synth.add_argument("out", help="folder to write")
@@ -179,6 +187,13 @@ def _check(options: argparse.Namespace) -> int:
             dataset_overview(report.dataset.annotations, report.dataset.videos).savefig(temporary)
         print(f"\n{options.picture}: a picture of the set")
     return 0 if report.ok else 1
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    from metst_core.landmarks import fetch_model
+
+    print(f"{fetch_model()}: MediaPipe's face model is there")
+    return 0
 
 
 def _released(options: argparse.Namespace) -> int:

@@ -30,6 +30,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
 from metst_core.checks import as_path
@@ -390,18 +391,25 @@ def search_parts(find: Callable[[np.ndarray], list[Detection]], image: np.ndarra
     MediaPipe's detector looks at 128 x 128 pixels, where a face of under an eighth of the image is too small;
     neighbouring parts share a third of their side, more than the largest face that the step before missed.
     """
-    height, width = image.shape[:2]
+    longer = max(image.shape[:2])
     for share in _PARTS:
-        side = max(height, width) // share
-        if side < _SMALLEST_PART:
+        scale = _DETECTOR_SIDE * share / longer
+        if scale > _LARGEST_SCALE:
             break
+        height, width = (max(1, round(scale * length)) for length in image.shape[:2])
+        kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        scaled = cv2.resize(image, (width, height), interpolation=kind)
         found: list[Detection] = []
-        for top, left in itertools.product(_starts(height, side), _starts(width, side)):
-            part = np.ascontiguousarray(image[top : top + side, left : left + side])
-            found += [_moved(face, left, top) for face in find(part)]
+        for top, left in itertools.product(*(_starts(length) for length in scaled.shape[:2])):
+            part = scaled[top : top + _DETECTOR_SIDE, left : left + _DETECTOR_SIDE]
+            found += [_moved(face, left, top, 1 / scale) for face in find(np.ascontiguousarray(part))]
         if found:
             return by_size(_apart(found))
     return []
+
+
+_DETECTOR_SIDE = 128  # pixels
+_LARGEST_SCALE = 2.0  # enlarging more than this shows nothing that a landmarker could use
 
 
 def _around(face: Detection, image: np.ndarray) -> tuple[np.ndarray, int, int]:
@@ -427,22 +435,21 @@ def _look_closer(
     return _moved(again[0], left, top) if again else None
 
 
-_SMALLEST_PART = 64  # pixels: enlarging less than this shows nothing that a landmarker could use
-
-
-def _starts(length: int, side: int) -> list[int]:
-    """Where parts of `side` begin along `length`, so that they cover it and share at least a third."""
-    if length <= side:
+def _starts(length: int) -> list[int]:
+    """Where parts begin along `length` pixels, so that they cover it and share at least a third."""
+    excess = length - _DETECTOR_SIDE
+    if excess <= 0:
         return [0]
-    n = 1 + -(-3 * (length - side) // (2 * side))
-    return [round(i * (length - side) / (n - 1)) for i in range(n)]
+    n = 1 + -(-3 * excess // (2 * _DETECTOR_SIDE))
+    return [round(i * excess / (n - 1)) for i in range(n)]
 
 
-def _moved(face: Detection, left: int, top: int) -> Detection:
-    x1, y1, x2, y2 = face.bounds
-    return Detection(
-        face.score, (x1 + left, y1 + top, x2 + left, y2 + top), face.points + np.array([left, top])
+def _moved(face: Detection, left: int, top: int, scale: float = 1.0) -> Detection:
+    """A face of a part as one of the whole image: the part's corner added, then all enlarged."""
+    x1, y1, x2, y2 = (
+        scale * (edge + corner) for edge, corner in zip(face.bounds, (left, top, left, top), strict=True)
     )
+    return Detection(face.score, (x1, y1, x2, y2), scale * (face.points + np.array([left, top])))
 
 
 def _apart(faces: list[Detection]) -> list[Detection]:

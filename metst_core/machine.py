@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes.util
 import importlib
 import platform
@@ -10,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
+
+from metst_core.errors import MetstError
 
 _PACKAGES = (
     "numpy", "scipy", "pandas", "torch", "numba", "mediapipe", "opencv-contrib-python", "scikit-image",
@@ -22,12 +23,12 @@ _Row = tuple[str, str, bool, str]
 def check_machine() -> pd.DataFrame:
     """What this machine has: a table `item, found, ok, remedy`; rows that are not `ok` say what to do.
 
-    Python, the packages and their versions, libGL (which OpenCV's wheel needs), MediaPipe's face models, the
+    Python, the packages and their versions, libGL (which OpenCV's wheel needs), MediaPipe's face model, the
     bundled network, CUDA, and the scan backends.  Nothing optional is ever not `ok`.
     """
     rows = [("Python", platform.python_version(), True, "")]
     rows += [_package_row(package) for package in _PACKAGES]
-    rows += [_libgl_row(), _import_row("OpenCV", "cv2", "see the row libGL"), _face_models_row()]
+    rows += [_libgl_row(), _import_row("OpenCV", "cv2", "see the row libGL"), _face_model_row()]
     rows += [_bundled_row(), _cuda_row(), *_backend_rows()]
     return pd.DataFrame(rows, columns=["item", "found", "ok", "remedy"])
 
@@ -60,19 +61,12 @@ def _import_row(item: str, module: str, remedy: str) -> _Row:
         return item, f"cannot be imported: {error}", False, remedy
 
 
-def _face_models_row() -> _Row:
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        models = [
-            f
-            for f in metadata.files("mediapipe") or []
-            if "face_landmark" in str(f) and f.suffix == ".tflite"
-        ]
-        if models:
-            return "MediaPipe face models", f"{len(models)} in the package", True, ""
-    remedy = (
-        "install mediapipe below 0.10.30, or give MediaPipeLandmarker(model_path=...) a face_landmarker.task"
-    )
-    return "MediaPipe face models", "not in the package", False, remedy
+def _face_model_row() -> _Row:
+    try:
+        landmarks = importlib.import_module("metst_core.landmarks")
+        return "MediaPipe face model", str(landmarks.find_model()), True, ""
+    except (ImportError, MetstError) as error:
+        return "MediaPipe face model", str(error), False, "metst fetch"
 
 
 def _bundled_row() -> _Row:

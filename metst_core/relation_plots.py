@@ -19,14 +19,14 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import ConnectionStyle, FancyArrowPatch, Patch, Rectangle
 
 from metst_core.plots import EMOTION_COLOURS, ROI_COLOURS, TRUTH
-from metst_core.rois import CROP_SIZE, ROIS
+from metst_core.rois import CROP_SIZE, select_rois
 
 SIGNED = LinearSegmentedColormap.from_list("signed", ["#0072B2", "#f7f7f7", "#D55E00"])
 STRENGTH = LinearSegmentedColormap.from_list("strength", ["#f7f7f7", "#5e3c99"])
 ASIDE = {"left_brow": (0, -25), "right_brow": (0, -25), "mouth": (0, 44)}
 """Whole ROIs whose centre is a fine ROI's too are drawn this far beside it (pixels of the crop)."""
 
-_GRANULARITY = {roi.name: roi.granularity for roi in ROIS}
+_GRANULARITY = {roi.name: roi.granularity for roi in select_rois("metst_plus_ref")}
 
 
 def relation_page(

@@ -56,8 +56,8 @@ __all__ = [
     "contact_sheet", "difficulty_of", "generate", "identity", "plan_tables", "plan_video", "read_truth",
 ]  # fmt: skip
 
-VERSION = "1.1"
-"""Version of the plans: the same version, seed and knobs give the same annotations."""
+VERSION = "1.2"
+"""Version of plans and faces: the same version, seed and knobs give the same annotations."""
 
 HEAD_NAMES = ("shift_x", "shift_y", "roll", "scale", "yaw", "pitch")
 """Head motion: shifts in inter-ocular distances (right, down), angles in degrees, scale relative to 1."""

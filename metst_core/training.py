@@ -761,7 +761,7 @@ def _store_fold(material: _Material, subject: str, config: TrainConfig, out_dir:
 
 
 def _write_traces(traces: Mapping[tuple[str, str], Trace], path: Path) -> None:
-    arrays = {"keys": np.array([list(key) for key in traces], dtype=str)}
+    arrays: dict[str, Any] = {"keys": np.array([list(key) for key in traces], dtype=str)}
     for i, (score, probabilities) in enumerate(traces.values()):
         arrays |= {f"score_{i}": score, f"probabilities_{i}": probabilities}
     with atomic_path(path) as temporary:

@@ -47,7 +47,7 @@ from metst_core.relations import (
     roi_displacement,
     stem_mixing,
 )
-from metst_core.rois import CROP_SIZE, ROIS, Bounds, rois_on_crop
+from metst_core.rois import CROP_SIZE, Bounds, roi_names, rois_on_crop, select_rois
 from metst_core.tables import CLASSES, EMOTIONS
 from metst_core.windows import window_starts
 
@@ -76,7 +76,9 @@ class Film:
     def picture(self, frame: int) -> np.ndarray:
         """One frame, (320, 320, 3) RGB uint8."""
         encoded = np.frombuffer(self.pictures[frame], np.uint8)
-        return cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        assert picture is not None  # `film` encoded it
+        return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def film(
@@ -352,7 +354,7 @@ def explore(
     and "emotion" use, `(R, T)` each.  state: first values of the traits, such as `frame` or `selected`.
     """
     n_frames = motion.n_frames(subject, video)
-    names = [roi.name for roi in ROIS if motion.features == "metst_plus" or roi.in_metst]
+    names = roi_names(motion.features)
     shown = roi_displacement(motion.windows[subject, video], n_frames)
     for name, values, shape in (
         ("film", film.pictures, (n_frames,)),
@@ -394,7 +396,7 @@ def _scene(layers: Sequence[Layer], content: Mapping[str, Any]) -> tuple[dict[st
     """What the browser draws from: a JSON-like description, and float32 arrays by name."""
     names = content["names"]
     maps = {name: np.asarray(values, np.float32) for name, values in content["maps"].items()}
-    granularity = {roi.name: roi.granularity for roi in ROIS}
+    granularity = {roi.name: roi.granularity for roi in select_rois("metst_plus_ref")}
     scene = {
         "names": names,
         "colours": [to_hex(ROI_COLOURS[name]) for name in names],
