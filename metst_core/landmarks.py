@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from metst_core.checks import as_path
+from metst_core.checks import as_path, one_of
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.files import atomic_path
 
@@ -170,6 +170,12 @@ class DlibLandmarker:
 
 LANDMARKERS: dict[str, Callable[[], Landmarker]] = {"mediapipe": MediaPipeLandmarker, "dlib": DlibLandmarker}
 """The landmarkers that can be asked for by name (`--option landmarker=dlib`)."""
+
+
+def landmarker_named(name: str) -> Callable[[], Landmarker]:
+    """What makes the landmarker of that name: one of `LANDMARKERS`, else an `InputError`."""
+    return LANDMARKERS[one_of("landmarker", name, tuple(LANDMARKERS))]
+
 
 _DLIB_REMEDY = (
     "install the extra: pip install 'metst[dlib]' (in a clone: pip install -c constraints.txt -e '.[dlib]')"
@@ -558,6 +564,10 @@ def _lean_bundle(model_path: Path) -> bytes:
 def _create(model_path: Path, kind: Any, options: Any) -> Any:
     try:
         return kind.create_from_options(options)
+    except OSError as error:
+        raise MetstError(
+            f"MediaPipe's library cannot be loaded ({error}); on Linux it needs the system packages libegl1 and libgles2"
+        ) from error
     except (RuntimeError, ValueError) as error:
         raise InputError(f"{model_path}: not a {MODEL_NAME} that MediaPipe can load ({error})") from error
 

@@ -23,12 +23,13 @@ _Row = tuple[str, str, bool, str]
 def check_machine() -> pd.DataFrame:
     """What this machine has: a table `item, found, ok, remedy`; rows that are not `ok` say what to do.
 
-    Python, the packages and their versions, libGL (which OpenCV's wheel needs), MediaPipe's face model, the
+    Python, the packages and their versions, libGL (which OpenCV's wheel needs), libEGL and libGLESv2 (MediaPipe's), the face model, the
     bundled network, CUDA, and the scan backends.  Nothing optional is ever not `ok`.
     """
     rows = [("Python", platform.python_version(), True, "")]
     rows += [_package_row(package) for package in _PACKAGES]
-    rows += [_libgl_row(), _import_row("OpenCV", "cv2", "see the row libGL"), _face_model_row()]
+    rows += [_libgl_row(), _import_row("OpenCV", "cv2", "see the row libGL")]
+    rows += [_library_row("EGL", "libegl1"), _library_row("GLESv2", "libgles2"), _face_model_row()]
     rows += [_bundled_row(), _cuda_row(), *_backend_rows()]
     return pd.DataFrame(rows, columns=["item", "found", "ok", "remedy"])
 
@@ -52,6 +53,12 @@ def _libgl_row() -> _Row:
     if library or _import_row("OpenCV", "cv2", "")[2]:
         return "libGL", library or "not found, and not needed by this OpenCV", True, ""
     return "libGL", "not found", False, "apt-get install libgl1 (or your system's package with libGL.so.1)"
+
+
+def _library_row(name: str, package: str) -> _Row:
+    """A library that MediaPipe links to on Linux."""
+    found = ctypes.util.find_library(name) if platform.system() == "Linux" else "not needed here"
+    return f"lib{name}", found or "not found", bool(found), "" if found else f"apt-get install {package}"
 
 
 def _import_row(item: str, module: str, remedy: str) -> _Row:

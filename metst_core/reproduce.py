@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.files import atomic_path
+from metst_core.landmarks import landmarker_named
 from metst_core.report import refresh
 from metst_core.run import MAIN_JOB, PROFILES
 from metst_core.training import check_device
@@ -28,7 +29,7 @@ def reproduce(
 ) -> Path:
     """Execute the profile's notebooks in order and write the report; returns the run's folder.
 
-    `data_options` go to `load_dataset`; `n_jobs` as in `run.Run`.  The folder (default: `runs/` and `run_name`)
+    `data_options` (but for `landmarker`, see `run.Run`) go to `load_dataset`; `n_jobs` as there.  The folder (default: `runs/` and `run_name`)
     receives `notebooks/*.ipynb` and `*.html`, `figures/*.png`, `results.json` and `report.html`.  Work that an
     earlier, interrupted call finished (videos, features, folds) is not done again.
     Raises a `MetstError` that names the notebook and the cell when one fails.
@@ -39,9 +40,11 @@ def reproduce(
         raise InputError(
             f"dataset {dataset!r} needs --data-root, the folder that holds it (see data/{dataset}.md)"
         )
-    if data_options and data_root is None:
+    landmarker_named((data_options or {}).get("landmarker", "mediapipe"))()  # what it lacks is said now
+    of_the_set = [name for name in data_options or {} if name != "landmarker"]
+    if of_the_set and data_root is None:
         raise InputError(
-            f"option {next(iter(data_options))!r}: the set that is generated takes none; leave it out, or name a data set"
+            f"option {of_the_set[0]!r}: the set that is generated takes none; leave it out, or name a data set"
         )
     try:  # now, not after an hour of reading videos
         check_device(PROFILES[profile].device)

@@ -35,6 +35,7 @@ from metst_core.experiments import (
 )
 from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.files import atomic_path, run_record, write_json
+from metst_core.landmarks import landmarker_named
 from metst_core.models import Network
 from metst_core.synthetic import generate, read_truth
 from metst_core.training import (
@@ -99,7 +100,8 @@ network and schedule and wants a GPU."""
 class Run:
     """One run's folder, as a notebook sees it.  The arguments are the notebook's parameters.
 
-    `data_options` go to `load_dataset`.  `n_jobs` videos, and folds where they train on the CPU, are worked on at
+    `data_options` go to `load_dataset`, but for `landmarker`, which names what finds the faces (`mediapipe`, the
+    default, or `dlib`).  `n_jobs` videos, and folds where they train on the CPU, are worked on at
     once (None: as many as this machine has cores, up to four); the results do not depend on it.
     """
 
@@ -119,6 +121,7 @@ class Run:
         self.seed, self.out = seed, Path(out_dir)
         self.data_root = Path(data_root) if data_root is not None else None
         self.data_options = dict(data_options or {})
+        self.landmarker = landmarker_named(self.data_options.get("landmarker", "mediapipe"))
         self.n_jobs = cores() if n_jobs is None else n_jobs
         self.out.mkdir(parents=True, exist_ok=True)
 
@@ -158,7 +161,8 @@ class Run:
                 tier=p.tier,
                 n_jobs=self.n_jobs,
             )
-        return load_dataset(self.dataset_name, self.data_root, **self.data_options)
+        options = {name: value for name, value in self.data_options.items() if name != "landmarker"}
+        return load_dataset(self.dataset_name, self.data_root, **options)
 
     def truth(self, subject: str, video: str) -> pd.DataFrame | None:
         """True intensity of every action unit per frame (inter-ocular distances); None for data that has no truth."""
@@ -175,7 +179,11 @@ class Run:
 
     def _extract(self, dataset: Dataset) -> MotionSet:
         return extract_dataset(
-            dataset, features="metst_plus", cache_dir=self.out.parent / "cache", n_jobs=self.n_jobs
+            dataset,
+            features="metst_plus",
+            landmarker_factory=self.landmarker,
+            cache_dir=self.out.parent / "cache",
+            n_jobs=self.n_jobs,
         )
 
     @property
