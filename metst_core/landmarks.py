@@ -391,7 +391,7 @@ class FaceDetector:
 
 
 def search_parts(find: Callable[[np.ndarray], list[Detection]], image: np.ndarray) -> list[Detection]:
-    """The faces that `find` sees in overlapping parts of an image, the largest first: those of the largest
+    """The small faces that `find` sees in overlapping parts of an image, the largest first: those of the largest
     parts that show any.
 
     MediaPipe's detector looks at 128 x 128 pixels, where a face of under an eighth of the image is too small;
@@ -409,8 +409,9 @@ def search_parts(find: Callable[[np.ndarray], list[Detection]], image: np.ndarra
         for top, left in itertools.product(*(_starts(length) for length in scaled.shape[:2])):
             part = scaled[top : top + _DETECTOR_SIDE, left : left + _DETECTOR_SIDE]
             found += [_moved(face, left, top, 1 / scale) for face in find(np.ascontiguousarray(part))]
-        if found:
-            return by_size(_apart(found))
+        small = [face for face in found if not _is_large(face, image)]  # the others the whole image denies
+        if small:
+            return by_size(_apart(small))
     return []
 
 

@@ -99,8 +99,8 @@ def look_up(canvas: np.ndarray, at: np.ndarray) -> np.ndarray:
 
     OpenCV rounds positions to 1/32 of a canvas pixel, that is 1/64 of a frame pixel.
     """
-    nothing = np.empty(0, np.float32)  # second map: not needed when x and y come together
-    return cv2.remap(canvas, at, nothing, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    # The second map is not needed when x and y come together; OpenCV 5 would read an empty array as one.
+    return cv2.remap(canvas, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def to_canvas(points: np.ndarray) -> np.ndarray:

@@ -300,6 +300,35 @@ def test_small_faces_everywhere(side, corner, portrait, landmarker):
     assert np.hypot(*(face.centre - expected[36:48].mean(axis=0))) < 0.04 * side
 
 
+class TestDlib:
+    def test_lies_near_the_default(self, portrait, landmarker):
+        """The same 68 points, but for the jaw, which MediaPipe's mesh draws further in: within a tenth of the distance
+        of the eyes (130 of 520 pixels) on average."""
+        pytest.importorskip("dlib", reason="the extra dlib is not installed")
+        dlib = landmarks.DlibLandmarker()
+        points = dlib(portrait)
+        assert np.hypot(*(points - landmarker(portrait))[17:].T).mean() < 13
+        assert dlib(np.zeros((80, 80), np.uint8)) is None
+        assert np.array_equal(pickle.loads(pickle.dumps(dlib))(portrait), points)
+        assert dlib.identity.startswith("dlib-") and dlib.identity != landmarker.identity
+
+    def test_without_the_predictor_s_package(self, monkeypatch):
+        monkeypatch.setattr(landmarks.importlib.util, "find_spec", lambda name: None)
+        with pytest.raises(MetstError, match=r"metst\[dlib\]"):
+            landmarks.DlibLandmarker()
+
+    def test_without_dlib(self, monkeypatch, portrait):
+        monkeypatch.setattr(landmarks, "_dlib_model", lambda: Path("any.dat"))
+        monkeypatch.setitem(sys.modules, "dlib", None)
+        with pytest.raises(MetstError, match=r"metst\[dlib\]"):
+            landmarks.DlibLandmarker()(portrait)
+
+    def test_asked_for_by_name(self):
+        assert landmarks.landmarker_named("mediapipe") is MediaPipeLandmarker
+        with pytest.raises(InputError, match="'mediapipe', 'dlib'"):
+            landmarks.landmarker_named("openface")
+
+
 def test_no_mediapipe_at_all(monkeypatch, portrait):
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     with pytest.raises(MetstError, match="install mediapipe"):
