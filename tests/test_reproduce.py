@@ -4,7 +4,7 @@ import nbformat
 import pytest
 import torch
 
-from metst_core import reproduce
+from metst_core import landmarks, reproduce
 from metst_core.cli import main
 from metst_core.errors import InputError, MetstError
 from metst_core.reproduce import _execute
@@ -56,6 +56,21 @@ def test_a_data_set_and_its_options_reach_every_notebook(tmp_path, monkeypatch):
         assert given["out_dir"] == str(tmp_path / "runs" / "folder-smoke")
     with pytest.raises(InputError, match="option 'fps'.*takes none"):
         reproduce.reproduce("smoke", data_options={"fps": 25})
+
+
+def test_the_landmarker_can_be_chosen_for_the_generated_set_too(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reproduce, "_execute", lambda source, target, given, limit: asked.append(given))
+    monkeypatch.setattr(reproduce, "refresh", lambda out: None)
+    monkeypatch.setitem(landmarks.LANDMARKERS, "dlib", lambda: None)  # as with the extra installed
+    assert main(["reproduce", "--profile", "smoke", "--option", "landmarker=dlib"]) == 0
+    assert {given["data_options"]["landmarker"] for given in asked} == {"dlib"}
+    run = Run("smoke", "synthetic", None, 1, tmp_path / "run", asked[0]["data_options"])
+    assert run.landmarker is landmarks.LANDMARKERS["dlib"]
+    assert Run("smoke", "synthetic", None, 1, tmp_path / "run").landmarker is landmarks.MediaPipeLandmarker
+    with pytest.raises(InputError, match="landmarker"):
+        reproduce.reproduce("smoke", data_options={"landmarker": "eyes"})
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has what the profile needs")
