@@ -47,7 +47,7 @@ def make_video(folder: Path, seconds: float, size: int) -> Path:
 def work(video: str, first: int, cores: int, out: str) -> None:
     """The child: a warm-up on the first seconds of `video`, then, when told, one timed analysis and its outputs."""
     pin(first, cores)
-    from metst_core.pipeline import Analysis, analyse
+    from metst_core.inference import Analysis, analyse
 
     next(iter(Analysis(video)))  # imports, compiled kernels, MediaPipe's graphs; the frames are counted
 

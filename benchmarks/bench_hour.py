@@ -68,7 +68,7 @@ def memory_of(pid: int) -> float | None:
 def analyse(video: Path, out: Path) -> dict[str, Any]:
     """`metst analyse` on `video` with all outputs; its time, its peak memory, and what was seen on the way."""
     command = [
-        sys.executable, "-m", "metst_core.cli", "analyse", str(video),
+        sys.executable, "-m", "metst_core.cli.main", "analyse", str(video),
         "--csv", str(out / "a.csv"), "--json", str(out / "a.json"), "--megc", str(out / "m.csv"),
         "--html", str(out / "a.html"), "--annotated-video", str(out / "film.mp4"),
     ]  # fmt: skip

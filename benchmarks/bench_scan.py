@@ -35,9 +35,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from metst_core import ssm
 from metst_core.files import atomic_path, run_record, write_json
 from metst_core.models import METSTPlus
+from metst_core.ssm import scan as ssm
 from metst_core.ssm import selective_scan
 
 SIZES = ((32, 64, 16, 50), (32, 256, 64, 50), (8, 512, 64, 50), (1, 256, 16, 2000))  # B, D, N, L

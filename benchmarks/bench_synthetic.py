@@ -20,8 +20,7 @@ import cv2
 import numpy as np
 
 from metst_core.files import run_record
-from metst_core.portraits import look_up
-from metst_core.synthetic import TIERS, Renderer, difficulty_of, identity, plan_video
+from metst_core.synthetic import TIERS, Renderer, difficulty_of, identity, look_up, plan_video
 
 FRAMES_PER_ROUND = 20
 

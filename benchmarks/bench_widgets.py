@@ -21,7 +21,7 @@ import pandas as pd
 from metst_core.files import run_record, write_json
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from made_up_explorer import made_up_explorer
+from support.made_up_explorer import made_up_explorer
 from test_browser import CHROMIUM, opened, running_chromium
 
 GOAL_MS, N_FRAMES = 100, 300

@@ -5,11 +5,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from metst_core.action_units import UNITS
 from metst_core.files import atomic_path
-from metst_core.portraits import contact_sheet, identity
-from metst_core.releases import RELEASES
-from metst_core.synthetic import au_field
+from metst_core.synthetic import RELEASES, UNITS, au_field, contact_sheet, identity
 
 FOLDER = Path(__file__).parent
 STEP = 12  # pixels between arrows

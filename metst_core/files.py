@@ -14,6 +14,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+ASSETS = Path(__file__).parent / "assets"
+"""What comes with the package beside the code: weights, templates, scripts."""
+
 _RECORDED_PACKAGES = (
     "metst",
     "numpy",

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from metst_core.checks import as_path
@@ -98,6 +99,22 @@ def read_videos(path: str | Path) -> pd.DataFrame:
     paths = [str(Path(path).parent / str(p)) for p in table["path"]]
     table = table.assign(fps=fps, n_frames=n_frames.astype("int64"), path=paths)
     return table[list(VIDEO_COLUMNS)]
+
+
+def of_video(table: pd.DataFrame, subject: str, video: str) -> pd.DataFrame:
+    """The rows of one video, in their order and with their index, of any table with `subject` and `video`."""
+    return table[(table["subject"] == subject) & (table["video"] == video)]
+
+
+def inside(annotations: pd.DataFrame, n_frames: int) -> np.ndarray:
+    """Which frames of one video lie inside an ME, onset and offset included: `(n_frames,)` bool.
+
+    Parts of an interval that lie outside the video are cut.
+    """
+    mask = np.zeros(n_frames, bool)
+    for onset, offset in zip(annotations["onset"], annotations["offset"], strict=True):
+        mask[max(0, onset) : max(0, offset + 1)] = True
+    return mask
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> Path:

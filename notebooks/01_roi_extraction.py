@@ -61,6 +61,7 @@ import numpy as np
 import pandas as pd
 
 from metst_core import plots
+from metst_core.experiment import Run, describe, videos_of
 from metst_core.motion import (
     FARNEBACK,
     box_flow,
@@ -70,7 +71,6 @@ from metst_core.motion import (
     window_motion,
 )
 from metst_core.rois import ROIS, boxes_on_crop, channel_indices, roi_names, rois_on_crop
-from metst_core.run import Run, describe, videos_of
 from metst_core.windows import window_starts
 
 run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
@@ -279,8 +279,7 @@ run.figure(
 # seems to move when the face does *not* (its noise), and how far at the apex. What counts is the ratio.
 
 # %%
-from metst_core.portraits import identity
-from metst_core.realism import movement_seen
+from metst_core.synthetic import identity, movement_seen
 
 person = identity(seed, 0)
 study = pd.concat([movement_seen(person, landmarker, au, 0.01, seed=seed).assign(AU=au) for au in (1, 12)])
@@ -383,7 +382,7 @@ run.figure(
 
 # %%
 if dataset == "synthetic":
-    from metst_core.realism import PUBLISHED, set_statistics
+    from metst_core.synthetic import PUBLISHED, set_statistics
 
     display(set_statistics(data_root or run.out / "data").round(3))
     display(PUBLISHED)

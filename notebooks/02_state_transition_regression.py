@@ -56,10 +56,10 @@ from scipy.signal import cont2discrete
 
 from metst_core import plots
 from metst_core.decoding import decode, half_length, smooth, spot_intervals, spot_threshold
+from metst_core.experiment import Run, videos_of
 from metst_core.metrics import interval_iou
 from metst_core.models import METST, METSTPlus, predict_video
 from metst_core.rois import ROIS
-from metst_core.run import Run, videos_of
 from metst_core.ssm import Mamba, available_backends, selective_scan
 from metst_core.training import train_fold
 from metst_core.windows import frame_targets, stitch, unstitch
@@ -819,7 +819,7 @@ pathway_table.round(4)
 
 # %% [markdown]
 # The column *trained by both tasks* is what "synergy at the feature level" means: the share of the network in which the gradients of spotting and of recognition meet. In `separate` it is the stem alone; in `shared` everything
-# but the two read-outs. What it is worth stands in the last two columns. One fold and one seed cannot settle it; the ablation table of `metst_core.experiments` repeats it over all subjects, with intervals.
+# but the two read-outs. What it is worth stands in the last two columns. One fold and one seed cannot settle it; the ablation table of `metst_core.experiment.comparisons` repeats it over all subjects, with intervals.
 #
 # ## 2.11 Glossary
 #

@@ -50,11 +50,10 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 
 from metst_core import plots
+from metst_core.experiment import HEADLINE, Run, videos_of
 from metst_core.metrics import paired_difference
 from metst_core.models import predict_video
-from metst_core.report import HEADLINE
-from metst_core.run import Run, videos_of
-from metst_core.sequence_models import count_parameters
+from metst_core.rivals import count_parameters
 from metst_core.tables import CLASSES
 from metst_core.training import class_weights, decode_traces, draw_windows, joint_loss, scale_factors
 from metst_core.windows import frame_targets, unstitch

@@ -52,11 +52,10 @@ from scipy.signal import find_peaks
 
 from metst_core import plots
 from metst_core.decoding import decode, half_length, smooth, spot_intervals, spot_threshold
+from metst_core.experiment import HEADLINE, PUBLISHED, Run, comparison_table, describe, videos_of
 from metst_core.metrics import evaluate, interval_iou, interval_text, match_intervals, match_tables
 from metst_core.models import METST
-from metst_core.report import HEADLINE, PUBLISHED, comparison_table
 from metst_core.rois import roi_names
-from metst_core.run import Run, describe, videos_of
 from metst_core.tables import EMOTIONS, PREDICTION_COLUMNS
 from metst_core.training import decode_traces
 

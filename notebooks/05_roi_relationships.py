@@ -52,9 +52,11 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 
-from metst_core import checkpoints, relation_plots
+from metst_core import checkpoints
 from metst_core.decoding import decode, half_length
+from metst_core.experiment import Run, videos_of
 from metst_core.models import predict_video
+from metst_core.plots import relations as relation_plots
 from metst_core.relations import (
     REGIONS,
     Traces,
@@ -81,7 +83,6 @@ from metst_core.relations import (
     stem_mixing,
 )
 from metst_core.rois import ROIS
-from metst_core.run import Run, videos_of
 from metst_core.tables import EMOTIONS
 from metst_core.training import train_fold
 from metst_core.widgets import explore, film, motion_layers, network_layers, spread_over_video

@@ -60,14 +60,13 @@ import pandas as pd
 from IPython.display import Video, display
 
 from metst_core import pipeline, plots
+from metst_core.experiment import Run, videos_of
 from metst_core.extraction import extract_dataset
+from metst_core.inference import FLAGS, Analysis, analyse, decode_trace, fine_tune, load_model, meaning
 from metst_core.landmarks import MediaPipeLandmarker
-from metst_core.live import LiveScore, camera_widget
 from metst_core.metrics import interval_text
 from metst_core.models import predict_video
-from metst_core.pipeline import Analysis, analyse, decode_trace, fine_tune, load_model
-from metst_core.quality import FLAGS, meaning
-from metst_core.run import Run, videos_of
+from metst_core.pipeline import LiveScore, camera_widget
 from metst_core.synthetic import generate
 from metst_core.video import read_frames, write_video
 

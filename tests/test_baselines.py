@@ -9,25 +9,23 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up_motion import WINDOW, made_up_motion
+from support.made_up_motion import WINDOW, made_up_motion
 
-from metst_core import checkpoints
-from metst_core.baselines import (
+from metst_core.checkpoints import own as checkpoints
+from metst_core.decoding import half_length
+from metst_core.errors import InputError
+from metst_core.experiment import (
+    CELLS,
+    Cell,
+    Intervals,
     chance_predictions,
     chance_scores,
+    check_results,
+    compare,
     majority_emotion,
     motion_contrast,
     motion_path,
     motion_spotter,
-)
-from metst_core.decoding import half_length
-from metst_core.errors import InputError
-from metst_core.experiments import (
-    CELLS,
-    Cell,
-    Intervals,
-    check_results,
-    compare,
     over_seeds,
     results_dict,
     run_ablation,
@@ -35,7 +33,7 @@ from metst_core.experiments import (
 )
 from metst_core.files import write_json
 from metst_core.metrics import METRICS, interval_iou
-from metst_core.sequence_models import PATCH, SEQUENCE_NETWORKS, SlidingWindowNetwork, count_parameters
+from metst_core.rivals import PATCH, SEQUENCE_NETWORKS, SlidingWindowNetwork, count_parameters
 from metst_core.tables import ANNOTATION_COLUMNS, EMOTIONS, PREDICTION_COLUMNS
 from metst_core.training import TrainConfig, leave_one_subject_out
 from metst_core.windows import unstitch

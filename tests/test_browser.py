@@ -72,7 +72,7 @@ def _reason():
 
 pytestmark = pytest.mark.skipif(bool(_reason()), reason=_reason() or "can run")
 if not _reason():
-    from made_up_explorer import FOLLOWER, LAG, LEADER, made_up_explorer, write_run
+    from support.made_up_explorer import FOLLOWER, LAG, LEADER, made_up_explorer, write_run
 
 
 @pytest.fixture(scope="module")
@@ -362,7 +362,7 @@ def prepared(tmp_path_factory):
     cell.source += (
         f"\nprofile, dataset, data_root = 'smoke', 'folder', {str(folder / 'faces')!r}\n"
         f"seed, out_dir = 100, {str(folder / 'run')!r}\n"
-        "from metst_core import run as _run\n"
+        "from metst_core.experiment import run as _run\n"
         "_run.PROFILES['smoke'].train.update(epochs=1, width=8, d_state=2, blocks_per_stage=1)"
     )
     notebook.metadata.pop("jupytext", None)

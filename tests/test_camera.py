@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from test_browser import CHROMIUM, FLAGS, LOAD, ROOT, opened, pixels, pytestmark, server, shots
 
-from metst_core.pipeline import load_model
+from metst_core.inference import load_model
 from metst_core.synthetic import generate
 from metst_core.video import read_frames
 
@@ -55,7 +55,7 @@ def address(tmp_path_factory):
     [live] = [cell for cell in notebook.cells if "display(camera_widget(model))" in cell.source]
     before = (
         "from IPython.display import display\n"
-        "from metst_core.live import camera_widget\n"
+        "from metst_core.pipeline.live import camera_widget\n"
         "from metst_core.pipeline import load_model\n"
         "model = load_model()"
     )

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from metst_core import checkpoints
 from metst_core.checkpoints import load, load_released, load_released_cache, save
+from metst_core.checkpoints import own as checkpoints
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.models import METST, METSTPlus
 

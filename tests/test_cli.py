@@ -79,7 +79,8 @@ def test_a_root_without_a_data_set_is_not_a_check_of_the_machine(tmp_path, capsy
 
 
 def test_reproduce_trains_the_bundled_weights_where_asked(tmp_path, monkeypatch):
-    from metst_core import bundled, reproduce
+    from metst_core.experiment import notebooks as reproduce
+    from metst_core.experiment import recipe as bundled
 
     asked = []
     monkeypatch.setattr(reproduce, "reproduce", lambda *args, **kwargs: tmp_path)

@@ -14,16 +14,18 @@ from test_video import VARIABLE_MS, _retime
 
 from metst_core.datasets import (
     Dataset,
+    Report,
+    Rules,
     check_dataset,
     fit_annotations,
     load_dataset,
     load_labels,
+    read_submission,
     write_dataset,
+    write_submission,
     write_tables,
 )
 from metst_core.errors import InputError, MetstError, MissingError
-from metst_core.megc import read_submission, write_submission
-from metst_core.sheets import Report, Rules
 from metst_core.tables import ANNOTATION_COLUMNS, EMOTIONS, PREDICTION_COLUMNS, check_annotations
 from metst_core.video import write_video
 

@@ -18,8 +18,8 @@ import skimage.data
 
 from metst_core import landmarks
 from metst_core.errors import InputError, MetstError, MissingError
+from metst_core.inference import MediaPipeFaceFinder
 from metst_core.landmarks import IBUG_TO_MESH, MediaPipeLandmarker
-from metst_core.quality import MediaPipeFaceFinder
 
 
 @pytest.fixture(scope="module")

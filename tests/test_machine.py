@@ -1,6 +1,6 @@
 """`metst check` without a data set: what is there, what is missing, and what to do about it."""
 
-from metst_core.machine import check_machine
+from metst_core.cli import check_machine
 
 
 def test_check_machine_says_what_is_there():

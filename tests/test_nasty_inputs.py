@@ -18,13 +18,14 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
-from own_videos import SIZE, landmarker, mouth_at, mouth_model, picture, write_clip
+from support.own_videos import SIZE, landmarker, mouth_at, mouth_model, picture, write_clip
 from test_video import _retime, _rotate_metadata, _wav
 
-from metst_core import analyse_cli, pipeline
+from metst_core.cli import analyse as analyse_cli
 from metst_core.errors import InputError, MetstError, MissingError
+from metst_core.inference import analyse
+from metst_core.inference import analysis as pipeline
 from metst_core.landmarks import MediaPipeLandmarker
-from metst_core.pipeline import analyse
 from metst_core.video import write_video
 
 N_FRAMES = 12  # of a video whose content does not matter

@@ -21,16 +21,28 @@ import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
-from own_videos import landmarker, mouth_at, mouth_model, picture, write_clip
+from support.own_videos import landmarker, mouth_at, mouth_model, picture, write_clip
 
-from metst_core import analyse_cli, pipeline, tables
-from metst_core.analysis_report import clips_of
+from metst_core import tables
+from metst_core.cli import analyse as analyse_cli
 from metst_core.errors import InputError, MissingError
-from metst_core.live import LiveScore
+from metst_core.inference import (
+    Analysis,
+    Calibration,
+    QualityLog,
+    TrainedModel,
+    analyse,
+    load_model,
+    moves_much,
+    quality_table,
+    runs,
+    save_model,
+    timing_marks,
+)
+from metst_core.inference import analysis as pipeline
 from metst_core.models import METSTPlus
 from metst_core.motion import extract_motion, stream_motion
-from metst_core.pipeline import Analysis, Calibration, TrainedModel, analyse, load_model, save_model
-from metst_core.quality import QualityLog, moves_much, quality_table, runs, timing_marks
+from metst_core.pipeline import LiveScore, clips_of
 from metst_core.video import probe, read_frames, write_video
 
 ROOT = Path(__file__).parent.parent
@@ -335,7 +347,7 @@ class TestQuality:
         assert not slow["frames_missing"].any()
 
     def test_each_flag_has_its_frames(self):
-        from metst_core.quality import LIMITS, LOOK_EVERY, Face
+        from metst_core.inference import LIMITS, LOOK_EVERY, Face
 
         def face(x=50.0, size=60.0, nose=0.0):
             eyes = ((x - size / 2, 40.0), (x + size / 2, 40.0))
@@ -564,7 +576,7 @@ def test_a_real_ctrl_c_keeps_what_is_done(tmp_path):
     # A shell that starts its jobs in the background hands down that SIGINT is ignored.
     script = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from metst_core.cli import main\n"
+        "from metst_core.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))"
     )
     arguments = ["analyse", "clip.mp4", "other.mp4", "--csv", "a.csv", "--json", "a.json"]
@@ -618,7 +630,7 @@ class TestRecipe:
     """The committed recipe of the bundled weights, on made-up numbers and in its smallest form."""
 
     def test_the_threshold_and_confidence_come_from_held_out_traces(self):
-        from metst_core import bundled
+        from metst_core.experiment import recipe as bundled
 
         rng = np.random.default_rng(3)
         traces, rows = {}, []
@@ -640,7 +652,7 @@ class TestRecipe:
         assert model.calibration.evidence["expected_calibration_error"] < 0.15
 
     def test_a_group_is_measured_without_its_own_half_length(self):
-        from metst_core import bundled
+        from metst_core.experiment import recipe as bundled
 
         rows = [("long", "v", 10, 20, 40, "surprise"), ("short", "v", 10, 13, 17, "others")]
         annotations = pd.DataFrame(rows, columns=list(tables.ANNOTATION_COLUMNS))
@@ -649,9 +661,9 @@ class TestRecipe:
 
     def test_it_runs_from_nothing_and_goes_on_where_it_was(self, tmp_path, monkeypatch):
         """Generation and extraction are tested elsewhere; here they are made up."""
-        from made_up_motion import made_up_motion
+        from support.made_up_motion import made_up_motion
 
-        from metst_core import bundled
+        from metst_core.experiment import recipe as bundled
         from metst_core.training import TrainConfig
 
         motion = made_up_motion(n_subjects=4, n_videos=1, features="metst_plus")
@@ -703,7 +715,7 @@ class TestLive:
 
     def test_the_camera_is_told_scores_that_stay(self, clip, result, monkeypatch):
         """What the widget sends to the browser: the smoothed score up to where later frames cannot change it."""
-        from metst_core import live
+        from metst_core.pipeline import live
 
         monkeypatch.setattr(live, "MediaPipeLandmarker", lambda: landmarker)
         model = mouth_model()
@@ -746,7 +758,7 @@ class TestLive:
 
 
 def test_every_flag_of_a_result_is_a_known_one(result, clip):
-    from metst_core.quality import FLAGS, meaning
+    from metst_core.inference import FLAGS, meaning
 
     assert all(meaning(flag) and "{" not in meaning(flag) for flag in FLAGS)
     assert set(result.quality["flag"]) <= set(FLAGS)

@@ -6,9 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_motion import made_up_motion
+from support.made_up_motion import made_up_motion
 
-from metst_core import relations
 from metst_core.errors import InputError
 from metst_core.models import METST, METSTPlus
 from metst_core.relations import (
@@ -32,6 +31,7 @@ from metst_core.relations import (
     roi_shares,
     stem_mixing,
 )
+from metst_core.relations import attribution as relations
 from metst_core.rois import roi_names
 from metst_core.tables import ANNOTATION_COLUMNS
 from metst_core.windows import unstitch

@@ -12,7 +12,7 @@ from test_sheets import CASME3_HEADER, facs_row, long_row, row, sammlv_sheets, w
 
 from metst_core.cli import main
 from metst_core.errors import InputError, MetstError, MissingError
-from metst_core.released import checkpoint_files, read_order, score_released
+from metst_core.experiment import checkpoint_files, read_order, score_released
 
 K = 50
 STEEPNESS = {"spNO.1": 4.0, "spNO.2": 5.0, "spNO.11": 6.0}

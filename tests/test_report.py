@@ -4,14 +4,21 @@ import dataclasses
 import json
 
 import pytest
-from made_up_motion import made_up_motion
+from support.made_up_motion import made_up_motion
 
 from metst_core.errors import InputError, MissingError
+from metst_core.experiment import (
+    PROFILES,
+    PUBLISHED,
+    Run,
+    collect_results,
+    compare_runs,
+    refresh,
+    write_report,
+)
 from metst_core.files import write_json
 from metst_core.metrics import METRICS
 from metst_core.plots import confusion
-from metst_core.report import PUBLISHED, collect_results, compare_runs, refresh, write_report
-from metst_core.run import PROFILES, Run
 from metst_core.tables import CLASSES, EMOTIONS
 
 METRIC = {"value": 0.5, "low": 0.25, "high": 0.75}
@@ -114,9 +121,9 @@ def test_a_finished_run_is_opened_as_what_it_was(tmp_path):
 
 
 def test_seeds_and_ablation_of_a_run_land_in_its_report(tmp_path, monkeypatch, capsys):
-    from metst_core import run as runs
     from metst_core.cli import main
-    from metst_core.experiments import Cell
+    from metst_core.experiment import Cell
+    from metst_core.experiment import run as runs
 
     small = {"width": 4, "d_state": 2, "blocks_per_stage": 1, "depth": 1, "epochs": 1, "batch_size": 64}
     profile = dataclasses.replace(PROFILES["smoke"], train=small, models=("metst",), bootstrap=20)
@@ -166,7 +173,7 @@ def test_strs_of_the_published_rows_is_the_product():
 
 
 def test_sammlv_is_also_scored_on_three_classes(tmp_path, monkeypatch):
-    from metst_core import run as runs
+    from metst_core.experiment import run as runs
     from metst_core.metrics import evaluate
 
     small = {"width": 4, "d_state": 2, "blocks_per_stage": 1, "epochs": 2, "batch_size": 64}

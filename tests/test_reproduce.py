@@ -4,11 +4,12 @@ import nbformat
 import pytest
 import torch
 
-from metst_core import landmarks, reproduce
+from metst_core import landmarks
 from metst_core.cli import main
 from metst_core.errors import InputError, MetstError
-from metst_core.reproduce import _execute
-from metst_core.run import MAIN_JOB, Run
+from metst_core.experiment import MAIN_JOB, Run
+from metst_core.experiment import notebooks as reproduce
+from metst_core.experiment.notebooks import _execute
 
 
 def notebook(path, *cells):

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metst_core.errors import InputError, MetstError, MissingError
-from metst_core.sheets import (
+from metst_core.datasets import (
     RULES,
     Report,
     Rules,
@@ -21,6 +20,7 @@ from metst_core.sheets import (
     read_casme3_sheet,
     read_sammlv_sheets,
 )
+from metst_core.errors import InputError, MetstError, MissingError
 
 CASME3_HEADER = ["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion"]
 LONG_HEADER = [

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from joblib import Parallel, delayed
 from torch.nn import functional as F
 
-from metst_core import ssm
 from metst_core.errors import InputError
 from metst_core.ssm import Mamba, available_backends, selective_scan, unavailable_backends
+from metst_core.ssm import scan as ssm
 
 NAMES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
 OPTIONAL = ("D", "z", "delta_bias")
@@ -311,11 +311,13 @@ def test_without_a_compiler_the_reference_takes_over_and_says_so(fresh_backends,
 
     monkeypatch.setattr(ssm.importlib, "import_module", refuse)
     a = {k: v.float() for k, v in problem(1, 2, 3, 4).items()}
-    with pytest.warns(RuntimeWarning, match="the CPU kernels do not run here.*no metst_core.scan_cpu today"):
+    with pytest.warns(
+        RuntimeWarning, match="the CPU kernels do not run here.*no metst_core.ssm.scan_cpu today"
+    ):
         y = selective_scan(**a)
     assert torch.equal(y, selective_scan(**a, backend="reference"))
     assert "numba" not in available_backends()
-    assert "no metst_core.scan_cpu today" in unavailable_backends()["numba"]
+    assert "no metst_core.ssm.scan_cpu today" in unavailable_backends()["numba"]
     with pytest.raises(InputError, match="cannot be used here"):
         selective_scan(**a, backend="numba")
 
@@ -368,7 +370,7 @@ def test_mamba_ssm_is_spared_what_its_kernel_refuses(monkeypatch):
 @pytest.mark.parametrize("fault", [1.001, math.nan])
 def test_kernels_that_compute_wrongly_are_not_used(fresh_backends, monkeypatch, fault):
     need("numba")
-    scan_cpu = importlib.import_module("metst_core.scan_cpu")
+    scan_cpu = importlib.import_module("metst_core.ssm.scan_cpu")
     right = scan_cpu.scan
     ssm._load.cache_clear()
     monkeypatch.setattr(scan_cpu, "scan", lambda *core: right(*core) * fault)
@@ -378,7 +380,7 @@ def test_kernels_that_compute_wrongly_are_not_used(fresh_backends, monkeypatch, 
 
 def test_kernels_compile_where_no_folder_can_be_written(monkeypatch):
     """numba refuses `cache=True` there; the function is then compiled for this process only."""
-    scan_cpu = pytest.importorskip("metst_core.scan_cpu")
+    scan_cpu = pytest.importorskip("metst_core.ssm.scan_cpu")
     compile_ = numba.njit
 
     def njit(*signature, **options):

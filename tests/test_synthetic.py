@@ -17,28 +17,39 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metst_core import action_units, synthetic
-from metst_core.action_units import ACTION_UNITS, MIRROR, RECIPES, UNIT_INDEX, UNIT_NAMES, UNITS
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.landmarks import MediaPipeLandmarker
-from metst_core.mjpeg import write_mjpeg
-from metst_core.portraits import face_mesh
-from metst_core.realism import MEASURES, movement_seen, set_statistics
-from metst_core.releases import RELEASES, check_release, generate_release, release_manifest
 from metst_core.synthetic import (
+    ACTION_UNITS,
+    MEASURES,
+    MIRROR,
+    RECIPES,
+    RELEASES,
     TIERS,
+    UNIT_INDEX,
+    UNIT_NAMES,
+    UNITS,
     Difficulty,
     Renderer,
+    action_units,
     au_field,
+    check_release,
     compose_plan,
     contact_sheet,
     difficulty_of,
+    face_mesh,
     generate,
+    generate_release,
     identity,
+    movement_seen,
     plan_tables,
     plan_video,
     read_truth,
+    release_manifest,
+    set_statistics,
+    write_mjpeg,
 )
+from metst_core.synthetic import generation as synthetic
 from metst_core.tables import EMOTIONS, write_table
 from metst_core.video import probe, read_frames
 

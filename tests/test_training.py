@@ -18,10 +18,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up_motion import made_up_motion
 from sklearn.utils.class_weight import compute_class_weight
+from support.made_up_motion import made_up_motion
 
-from metst_core import checkpoints, training
+from metst_core.checkpoints import own as checkpoints
 from metst_core.decoding import half_length
 from metst_core.errors import InputError
 from metst_core.metrics import evaluate
@@ -41,6 +41,7 @@ from metst_core.training import (
     scale_factors,
     train_fold,
 )
+from metst_core.training import loso as training
 
 TINY = TrainConfig(
     model="metst", width=8, depth=1, d_state=4, epochs=2, batch_size=16, learning_rate=1e-2, ratio=1, seed=3
@@ -284,7 +285,7 @@ def test_ray_where_it_is_not_installed_is_named(motion, tmp_path, monkeypatch):
 KILLED = """
 import sys
 sys.path.insert(0, {tests!r})
-from made_up_motion import made_up_motion
+from support.made_up_motion import made_up_motion
 from test_training import TINY
 from metst_core.training import leave_one_subject_out
 leave_one_subject_out(made_up_motion(), TINY, {folder!r})

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from made_up_explorer import (
+from matplotlib.figure import Figure
+from support.made_up_explorer import (
     FOLLOWER,
     LAG,
     LEADER,
@@ -18,14 +19,14 @@ from made_up_explorer import (
     portrait_frames,
     still_film,
 )
-from matplotlib.figure import Figure
 
-from metst_core import relation_plots
 from metst_core.errors import InputError
 from metst_core.models import METSTPlus
+from metst_core.plots import relations as relation_plots
 from metst_core.relations import Traces
 from metst_core.rois import CROP_SIZE, roi_names
-from metst_core.widgets import _CHUNK, explore, film, motion_layers, spread_over_video
+from metst_core.widgets import explore, film, motion_layers, spread_over_video
+from metst_core.widgets.explorer import _CHUNK
 
 NAMES = roi_names()
 

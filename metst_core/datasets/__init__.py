@@ -1,0 +1,55 @@
+"""Data sets: files of the field and back, as one `Dataset`."""
+
+from metst_core.datasets.dataset import (
+    CLASS_SETS,
+    Dataset,
+    NumberedImagesReader,
+    VideoReader,
+    check_dataset,
+    fit_annotations,
+    load_dataset,
+    load_labels,
+    write_dataset,
+    write_tables,
+)
+from metst_core.datasets.megc import SUBMISSION_COLUMNS, read_submission, write_submission
+from metst_core.datasets.sheets import (
+    RULES,
+    Report,
+    Rules,
+    as_frame,
+    as_id,
+    canonical_ids,
+    choose_rules,
+    id_parts,
+    interval_of,
+    read_casme3_sheet,
+    read_sammlv_sheets,
+)
+
+__all__ = [
+    "CLASS_SETS",
+    "RULES",
+    "SUBMISSION_COLUMNS",
+    "Dataset",
+    "NumberedImagesReader",
+    "Report",
+    "Rules",
+    "VideoReader",
+    "as_frame",
+    "as_id",
+    "canonical_ids",
+    "check_dataset",
+    "choose_rules",
+    "fit_annotations",
+    "id_parts",
+    "interval_of",
+    "load_dataset",
+    "load_labels",
+    "read_casme3_sheet",
+    "read_sammlv_sheets",
+    "read_submission",
+    "write_dataset",
+    "write_submission",
+    "write_tables",
+]

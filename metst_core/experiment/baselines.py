@@ -1,0 +1,226 @@
+"""What a score must be compared with: chance at an equal number of intervals, and a classical motion spotter.
+
+The rivals that are networks (LSTM, TCN, Transformer, sliding-window classifier) train like ME-TST: they are
+names of `TrainConfig.model`, in `metst_core.rivals`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.signal import find_peaks
+
+from metst_core.decoding import spot_threshold
+from metst_core.errors import InputError
+from metst_core.extraction import MotionSet
+from metst_core.metrics import (
+    METRICS,
+    Evaluation,
+    SubjectCounts,
+    bootstrap,
+    class_indices,
+    evaluate,
+    percentiles,
+    resamples,
+    scores_of_counts,
+)
+from metst_core.tables import EMOTIONS, PREDICTION_COLUMNS, check_predictions, empty_predictions
+from metst_core.training import PROTOCOLS, fold_half_length, scored_videos
+
+
+@dataclass(frozen=True, eq=False)
+class BaselineResult:
+    """Predictions of a method without training, scored as a LOSO run is.
+
+    `k_p` is the half length per subject, `traces` the per-frame score `(T,)` by (subject, video).
+    """
+
+    predictions: pd.DataFrame
+    annotations: pd.DataFrame
+    subjects: list[str]
+    k_p: dict[str, int]
+    traces: dict[tuple[str, str], np.ndarray]
+    evaluation: Evaluation
+
+    def bootstrap(self, n: int = 1000, seed: int = 0, level: float = 0.95) -> pd.DataFrame:
+        """`metrics.bootstrap` over the subjects: `metric, value, low, high`."""
+        return bootstrap(self.predictions, self.annotations, self.subjects, n, seed, level)
+
+
+def motion_spotter(motion: MotionSet, protocol: str = "strict", p: float = 0.55) -> BaselineResult:
+    """Spot by the main-direction motion of the ROIs and Moilanen's threshold; nothing is trained.
+
+    The per-frame score is `motion_contrast`, not smoothed further.  Peaks above `mean + p (max - mean)` and at
+    least `k_p` apart are spotted, as intervals of `k_p` frames to either side.  The half length comes from the
+    annotations the protocol allows, and every interval is named as the most frequent emotion of the other
+    subjects (the first in class order on a tie): this spotter knows no emotions, so that its recognition and
+    STRS are those of always saying the same.  Subjects that the protocol leaves without a video, or without
+    another annotated subject, are left out.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError(f"protocol is {protocol!r}; use one of {', '.join(PROTOCOLS)}")
+    videos = scored_videos(motion.windows, motion.annotations, protocol)
+    annotated = motion.annotations["subject"]
+    subjects = [s for s in dict.fromkeys(s for s, _ in videos) if (annotated != s).any()]
+    k_p = {s: fold_half_length(motion.annotations, s, protocol) for s in subjects}
+    names = {s: majority_emotion(motion.annotations[annotated != s]) for s in subjects}
+    traces = {
+        key: motion_contrast(motion.windows[key], k_p[key[0]], motion.n_frames(*key))
+        for key in videos
+        if key[0] in k_p
+    }
+    tables = [
+        _table(_peaks(score, k_p[subject], p), subject, video, names[subject], score)
+        for (subject, video), score in traces.items()
+    ]
+    predictions = pd.concat(tables, ignore_index=True) if tables else empty_predictions()
+    truth = motion.annotations[annotated.isin(subjects)].reset_index(drop=True)
+    return BaselineResult(predictions, truth, subjects, k_p, traces, evaluate(predictions, truth))
+
+
+def _peaks(score: np.ndarray, k_p: int, p: float) -> np.ndarray:
+    """Intervals `(n, 3)` around the peaks of a score that is not to be smoothed."""
+    peaks, _ = find_peaks(score, height=spot_threshold(score, p), distance=max(1, k_p))
+    return np.stack([peaks - k_p, peaks, peaks + k_p], axis=1).astype(np.int64)
+
+
+def motion_contrast(windows: np.ndarray, k_p: int, n_frames: int | None = None) -> np.ndarray:
+    """Motion that comes and goes within `4 k_p` frames: `(T,)`, pixels of the 320 crop, 0 where there is none.
+
+    `windows` is `(n_windows, 2R, k)`.  Moilanen's feature difference analysis (ICPR 2014) with the motion of
+    ROIs in the place of the texture of blocks: a ROI's position at frame t is compared with the mean of its
+    positions `2 k_p` frames before and after; the lengths of that difference are averaged over the third of
+    the ROIs in which it is largest (a micro-expression moves few of them); and what the same is around, `2 k_p`
+    frames before and after, is subtracted.  `2 k_p` is the mean length of a micro-expression: the interval of
+    `4 k_p` is to hold the longest.  Slow drift of the head cancels.
+    """
+    path = motion_path(windows, n_frames)
+    difference = path - _around(path, 2 * k_p)
+    lengths = np.sort(np.hypot(difference[:, 0::2], difference[:, 1::2]), axis=1)
+    largest = -(-lengths.shape[1] // 3)
+    feature = lengths[:, -largest:].mean(axis=1)
+    return np.maximum(0, feature - _around(feature, 2 * k_p))
+
+
+def _around(values: np.ndarray, k: int) -> np.ndarray:
+    """Mean of the values `k` frames before and after each frame; beyond the ends the first and last stand in."""
+    frames = np.arange(len(values))
+    return (values[np.maximum(frames - k, 0)] + values[np.minimum(frames + k, len(values) - 1)]) / 2
+
+
+def motion_path(windows: np.ndarray, n_frames: int | None = None) -> np.ndarray:
+    """Displacement `(T, 2R)` of every ROI since the video's first frame, in pixels of the 320 crop.
+
+    Each window measures from its own first frame; the windows are chained at those frames.
+    """
+    windows = np.asarray(windows, dtype=float)
+    if windows.ndim != 3 or len(windows) == 0 or windows.shape[2] % 2:
+        raise InputError(f"windows has shape {windows.shape}; it must be (n_windows >= 1, 2R, even window)")
+    half = windows.shape[2] // 2
+    starts = np.concatenate([np.zeros((1, windows.shape[1])), np.cumsum(windows[:-1, :, half], axis=0)])
+    halves = [
+        windows[0].T,
+        *(start + w[:, half:].T for start, w in zip(starts[1:], windows[1:], strict=True)),
+    ]
+    return np.concatenate(halves)[:n_frames]
+
+
+def majority_emotion(annotations: pd.DataFrame) -> str:
+    """The most frequent emotion of an annotation table; of equally frequent ones the first in class order."""
+    if annotations.empty:
+        raise InputError("annotations hold no micro-expression, so there is no most frequent emotion")
+    return max(EMOTIONS, key=lambda emotion: int((annotations["emotion"] == emotion).sum()))
+
+
+def chance_predictions(
+    predictions: pd.DataFrame, videos: pd.DataFrame, k_p: Mapping[str, int], seed: int | Sequence[int] = 0
+) -> pd.DataFrame:
+    """Random intervals in the place of a method's: per subject as many, each `2 k_p + 1` frames long.
+
+    The apex falls on any frame of the subject's `videos` (a video table: `subject, video, n_frames`) with
+    equal chance, and the emotion on any of the four.  `k_p` is the half length per subject.
+    """
+    drawn = _draw(predictions, videos, k_p, 1, np.random.default_rng(seed))
+    return check_predictions(drawn[list(PREDICTION_COLUMNS)])
+
+
+def chance_scores(
+    predictions: pd.DataFrame,
+    annotations: pd.DataFrame,
+    videos: pd.DataFrame,
+    k_p: Mapping[str, int],
+    subjects: Sequence[str],
+    repeats: int = 200,
+    seed: int = 0,
+    level: float = 0.95,
+    classes: Sequence[str] = EMOTIONS,
+) -> pd.DataFrame:
+    """Scores of `chance_predictions` over `repeats` draws: a table `metric, value, low, high`.
+
+    `value` is the mean over the draws; the interval is over draws and subjects, each draw being scored on
+    its own bootstrap sample of the `subjects`.
+    """
+    names = [str(s) for s in subjects]
+    drawn = _draw(predictions, videos, k_p, repeats, np.random.default_rng([seed, 2]))
+    truth = annotations.iloc[np.tile(np.arange(len(annotations)), repeats)]
+    truth = truth.assign(draw=np.repeat(np.arange(repeats), len(annotations)))
+    # One evaluation for all draws: the subjects of each draw are subjects of their own.
+    everybody = [_of_draw(i, name) for i in range(repeats) for name in names]
+    counts = SubjectCounts.of(_renamed(drawn), _renamed(truth), everybody)
+    chosen = class_indices(classes)
+    ones = np.ones((repeats, len(names)))
+    values, spread = (
+        scores_of_counts(
+            np.einsum("rs,rsc->rc", weights, counts.spotting.reshape(repeats, len(names), -1)),
+            np.einsum("rs,rsij->rij", weights, counts.confusion.reshape(repeats, len(names), 4, 5)),
+            chosen,
+        )
+        for weights in (ones, resamples(len(names), repeats, seed))
+    )
+    rows = [(m, values[m].mean(), *percentiles(spread[m], level)) for m in METRICS]
+    return pd.DataFrame(rows, columns=["metric", "value", "low", "high"])
+
+
+def _draw(
+    predictions: pd.DataFrame,
+    videos: pd.DataFrame,
+    k_p: Mapping[str, int],
+    repeats: int,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Random intervals, `repeats` times over, with a column `draw`."""
+    tables = []
+    for subject, count in predictions["subject"].value_counts(sort=False).items():
+        own = videos[videos["subject"] == subject]
+        if own.empty or subject not in k_p:
+            raise InputError(f"videos or k_p lack subject {subject!r}, which has predictions; give them all")
+        ends = np.cumsum(own["n_frames"].to_numpy())
+        place = rng.integers(0, ends[-1], repeats * int(count))
+        which = np.searchsorted(ends, place, side="right")
+        apex = place - np.concatenate([[0], ends[:-1]])[which]
+        half = k_p[str(subject)]
+        table = pd.DataFrame({"onset": apex - half, "apex": apex, "offset": apex + half})
+        table["subject"], table["video"] = str(subject), own["video"].to_numpy()[which]
+        tables.append(table.assign(draw=np.repeat(np.arange(repeats), int(count))))
+    if not tables:
+        return empty_predictions().assign(draw=0)
+    drawn = pd.concat(tables, ignore_index=True)
+    return drawn.assign(emotion=rng.choice(EMOTIONS, len(drawn)), score=0.0)
+
+
+def _renamed(table: pd.DataFrame) -> pd.DataFrame:
+    pairs = zip(table["draw"], table["subject"], strict=True)
+    return table.assign(subject=[_of_draw(draw, subject) for draw, subject in pairs])
+
+
+def _of_draw(draw: int, subject: str) -> str:
+    return f"{draw}#{subject}"
+
+
+def _table(intervals: np.ndarray, subject: str, video: str, emotion: str, score: np.ndarray) -> pd.DataFrame:
+    table = pd.DataFrame(intervals, columns=["onset", "apex", "offset"])
+    table = table.assign(subject=subject, video=video, emotion=emotion, score=score[intervals[:, 1]])
+    return check_predictions(table[list(PREDICTION_COLUMNS)])
