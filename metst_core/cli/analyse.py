@@ -31,7 +31,7 @@ Exit codes: 0 all done, 1 a problem that a message explains (the other videos ar
 130 stopped with Ctrl-C (what was done is kept)."""
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
+def add_parser(commands: Any) -> None:
     """Add the command to the subparsers of `metst`."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "analyse",
@@ -63,7 +63,6 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     parser.set_defaults(command=run)
-    return parser
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,16 +1,17 @@
-"""What this machine has and lacks for the package: `metst check`."""
+"""What this machine has and lacks: `metst check`, and `show_versions` to paste into a question.
+
+Imports stand inside the functions, so that `metst --help` does not wait for them.
+"""
 
 from __future__ import annotations
 
-import ctypes.util
 import importlib
-import platform
-from importlib import metadata
+from typing import TYPE_CHECKING
 
-import pandas as pd
+from metst_core.version import __version__
 
-from metst_core.errors import MetstError
-from metst_core.files import ASSETS
+if TYPE_CHECKING:
+    import pandas as pd
 
 _PACKAGES = (
     "numpy", "scipy", "pandas", "torch", "numba", "mediapipe", "opencv-contrib-python", "scikit-image",
@@ -23,9 +24,13 @@ _Row = tuple[str, str, bool, str]
 def check_machine() -> pd.DataFrame:
     """What this machine has: a table `item, found, ok, remedy`; rows that are not `ok` say what to do.
 
-    Python, the packages and their versions, libGL (which OpenCV's wheel needs), libEGL and libGLESv2 (MediaPipe's), the face model, the
-    bundled network, CUDA, and the scan backends.  Nothing optional is ever not `ok`.
+    Python, the packages and their versions, libGL (which OpenCV's wheel needs), libEGL and libGLESv2
+    (MediaPipe's), the face model, the bundled network, CUDA, and the scan backends.  Nothing optional is ever not `ok`.
     """
+    import platform
+
+    import pandas as pd
+
     rows = [("Python", platform.python_version(), True, "")]
     rows += [_package_row(package) for package in _PACKAGES]
     rows += [_libgl_row(), _import_row("OpenCV", "cv2", "see the row libGL")]
@@ -34,7 +39,17 @@ def check_machine() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["item", "found", "ok", "remedy"])
 
 
+def show_versions() -> None:
+    """Print the versions of metst, Python and the packages, and what this machine has, ready to paste."""
+    import platform
+
+    print(f"metst {__version__}, {platform.system()} {platform.machine()}")
+    print(check_machine().drop(columns=["ok", "remedy"]).to_string(index=False, header=False))
+
+
 def _package_row(package: str) -> _Row:
+    from importlib import metadata
+
     try:
         return package, metadata.version(package), True, ""
     except metadata.PackageNotFoundError:
@@ -47,6 +62,9 @@ def _package_row(package: str) -> _Row:
 
 
 def _libgl_row() -> _Row:
+    import ctypes.util
+    import platform
+
     if platform.system() != "Linux":
         return "libGL", "not needed here", True, ""
     library = ctypes.util.find_library("GL")
@@ -57,6 +75,9 @@ def _libgl_row() -> _Row:
 
 def _library_row(name: str, package: str) -> _Row:
     """A library that MediaPipe links to on Linux."""
+    import ctypes.util
+    import platform
+
     found = ctypes.util.find_library(name) if platform.system() == "Linux" else "not needed here"
     return f"lib{name}", found or "not found", bool(found), "" if found else f"apt-get install {package}"
 
@@ -69,6 +90,8 @@ def _import_row(item: str, module: str, remedy: str) -> _Row:
 
 
 def _face_model_row() -> _Row:
+    from metst_core.errors import MetstError
+
     try:
         landmarks = importlib.import_module("metst_core.landmarks")
         return "MediaPipe face model", str(landmarks.find_model()), True, ""
@@ -77,6 +100,8 @@ def _face_model_row() -> _Row:
 
 
 def _bundled_row() -> _Row:
+    from metst_core.files import ASSETS
+
     networks = sorted(p.name for p in ASSETS.glob("*.safetensors")) if ASSETS.is_dir() else []
     remedy = "" if networks else "train one and give its path: analyse(video, model=...)"
     return "bundled network", ", ".join(networks) or "none", bool(networks), remedy
