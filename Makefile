@@ -1,7 +1,9 @@
 # make reproduce   set up .venv and run the main job on the synthetic set   (PROFILE=smoke|default|full)
 # make test        set up .venv and run everything that checks the project
 # make quick       the tests of less than a minute: the gate while one works
-PYTHON  ?= python3
+# The newest Python that fits and can make an environment; another with: make PYTHON=...
+PYTHON  ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 PROFILE ?= default
 RUN     ?= $(PROFILE)
 PY      := .venv/bin/python
@@ -18,10 +20,11 @@ help:
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 12) else "metst needs Python 3.11 or 3.12, this is %d.%d; say which with: make PYTHON=python3.12" % sys.version_info[:2])'
+	@test -x $(PY) || test -n "$(PYTHON)" || { echo "metst needs Python 3.11 to 3.14 with venv; install one (Debian, Ubuntu: apt-get install python3-venv; macOS: brew install python; Windows: python.org), or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[$(EXTRAS)]'
 	$(PY) -m metst_core.flow
+	$(PY) -m metst_core.cli fetch
 	@touch $(STAMP)
 
 reproduce: $(STAMP)

@@ -19,8 +19,8 @@ from metst_core.errors import InputError
 CROP_SIZE = 320
 """Width and height of the face crop, in pixels."""
 
-FEATURES = ("metst", "metst_plus")
-"""The two feature sets: 5 ROIs (ME-TST) and 18 ROIs (ME-TST+)."""
+FEATURES = ("metst", "metst_plus", "metst_plus_ref")
+"""The feature sets: 5 ROIs (ME-TST), 18 ROIs (ME-TST+), and those 18 with the reference box after them."""
 
 
 class Bounds(NamedTuple):
@@ -197,14 +197,18 @@ ROIS = (
 """The 18 ROIs of ME-TST+ in channel order (x then y each); the 5 of ME-TST are those with `in_metst`."""
 
 REFERENCE = _whole("nose_bridge", 0.7, margin=(15, 5), bottom=10)
-"""The part of the reference box whose motion is taken as head motion and subtracted from every ROI's."""
+"""The part of the reference box whose motion is taken as head motion and subtracted from every ROI's.
+
+As the last of "metst_plus_ref" it stands for what was subtracted."""
 
 
 def select_rois(features: str = "metst_plus") -> tuple[Roi, ...]:
-    """The ROIs of a feature set, in channel order: 5 for "metst", 18 for "metst_plus"; else an
-    `InputError`."""
+    """The ROIs of a feature set, in channel order: 5 for "metst", 18 for "metst_plus", 19 for "metst_plus_ref"
+    (`REFERENCE` last); else an `InputError`."""
     one_of("features", features, FEATURES)
-    return tuple(roi for roi in ROIS if roi.in_metst or features == "metst_plus")
+    if features == "metst":
+        return tuple(roi for roi in ROIS if roi.in_metst)
+    return ROIS if features == "metst_plus" else (*ROIS, REFERENCE)
 
 
 def roi_names(features: str = "metst_plus") -> list[str]:
@@ -218,8 +222,9 @@ def channel_names(features: str = "metst_plus") -> list[str]:
 
 
 def channel_indices(features: str = "metst") -> list[int]:
-    """Which of the 36 channels of "metst_plus" make up `features`, in its order."""
-    everything = channel_names("metst_plus")
+    """Which of the 38 channels of "metst_plus_ref" make up `features`, in its order; its first 36 are those of
+    "metst_plus"."""
+    everything = channel_names("metst_plus_ref")
     return [everything.index(name) for name in channel_names(features)]
 
 

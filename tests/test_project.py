@@ -32,7 +32,7 @@ def test_every_dependency_is_bounded_and_its_pin_fits():
     pins = {_canonical(name): version for name, version in PINS.items()}
     for text in [
         *PROJECT["dependencies"],
-        *(d for name in ("notebooks", "dev", "distributed", "browser") for d in EXTRAS[name]),
+        *(d for name in EXTRAS if name != "cuda" for d in EXTRAS[name]),
     ]:
         requirement = Requirement(text)
         assert str(requirement.specifier), f"{text} has no bound"
@@ -52,6 +52,15 @@ def test_make_and_conda_install_the_same_extras_on_the_same_pins():
     assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(
         python.removeprefix("python=")
     )
+
+
+def test_what_builds_an_image_fetches_the_face_model():
+    """It is fetched at set-up, never at run time: by `make setup`, which the container runs, and by Binder's postBuild."""
+    make, image = (ROOT / "Makefile").read_text(), (ROOT / ".devcontainer" / "Dockerfile").read_text()
+    assert re.search(r"^\t\$\(PY\) -m metst_core.cli fetch$", make, re.M) and "RUN make setup" in image
+    assert not (ROOT / "Dockerfile").exists(), "Binder would build it instead of environment.yml"
+    post = ROOT / "postBuild"
+    assert post.stat().st_mode & 0o111 and "metst fetch" in post.read_text().splitlines()
 
 
 def test_ci_runs_the_two_commands():
@@ -77,6 +86,9 @@ def test_wheel_builds_and_holds_the_package(tmp_path):
 def test_notebook_is_a_function_without_outputs_paired_with_text(path):
     cells = json.loads(path.read_text())["cells"]
     code = [c for c in cells if c["cell_type"] == "code"]
+    assert all(line in "".join(cells[0]["source"]) for line in ("%pip install", "metst fetch")), (
+        "no hosted start"
+    )
     assert not any(c["outputs"] or c["execution_count"] for c in code), "outputs are committed"
     tagged = [c for c in code if "parameters" in c["metadata"].get("tags", [])]
     assert len(tagged) == 1

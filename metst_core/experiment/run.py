@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from metst_core.experiment.profiles import MAIN_JOB, PROFILES, Profile
 from metst_core.experiment.results import chance_levels, fewer_classes, results_dict, with_baselines
 from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.files import atomic_path, run_record, write_json
+from metst_core.landmarks import Landmarker, landmarker_named
 from metst_core.metrics import Intervals
 from metst_core.models import Network
 from metst_core.synthetic import generate, read_truth
@@ -48,7 +49,8 @@ class Run:
 
     profile_name: a name of `PROFILES`.
     dataset_name, data_root, data_options: the data set, as `load_dataset` takes it; "synthetic" without a root
-        is generated into the run.
+        is generated into the run.  The option `landmarker` is the run's own: what finds the faces (`mediapipe`,
+        the default, or `dlib`).
     seed: of the synthetic data, of training and of every bootstrap.
     out: the folder, made when something is written.
     n_jobs: videos, and folds where they train on the CPU, worked on at once (None: as many as this machine has
@@ -73,6 +75,16 @@ class Run:
     def profile(self) -> Profile:
         """The size of this run."""
         return PROFILES[self.profile_name]
+
+    @property
+    def set_options(self) -> dict[str, Any]:
+        """The options of `load_dataset` alone."""
+        return {name: value for name, value in self.data_options.items() if name != "landmarker"}
+
+    @property
+    def landmarker(self) -> Callable[[], Landmarker]:
+        """What makes the landmarker of this run; `InputError` for a name that is none."""
+        return landmarker_named(self.data_options.get("landmarker", "mediapipe"))
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -123,7 +135,7 @@ class Run:
                 tier=p.tier,
                 n_jobs=self._jobs,
             )
-        return load_dataset(self.dataset_name, self.data_root, **self.data_options)
+        return load_dataset(self.dataset_name, self.data_root, **self.set_options)
 
     def truth(self, subject: str, video: str) -> pd.DataFrame | None:
         """True intensity of every action unit per frame (inter-ocular distances); None for data that has no truth."""
@@ -140,7 +152,11 @@ class Run:
 
     def _extract(self, dataset: Dataset) -> MotionSet:
         return extract_dataset(
-            dataset, features="metst_plus", cache_dir=self.out.parent / "cache", n_jobs=self._jobs
+            dataset,
+            features="metst_plus",
+            landmarker_factory=self.landmarker,
+            cache_dir=self.out.parent / "cache",
+            n_jobs=self._jobs,
         )
 
     @property

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from metst_core.decoding import half_length
@@ -121,11 +122,16 @@ def _grouped(motion: MotionSet, groups: dict[str, str]) -> MotionSet:
             video=table["subject"] + "_" + table["video"], subject=table["subject"].map(groups)
         )
 
-    windows = {
-        (groups[subject], f"{subject}_{video}"): part for (subject, video), part in motion.windows.items()
-    }
+    def by_group(parts: dict[tuple[str, str], np.ndarray]) -> dict[tuple[str, str], np.ndarray]:
+        return {(groups[subject], f"{subject}_{video}"): part for (subject, video), part in parts.items()}
+
     return replace(
-        motion, windows=windows, annotations=renamed(motion.annotations), videos=renamed(motion.videos)
+        motion,
+        windows=by_group(motion.windows),
+        head=by_group(motion.head),
+        shift=by_group(motion.shift),
+        annotations=renamed(motion.annotations),
+        videos=renamed(motion.videos),
     )
 
 
