@@ -197,9 +197,9 @@ class METST(Network):
     ) -> None:
         config = {"n_classes": n_classes, "in_channels": in_channels, "width": width, "depth": depth}
         config |= {"d_state": d_state}
-        check_config(config, pathways)
+        config = checked_sizes(config, pathways)
         super().__init__(
-            lambda: PlainPathway(width, depth, d_state),
+            lambda: PlainPathway(config["width"], config["depth"], config["d_state"]),
             **config,
             pathways=pathways,
             both_heads_on_spotting=both_heads_on_spotting,
@@ -235,17 +235,18 @@ class METSTPlus(Network):
     ) -> None:
         config = {"n_classes": n_classes, "in_channels": in_channels, "width": width}
         config |= {"blocks_per_stage": blocks_per_stage, "d_state": d_state}
-        check_config(config, pathways)
+        config = checked_sizes(config, pathways)
         super().__init__(
-            lambda: SlowFastPathway(width, blocks_per_stage, d_state), **config, pathways=pathways
+            lambda: SlowFastPathway(config["width"], config["blocks_per_stage"], config["d_state"]),
+            **config,
+            pathways=pathways,
         )
 
 
-def check_config(sizes: dict[str, int], pathways: str) -> None:
-    """`InputError` that names the size which is no whole number above 0, or the unknown `pathways`."""
-    for name, value in sizes.items():
-        whole_number(name, value, 1)
+def checked_sizes(sizes: dict[str, int], pathways: str) -> dict[str, int]:
+    """`sizes`, each a whole number above 0; `InputError` names the one that is not, or unknown `pathways`."""
     one_of("pathways", pathways, PATHWAYS)
+    return {name: whole_number(name, value, 1) for name, value in sizes.items()}
 
 
 @torch.no_grad()
@@ -278,9 +279,8 @@ def predict_video(
     The model answers in evaluation mode and is handed back in the mode it came in.
     """
     windows = _motion_tensor(model, motion_windows)
-    whole_number("batch_size", batch_size, 1)
     with evaluating(model):
-        answers = [model(batch) for batch in windows.split(batch_size)]
+        answers = [model(batch) for batch in windows.split(whole_number("batch_size", batch_size, 1))]
     score, logits = (torch.cat(part).double().cpu() for part in zip(*answers, strict=True))
     return stitch(score.numpy(), n_frames=n_frames), stitch(logits.softmax(-1).numpy(), n_frames=n_frames)
 

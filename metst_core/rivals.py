@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from metst_core.errors import InputError
-from metst_core.models import WIDTH, Network, check_config
+from metst_core.models import WIDTH, Network, checked_sizes
 
 N_HEADS = 4
 PATCH = 16
@@ -115,8 +115,12 @@ class _SequenceNetwork(Network):
         depth = self.default_depth if depth is None else depth
         sizes = {"n_classes": n_classes, "in_channels": in_channels, "width": width, "hidden": hidden}
         sizes |= {"depth": depth}
-        check_config(sizes, pathways)
-        super().__init__(lambda: type(self).pathway(width, hidden, depth), **sizes, pathways=pathways)
+        sizes = checked_sizes(sizes, pathways)
+        super().__init__(
+            lambda: type(self).pathway(sizes["width"], sizes["hidden"], sizes["depth"]),
+            **sizes,
+            pathways=pathways,
+        )
 
 
 class LSTMNetwork(_SequenceNetwork):

@@ -39,9 +39,8 @@ class Stream:
     """
 
     def __init__(self, model: Network, batch_size: int = 1) -> None:
-        whole_number("batch_size", batch_size, 1)
         self.model = model
-        self.batch_size = batch_size
+        self.batch_size = batch_size = whole_number("batch_size", batch_size, 1)
         self.delay = SLOW_FAST_DELAY if isinstance(model.spotting, SlowFastPathway) else STEM_DELAY
         self.frames = 0  # pushed so far
         self._finished = False

@@ -45,9 +45,15 @@ from metst_core.experiment import HEADLINE, Run
 from metst_core.metrics import paired_difference
 from metst_core.models import predict_video
 from metst_core.rivals import count_parameters
-from metst_core.tables import CLASSES, of_video
-from metst_core.training import class_weights, decode_traces, draw_windows, joint_loss, scale_factors
-from metst_core.windows import frame_targets, unstitch
+from metst_core.tables import CLASSES
+from metst_core.training import (
+    class_weights,
+    decode_traces,
+    draw_windows,
+    joint_loss,
+    scale_factors,
+    windows_of,
+)
 
 run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 motion = run.motion()
@@ -64,12 +70,8 @@ pd.Series(config.to_dict(), name="training configuration").to_frame()
 # Why regress the score by squared error rather than classify it? Because what we want at inference is a smooth curve with a peak, which smoothing, a threshold and peak finding turn into intervals.
 
 # %%
-targets = {
-    (s, v): frame_targets(of_video(motion.annotations, s, v), motion.n_frames(s, v))
-    for s, v in motion.windows
-}
-scores = np.concatenate([unstitch(score, motion.window) for score, _ in targets.values()])
-classes = np.concatenate([unstitch(c, motion.window) for _, c in targets.values()])
+labelled = windows_of(motion.select(config.features))
+scores, classes = labelled.scores, labelled.classes
 print(
     f"{len(scores)} windows of {motion.window} frames; {scores.mean():.1%} of the frames lie inside a micro-expression"
 )

@@ -32,7 +32,7 @@ import pandas as pd
 from torch import nn
 from tqdm import tqdm
 
-from metst_core.checkpoints import own as checkpoints
+from metst_core import checkpoints
 from metst_core.datasets import SUBMISSION_COLUMNS
 from metst_core.decoding import decode, smooth, spot_threshold
 from metst_core.errors import InputError, MetstError, MissingError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +39,16 @@ class Fold:
 
     @property
     def k_p(self) -> int:
+        """Half length that the held-out subject's videos are decoded with, in frames."""
         return int(self.summary["k_p"])
+
+    def __repr__(self) -> str:
+        network = type(self.model).__name__
+        size = f"{len(self.traces)} videos, {len(self.history)} epochs"
+        return f"Fold({self.subject}, {network}: k_p {self.k_p}, {size})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{self.history.tail(1).to_html(index=False)}"
 
 
 def train_fold(motion: MotionSet, subject: str, config: TrainConfig) -> Fold:

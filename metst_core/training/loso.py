@@ -163,6 +163,27 @@ def leave_one_subject_out(
 
     A fold that cannot be trained (`FoldError`) is reported in `.folds` with a warning, and tried again by
     the next call.  Under `official` a subject without a micro-expression is left out.
+
+    Two persons whose motion is noise, and a network of a few hundred numbers:
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from metst_core.tables import ANNOTATION_COLUMNS, VIDEO_COLUMNS
+    >>> keys = [("anna", "1"), ("ben", "1")]
+    >>> noise = np.random.default_rng(0)
+    >>> motion = MotionSet(
+    ...     windows={key: noise.normal(size=(3, 10, 16)).astype("float32") for key in keys},
+    ...     annotations=pd.DataFrame([(*k, 8, 12, 16, "surprise") for k in keys], columns=ANNOTATION_COLUMNS),
+    ...     videos=pd.DataFrame([(*k, 30.0, 32, "") for k in keys], columns=VIDEO_COLUMNS),
+    ...     features="metst", window=16, fps=30.0,
+    ... )
+    >>> config = TrainConfig(model="metst", width=4, depth=1, d_state=2, epochs=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = leave_one_subject_out(motion, config, folder)
+    >>> result.folds[["subject", "status", "k_p"]]
+      subject status  k_p
+    0    anna   done    4
+    1     ben   done    4
     """
     out_dir = Path(out_dir)
     if n_jobs == 0:

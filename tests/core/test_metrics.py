@@ -12,6 +12,8 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from metst_core.errors import InputError
 from metst_core.metrics import (
     METRICS,
+    Evaluation,
+    Intervals,
     bootstrap,
     evaluate,
     interval_iou,
@@ -192,7 +194,7 @@ SUBJECTS = [f"s{i}" for i in range(4)]
 
 def test_bootstrap_value_is_the_evaluation_and_samples_equal_evaluating_repeated_subjects():
     found, truth = random_tables(5)
-    boot = bootstrap(found, truth, SUBJECTS, n=200, seed=3).set_index("metric")
+    boot = bootstrap(found, truth, SUBJECTS, Intervals(n=200, seed=3)).set_index("metric")
     e = evaluate(found, truth)
     for m in METRICS:
         assert boot.loc[m, "value"] == pytest.approx(getattr(e, m))
@@ -204,28 +206,29 @@ def test_bootstrap_value_is_the_evaluation_and_samples_equal_evaluating_repeated
         for t in (found, truth)
     ]
     by_hand = evaluate(*(pd.concat(c, ignore_index=True) for c in copies))
-    one = bootstrap(found, truth, SUBJECTS, n=1, seed=3).set_index("metric")
+    one = bootstrap(found, truth, SUBJECTS, Intervals(n=1, seed=3)).set_index("metric")
     for m in METRICS:
         assert one.loc[m, "low"] == one.loc[m, "high"] == pytest.approx(getattr(by_hand, m))
 
 
 def test_bootstrap_is_seeded_and_without_spread_when_subjects_are_alike():
     found, truth = random_tables(5)
-    assert bootstrap(found, truth, SUBJECTS, 50, seed=1).equals(bootstrap(found, truth, SUBJECTS, 50, seed=1))
+    once, again = (bootstrap(found, truth, SUBJECTS, Intervals(n=50, seed=1)) for _ in range(2))
+    assert once.equals(again)
     alike = [[t[t["subject"] == "s0"].assign(subject=s) for s in SUBJECTS] for t in (found, truth)]
-    boot = bootstrap(*(pd.concat(a, ignore_index=True) for a in alike), SUBJECTS, n=50)
+    boot = bootstrap(*(pd.concat(a, ignore_index=True) for a in alike), SUBJECTS, Intervals(n=50))
     assert np.allclose(boot["low"], boot["value"]) and np.allclose(boot["high"], boot["value"])
 
 
 def test_paired_difference_of_a_method_and_itself_is_zero_and_of_perfect_and_nothing_is_one():
     found, truth = random_tables(5)
-    same = paired_difference(found, found, truth, SUBJECTS, n=50)
+    same = paired_difference(found, found, truth, SUBJECTS, Intervals(n=50))
     assert (same[["difference", "low", "high"]] == 0).all(axis=None) and (same["p_value"] == 1).all()
     subjects = [f"s{i}" for i in range(12)]
     _, truth = random_tables(8, n_subjects=12)
-    gain = paired_difference(predicted([]), truth.assign(score=1.0), truth, subjects, n=400).set_index(
-        "metric"
-    )
+    gain = paired_difference(
+        predicted([]), truth.assign(score=1.0), truth, subjects, Intervals(n=400)
+    ).set_index("metric")
     assert gain.loc["strs", "difference"] == 1 and gain.loc["strs", "low"] == 1
     assert gain.loc["strs", "p_value"] <= 3 / 401  # all twelve subjects exchanged or none: 2 in 4096
 
@@ -248,8 +251,8 @@ def test_seed_spread():
         (lambda f, t: evaluate(f.drop(columns="onset"), t), "onset missing"),
         (lambda f, t: bootstrap(f, t, ["s0"]), "subjects lacks"),
         (lambda f, t: bootstrap(f, t, []), "exactly once"),
-        (lambda f, t: bootstrap(f, t, SUBJECTS, level=95), "level is 95"),
-        (lambda f, t: bootstrap(f, t, SUBJECTS, n=0), "n is 0"),
+        (lambda f, t: bootstrap(f, t, SUBJECTS, Intervals(level=95)), "level is 95"),
+        (lambda f, t: bootstrap(f, t, SUBJECTS, Intervals(n=0)), "n is 0"),
         (lambda f, t: seed_spread({}), "empty"),
         (lambda f, t: match_intervals([1, 2], [(1, 2)]), "pred has shape"),
         (lambda f, t: match_intervals([(0, 4)], [(9, 5)]), "true holds a row"),
@@ -262,7 +265,7 @@ def test_seed_spread():
         (lambda f, t: evaluate(f, t.assign(subject=None)), "row 0: subject is missing"),
         (lambda f, t: evaluate(f, t, classes="negative"), "classes is 'negative'"),
         (lambda f, t: bootstrap(f, t, "s0"), "subjects is 's0'"),
-        (lambda f, t: bootstrap(f, t, SUBJECTS, seed=-1), "seed is -1"),
+        (lambda f, t: bootstrap(f, t, SUBJECTS, Intervals(seed=-1)), "seed is -1"),
     ],
 )
 def test_bad_input_is_named(call, named):
@@ -273,3 +276,16 @@ def test_bad_input_is_named(call, named):
 def test_an_interval_is_written_with_what_is_undefined_left_open():
     assert interval_text(0.6483, 0.5542, 0.74) == "0.648 [0.554, 0.740]"
     assert interval_text(0.5, float("nan"), None) == "0.500 [–, –]"
+
+
+# --- how a result shows itself --------------------------------------------------------------------
+
+
+def test_an_evaluation_says_itself_in_one_line_and_as_a_table():
+    found, truth = random_tables(3)
+    result = evaluate(found, truth)
+    line = repr(result)
+    assert isinstance(result, Evaluation) and "\n" not in line
+    assert f"{result.tp} TP, {result.fp} FP, {result.fn} FN" in line and f"STRS {result.strs:.3f}" in line
+    page = result._repr_html_()
+    assert line in page and page.count("<th>") >= len(result.confusion)

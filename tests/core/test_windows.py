@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from metst_core.errors import InputError
 from metst_core.tables import ANNOTATION_COLUMNS
-from metst_core.windows import frame_targets, stitch, unstitch, window_starts
+from metst_core.windows import (
+    frame_targets,
+    new_frames,
+    stitch,
+    unstitch,
+    window_starts,
+    window_targets,
+)
 
 LENGTHS = st.integers(2, 400)
 WINDOWS = st.integers(1, 40).map(lambda half: 2 * half)
@@ -103,3 +110,18 @@ def test_targets_of_a_video_without_me_are_neutral_and_those_past_the_end_are_cu
 def test_bad_input_is_named(call, named):
     with pytest.raises(InputError, match=named):
         call()
+
+
+@given(st.integers(2, 80), st.integers(1, 12).map(lambda half: 2 * half))
+def test_the_new_frames_of_the_windows_are_every_frame_once_in_order(n_frames, window):
+    starts = window_starts(n_frames, window)
+    frames = [f for start in starts for f in (start + np.arange(window))[new_frames(start, window)]]
+    assert frames[:n_frames] == list(range(n_frames))
+
+
+@given(st.integers(2, 80), st.integers(1, 12).map(lambda half: 2 * half))
+def test_the_targets_of_windows_stitched_are_those_of_the_frames(n_frames, window):
+    table = annotations((1, 3, 30, "surprise"))
+    per_window, per_frame = window_targets(table, n_frames, window), frame_targets(table, n_frames)
+    for cut, whole in zip(per_window, per_frame, strict=True):
+        assert np.array_equal(stitch(cut, n_frames), whole)

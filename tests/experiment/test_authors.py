@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy.signal import find_peaks
-from test_checkpoints import released_state
+from support.released import released_state
 from test_sheets import CASME3_HEADER, facs_row, long_row, row, sammlv_sheets, workbook
 
 from metst_core.cli import main

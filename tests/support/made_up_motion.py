@@ -5,9 +5,14 @@ import pandas as pd
 
 from metst_core.extraction import MotionSet
 from metst_core.tables import ANNOTATION_COLUMNS, EMOTIONS, VIDEO_COLUMNS
+from metst_core.training import TrainConfig
 from metst_core.windows import unstitch
 
 WINDOW = 16
+TINY = TrainConfig(
+    model="metst", width=8, depth=1, d_state=4, epochs=2, batch_size=16, learning_rate=1e-2, ratio=1, seed=3
+)
+"""A training of a second or less."""
 
 
 def made_up_motion(n_subjects=3, n_videos=2, n_frames=60, n_empty=0, noise=0.05, seed=0, features="metst"):

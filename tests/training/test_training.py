@@ -19,34 +19,34 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
-from support.made_up_motion import made_up_motion
+from support.made_up_motion import TINY, made_up_motion
 
-from metst_core.checkpoints import own as checkpoints
+from metst_core import checkpoints
 from metst_core.decoding import half_length
 from metst_core.errors import InputError
-from metst_core.metrics import evaluate
+from metst_core.metrics import Intervals, evaluate
 from metst_core.models import METST, METSTPlus, predict_video
+from metst_core.tables import of_video
 from metst_core.training import (
     METHODS,
-    PRESETS,
     FoldError,
     TrainConfig,
     TrainingWindows,
     class_weights,
     draw_windows,
     fit,
+    fit_windows,
+    fold_seed,
     joint_loss,
     leave_one_subject_out,
-    preset,
+    loso,
+    optimise,
     run_protocols,
     scale_factors,
     train_fold,
+    windows_of,
 )
-from metst_core.training import loso as training
-
-TINY = TrainConfig(
-    model="metst", width=8, depth=1, d_state=4, epochs=2, batch_size=16, learning_rate=1e-2, ratio=1, seed=3
-)
+from metst_core.windows import window_targets
 
 
 def same(a, b):
@@ -76,16 +76,13 @@ def tiny_run(motion, tmp_path_factory):
 # --- configuration --------------------------------------------------------------------------------
 
 
-def test_defaults_and_presets_are_the_published_numbers():
+def test_the_defaults_are_the_published_numbers():
     published = {
         "epochs": 50, "learning_rate": 3e-4, "batch_size": 256, "ratio": 4, "seed": 100, "scale_low": 0.9,
         "scale_high": 1.1, "scale_step": 0.01, "score_weight": 0.9, "class_weight": 0.1, "neutral_weight": 6,
         "width": 128, "depth": 12, "blocks_per_stage": 4, "d_state": 64, "synergy": 2, "p": 0.55,
     }  # fmt: skip
-    assert published.items() <= preset("casme3").to_dict().items()
-    assert (preset("sammlv").batch_size, preset("sammlv").ratio) == (32, 0.5)
-    first = preset("sammlv_first_release", model="metst")
-    assert (first.epochs, first.learning_rate, first.width) == (30, 1e-4, 64)
+    assert published.items() <= TrainConfig().to_dict().items()
     assert np.allclose(scale_factors(TrainConfig()), np.arange(90, 111) / 100, atol=1e-12)
 
 
@@ -133,12 +130,6 @@ def test_every_model_is_built_answers_per_frame_and_the_rivals_are_as_large_as_m
 def test_a_bad_choice_is_named(changes, named):
     with pytest.raises(InputError, match=named):
         TrainConfig(**changes)
-
-
-def test_an_unknown_preset_is_named():
-    with pytest.raises(InputError, match="preset is 'smic'"):
-        preset("smic")
-    assert all(preset(name) for name in PRESETS)
 
 
 # --- the parts of training ------------------------------------------------------------------------
@@ -239,7 +230,7 @@ def test_each_subject_is_held_out_once_and_scored(motion, tiny_run):
         assert k_p == half_length(others)
         lengths = result.predictions.loc[result.predictions["subject"] == subject, ["onset", "offset"]]
         assert (lengths["offset"] - lengths["onset"] == 2 * k_p).all()
-    assert result.bootstrap(50)["metric"].iloc[-1] == "strs"
+    assert result.bootstrap(Intervals(n=50))["metric"].iloc[-1] == "strs"
 
 
 def test_a_stored_fold_holds_the_weights_that_gave_its_traces(motion, tiny_run):
@@ -287,8 +278,7 @@ def test_ray_where_it_is_not_installed_is_named(motion, tmp_path, monkeypatch):
 KILLED = """
 import sys
 sys.path.insert(0, {tests!r})
-from support.made_up_motion import made_up_motion
-from test_training import TINY
+from support.made_up_motion import TINY, made_up_motion
 from metst_core.training import leave_one_subject_out
 leave_one_subject_out(made_up_motion(), TINY, {folder!r})
 """
@@ -296,7 +286,7 @@ leave_one_subject_out(made_up_motion(), TINY, {folder!r})
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system knows no SIGKILL")
 def test_a_run_killed_after_its_first_fold_goes_on_and_ends_with_the_same_numbers(motion, tiny_run, tmp_path):
-    code = KILLED.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    code = KILLED.format(tests=str(Path(__file__).parents[1]), folder=str(tmp_path))
     victim = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     first = tmp_path / "folds" / "s0" / "fold.json"
     for _ in range(60_000):  # five minutes at most, on a busy machine
@@ -309,31 +299,6 @@ def test_a_run_killed_after_its_first_fold_goes_on_and_ends_with_the_same_number
     written = first.stat().st_mtime_ns
     assert same(leave_one_subject_out(motion, TINY, tmp_path), tiny_run[0])
     assert first.stat().st_mtime_ns == written  # read, not trained again
-
-
-ORPHAN = """
-import os, subprocess, sys, time
-child = "import time; from metst_core.workers import end_with_parent; end_with_parent(0.05); print('up', flush=True); time.sleep(60)"
-process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE, text=True)
-assert process.stdout.readline() == "up\\n"
-print(process.pid, flush=True)
-time.sleep(60)
-"""
-
-
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at /proc")
-def test_a_worker_ends_when_the_process_that_started_it_is_killed():
-    parent = subprocess.Popen([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, text=True)
-    worker = Path("/proc") / parent.stdout.readline().strip()
-    assert worker.is_dir()
-    parent.kill()
-    parent.wait()
-    for _ in range(1000):
-        if not worker.is_dir() or "zombie" in (worker / "status").read_text():
-            break
-        time.sleep(0.01)
-    else:
-        pytest.fail("the worker outlived its parent")
 
 
 class Death(BaseException):
@@ -371,7 +336,7 @@ def test_a_fold_without_its_last_file_is_trained_again(motion, tiny_run, tmp_pat
 
 
 def test_a_finished_run_is_read_not_trained(motion, tiny_run, monkeypatch):
-    monkeypatch.setattr(training, "_store_fold", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(loso, "fold_of", lambda *a: pytest.fail("trained again"))
     assert same(leave_one_subject_out(motion, TINY, tiny_run[1]), tiny_run[0])
 
 
@@ -401,7 +366,7 @@ def test_a_dataset_is_extracted_first(motion, tiny_run, tmp_path, monkeypatch):
     from metst_core.datasets import Dataset
 
     asked = {}
-    monkeypatch.setattr(training, "extract_dataset", lambda *a, **k: asked.update(k, args=a) or motion)
+    monkeypatch.setattr(loso, "extract_dataset", lambda *a, **k: asked.update(k, args=a) or motion)
     dataset = Dataset("mine", motion.annotations, motion.videos, 30.0)
     assert same(leave_one_subject_out(dataset, TINY, tmp_path), tiny_run[0])
     assert asked["args"] == (dataset, "metst") and asked["cache_dir"] == tmp_path / "motion"
@@ -503,20 +468,20 @@ def test_decoding_can_change_without_training(tiny_run):
 
 
 def test_a_diverging_fold_is_reported_and_the_others_finish(motion, tmp_path, monkeypatch):
-    real = training.fit
+    real = optimise.fit
 
     def diverges(model, windows, config, seed):
-        factor = np.nan if seed == training.fold_seed(3, "s1") else 1
+        factor = np.nan if seed == fold_seed(3, "s1") else 1
         return real(model, dataclasses.replace(windows, pool=windows.pool * factor), config, seed)
 
-    monkeypatch.setattr(training, "fit", diverges)
+    monkeypatch.setattr(optimise, "fit", diverges)
     with pytest.warns(UserWarning, match="fold s1: the loss is not finite in epoch 1"):
         result = leave_one_subject_out(motion, TINY, tmp_path)
     assert result.folds["status"].tolist() == ["done", "failed", "done"]
     assert "not finite in epoch 1" in result.folds["reason"][1]
     assert "s1" not in set(result.predictions["subject"]) and "s1" in result.subjects
     assert result.evaluation.fn >= (motion.annotations["subject"] == "s1").sum()
-    monkeypatch.setattr(training, "fit", real)
+    monkeypatch.setattr(optimise, "fit", real)
     assert (leave_one_subject_out(motion, TINY, tmp_path).folds["status"] == "done").all()  # tried again
 
 
@@ -566,3 +531,44 @@ def test_cuda_without_a_device_and_zero_jobs_are_named(motion, tmp_path, monkeyp
 def test_the_run_records_what_it_was(tiny_run):
     record = json.loads((tiny_run[1] / "run.json").read_text())
     assert record["config"] == TINY.to_dict() and record["record"]["versions"]["torch"]
+
+
+# --- how a run shows itself -----------------------------------------------------------------------
+
+
+def test_a_run_says_itself_in_one_line_and_its_names_cannot_break_the_page(tiny_run):
+    result, _ = tiny_run
+    assert "\n" not in repr(result)
+    assert repr(result).startswith("LosoResult(metst, strict: folds 3 done; spotting F1 ")
+    folds = result.folds.assign(subject=["<b>", "s1", "s2"])
+    page = dataclasses.replace(result, folds=folds)._repr_html_()
+    assert "<b>" not in page and "&lt;b&gt;" in page and "spotting F1" in page
+
+
+def test_a_fold_says_itself_in_one_line(motion):
+    fold = train_fold(motion, "s2", TINY)
+    assert repr(fold) == f"Fold(s2, METST: k_p {fold.k_p}, 2 videos, {len(fold.history)} epochs)"
+    assert "&lt;i&gt;" in dataclasses.replace(fold, subject="<i>")._repr_html_()
+
+
+def test_windows_of_a_set_carry_the_targets_of_their_frames(motion):
+    windows = windows_of(motion)
+    assert windows.motion.shape == (len(windows), 10, motion.window)
+    first, *_ = motion.windows
+    mine = of_video(motion.annotations, *first)
+    score, classes = window_targets(mine, motion.n_frames(*first), motion.window)
+    n = len(motion.windows[first])
+    assert np.array_equal(windows.scores[:n], score) and np.array_equal(windows.classes[:n], classes)
+
+
+def test_fitting_twice_gives_the_same_network_and_leaves_the_random_numbers_alone(motion):
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    once, again = (fit_windows(windows_of(motion), TINY, seed=5) for _ in range(2))
+    assert torch.equal(torch.rand(1), expected)
+    for one, other in zip(once.model.state_dict().values(), again.model.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+    there, drawn = (w.scores.any(axis=1) for w in (windows_of(motion), once.drawn))
+    assert drawn.sum() == there.sum()  # no window with an ME is left out
+    assert (~drawn).sum() == min(TINY.ratio * there.sum(), (~there).sum())
