@@ -48,8 +48,7 @@ def address(tmp_path_factory):
     [live] = [cell for cell in notebook.cells if "display(camera_widget(model))" in cell.source]
     before = (
         "from IPython.display import display\n"
-        "from metst_core.pipeline.live import camera_widget\n"
-        "from metst_core.pipeline import load_model\n"
+        "from metst_core.pipeline import camera_widget, load_model\n"
         "model = load_model()"
     )
     notebook.cells = [nbformat.v4.new_code_cell(before), live]
