@@ -56,7 +56,7 @@ class CountingReader(VideoReader):
 
 _SCRIPT = """
 import os, signal, sys
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], os.path.dirname(sys.argv[1])]  # this folder, and the one of `support`
 import numpy as np
 from test_extraction import WINDOW, Fake, Orphaning
 from metst_core import extraction
