@@ -103,8 +103,10 @@ class Run:
     def reopened(
         cls, out_dir: str | Path, data_root: str | Path | None = None, n_jobs: int | None = None
     ) -> Run:
-        """The finished run in a folder, with the profile, data set, its options and seed that its notebook 04
-        recorded."""
+        """The finished run in a folder, as its notebook 04 recorded it.
+
+        The record gives the profile, the data set, its options and the seed.
+        """
         last = Path(out_dir) / "results" / f"{MAIN_JOB[-1]}.json"
         if not last.is_file():
             raise MissingError(
@@ -208,15 +210,19 @@ class Run:
         return fold_model(folder, subject)
 
     def over_seeds(self, model: str, n_seeds: int | None = None) -> pd.DataFrame:
-        """Spread of `model`'s strict scores over training seeds (`metrics.seed_spread`): the run's own and those
-        that follow it, as many as the profile says; folds that are finished are read back.
+        """Spread of `model`'s strict scores over training seeds (`metrics.seed_spread`).
+
+        The seeds are the run's own and those that follow it, as many as the profile says (or `n_seeds`).  Folds that
+        are finished are read back.
         """
         folders = self._seed_folders(model, self.profile.n_seeds if n_seeds is None else n_seeds)
         return over_seeds(self.motion(), self.config(model), folders, self._fold_jobs)[1]
 
     def trained_over_seeds(self, model: str) -> dict[str, pd.DataFrame]:
-        """What `over_seeds` left of the profile's seeds, by the model's name; nothing where the profile has one
-        seed, and a `MissingError` that says which notebook to run when it is not there."""
+        """What `over_seeds` left of the profile's seeds, by the model's name.
+
+        Nothing where the profile has one seed.  A `MissingError` says which notebook to run when it is not there.
+        """
         folders = self._seed_folders(model, self.profile.n_seeds)
         if len(folders) == 1:
             return {}
@@ -231,8 +237,10 @@ class Run:
         return {self.seed + i: self.out / "loso" / model / name for i, name in enumerate(names)}
 
     def ablate(self, windows: Sequence[int] = (), cells: Sequence[Cell] = CELLS) -> Ablation:
-        """The ablation grid around this run's ME-TST+, strict protocol; `windows` are further window lengths, for
-        which the motion is extracted anew (it counts from each window's first frame).
+        """The ablation grid around this run's ME-TST+, strict protocol.
+
+        `windows` are further window lengths, for which the motion is extracted anew (it counts from each window's
+        first frame).
         """
         motion = self.motion()
         sets = {motion.window: motion}

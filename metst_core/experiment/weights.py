@@ -64,10 +64,9 @@ def write_weights(
     n_jobs: int = 1,
     card: str | Path | None = None,
 ) -> tuple[Path, TrainedModel]:
-    """Run the recipe and write `bundled.safetensors` and `bundled.json` into `out_dir`; the first's path, and what is
-    in it.
+    """Run the recipe and write `bundled.safetensors` and `bundled.json` into `out_dir`.
 
-    `card` is a model card whose numbers to bring up to date.
+    Returns the first's path, and what is in it.  `card` is a model card whose numbers to bring up to date.
     """
     trained = build(recipe, work_dir, n_jobs)
     path = save_model(trained, Path(out_dir) / "bundled.safetensors")

@@ -1,4 +1,4 @@
-"""Does a map look where the action unit is?"""
+"""Whether a map looks where the action unit is."""
 
 from __future__ import annotations
 
