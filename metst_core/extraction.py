@@ -78,8 +78,10 @@ class MotionSet:
         return int(self.videos.loc[row, "n_frames"].iloc[0])
 
     def select(self, features: str) -> MotionSet:
-        """The same videos with another feature set's channels: a smaller one out of a larger one, or
-        "metst_plus_ref" where "metst_plus" comes with `head`."""
+        """The same videos with another feature set's channels.
+
+        A smaller set out of a larger one, or "metst_plus_ref" where "metst_plus" comes with `head`.
+        """
         rois.select_rois(features)
         if features == self.features:
             return self
@@ -199,8 +201,11 @@ def extract_dataset(
 
 @dataclass(frozen=True)
 class _VideoMotion:
-    """What is cached of a video: `windows` (n_windows, 36, k) float32, `has_face` (n_frames,) bool, and beside the
-    windows `head` (float32) and `shift` (int32), (n_windows, 2, k)."""
+    """What is cached of a video.
+
+    `windows` (n_windows, 36, k) float32, `has_face` (n_frames,) bool, and beside the windows `head` (float32) and
+    `shift` (int32), (n_windows, 2, k).
+    """
 
     windows: np.ndarray
     has_face: np.ndarray

@@ -92,8 +92,10 @@ class MediaPipeLandmarker:
         return None if mesh is None else mesh[list(IBUG_TO_MESH), :2]
 
     def mesh(self, image: np.ndarray) -> np.ndarray | None:
-        """All 478 points of the face as (478, 3) x, y and depth z (smaller is nearer, from the head's middle),
-        in pixels; None without a face."""
+        """All 478 points of the face as (478, 3), in pixels; None without a face.
+
+        Columns: x, y and depth z (smaller is nearer, from the head's middle).
+        """
         image = _as_rgb(image)
         if self._started:
             return self._anywhere(image)
@@ -183,8 +185,10 @@ _DLIB_REMEDY = (
 
 
 def _dlib_model() -> Path:
-    """The predictor's file inside `face-recognition-models`, without importing that package (it needs
-    `pkg_resources`, which setuptools has dropped)."""
+    """The predictor's file inside `face-recognition-models`, without importing that package.
+
+    The package needs `pkg_resources`, which setuptools has dropped.
+    """
     found = importlib.util.find_spec("face_recognition_models")
     if found is None or found.origin is None:
         raise MetstError(f"the package face-recognition-models is not installed; {_DLIB_REMEDY}")
@@ -204,10 +208,10 @@ _DOWNLOAD_SECONDS = 30
 
 
 def find_model() -> Path:
-    """The model file on this machine: the one that `METST_FACE_LANDMARKER` names, else the one that
-    `fetch_model` left in the environment's share folder.
+    """The model file on this machine.
 
-    Raises `MissingError` that says how to get it, and `InputError` for a file with other contents.
+    The one that `METST_FACE_LANDMARKER` names, else the one that `fetch_model` left in the environment's share
+    folder.  Raises `MissingError` that says how to get it, and `InputError` for a file with other contents.
     """
     named = os.environ.get(MODEL_VARIABLE)
     for path in [Path(named)] if named else _share_paths():
@@ -355,8 +359,11 @@ _PARTS = (2, 4)
 
 
 class Detection(NamedTuple):
-    """A face in an image: its score, its bounds (left, top, right, bottom), and of its six points both eyes
-    and the tip of the nose, `(3, 2)`; all in pixels, x and y."""
+    """A face in an image, in pixels.
+
+    Its score, its bounds (left, top, right, bottom), and of its six points (x, y) both eyes and the tip of the nose,
+    `(3, 2)`.
+    """
 
     score: float
     bounds: tuple[float, float, float, float]
@@ -391,8 +398,9 @@ class FaceDetector:
 
 
 def search_parts(find: Callable[[np.ndarray], list[Detection]], image: np.ndarray) -> list[Detection]:
-    """The small faces that `find` sees in overlapping parts of an image, the largest first: those of the largest
-    parts that show any.
+    """The small faces that `find` sees in overlapping parts of an image, the largest first.
+
+    They are those of the largest parts that show any.
 
     MediaPipe's detector looks at 128 x 128 pixels, where a face of under an eighth of the image is too small;
     neighbouring parts share a third of their side, more than the largest face that the step before missed.
@@ -549,8 +557,10 @@ def _bundle_parts(model_path: Path) -> dict[str, bytes]:
 
 
 def _lean_bundle(model_path: Path) -> bytes:
-    """The model file without its blendshapes and geometry: the points are the same, and nothing is computed that
-    nobody asks for (a tenth to a fifth of the time)."""
+    """The model file without its blendshapes and geometry.
+
+    The points are the same, and nothing is computed that nobody asks for (a tenth to a fifth of the time).
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, content in _bundle_parts(model_path).items():
@@ -600,8 +610,7 @@ _STARTUP_LOG = re.compile(
 
 @contextlib.contextmanager
 def without_startup_log() -> Iterator[None]:
-    """Hold back what is written to the process's stderr and let through what is not MediaPipe's known
-    start-up noise.
+    """Hold back MediaPipe's known start-up noise on the process's stderr, and let through the rest.
 
     MediaPipe logs from C++ before any log level can be set, so the file descriptor itself has to be
     redirected.

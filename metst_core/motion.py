@@ -88,11 +88,14 @@ def extract_motion(
 
 
 class MotionWindow(NamedTuple):
-    """One window of a video: its first frame, its motion `(2R, k)` float32, and for which of its n real frames
-    there was a reference to measure against, `(n,)` bool; n < k in a window that the video's end cuts.
+    """One window of a video: its first frame, its motion, and which of its frames could be measured.
+
+    The motion is `(2R, k)` float32; `(n,)` bool says for which of the n real frames there was a reference to measure
+    against; n < k in a window that the video's end cuts.
 
     `head (2, k)` float32 is the motion of the reference box, which was subtracted from every ROI's; `shift (2, k)`
-    int32 how far (x, y) the crop had followed the head by then, in pixels of the frame."""
+    int32 how far (x, y) the crop had followed the head by then, in pixels of the frame.
+    """
 
     start: int
     motion: np.ndarray
@@ -223,8 +226,10 @@ class _OpenWindow:
 
 @dataclass(frozen=True)
 class Reference:
-    """A window's reference frame: the face crop (320, 320), where it was cut, and the points on it (68, 2)
-    int."""
+    """A window's reference frame: the face crop, where it was cut, and the points on it.
+
+    The crop is (320, 320), the points are (68, 2) int.
+    """
 
     crop: np.ndarray
     place: Bounds

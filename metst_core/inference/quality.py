@@ -49,8 +49,10 @@ share of the video, and what it means."""
 
 
 class Face(NamedTuple):
-    """A face in a frame: bounds (left, top, right, bottom), both eyes and the tip of the nose (x, y), in
-    pixels."""
+    """A face in a frame, in pixels.
+
+    Its bounds (left, top, right, bottom), both eyes and the tip of the nose (x, y).
+    """
 
     bounds: tuple[float, float, float, float]
     eyes: tuple[tuple[float, float], tuple[float, float]]

@@ -53,12 +53,16 @@ def test_what_it_names_is_in_the_package(page):
 def test_files_and_linked_pages_exist(page):
     text = page.read_text(encoding="utf-8")
     linked = [page.parent / link for link in _LINK.findall(text) if "://" not in link]
-    assert not [str(path) for path in [*linked, *(ROOT / f for f in _FILE.findall(text))] if not path.exists()]
+    assert not [
+        str(path) for path in [*linked, *(ROOT / f for f in _FILE.findall(text))] if not path.exists()
+    ]
 
 
 def test_the_map_of_the_house_is_the_line():
     drawn = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("```")[1]
-    units = [unit.rstrip("/") for row in drawn.splitlines() for unit in re.split(r"\s{2,}|---", row)[0].split()]
+    units = [
+        unit.rstrip("/") for row in drawn.splitlines() for unit in re.split(r"\s{2,}|---", row)[0].split()
+    ]
     package = ROOT / "metst_core"
     built = [unit for unit in LINE if (package / unit).is_dir() or (package / f"{unit}.py").is_file()]
     assert units == built
