@@ -315,8 +315,3 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "minutes": float(seconds.sum() / 60),
         "fps": dataset.frame_rate,
     }
-
-
-def videos_of(table: pd.DataFrame, subject: str, video: str) -> pd.DataFrame:
-    """The rows of one video."""
-    return table[(table["subject"] == subject) & (table["video"] == video)]
