@@ -14,11 +14,16 @@ import numpy as np
 from metst_core.errors import InputError
 
 
+def shown(value: Any) -> str:
+    """`value` as a message shows it: NumPy's numbers as the plain numbers they are."""
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
 def whole_number(name: str, value: Any, lowest: int) -> int:
     """`value` as an int of at least `lowest`; 5.0 and NumPy's integers count as whole numbers."""
     number = _real(value)
     if not number.is_integer() or number < lowest:
-        raise InputError(f"{name} is {value!r}; it must be a whole number, {lowest} or more")
+        raise InputError(f"{name} is {shown(value)}; it must be a whole number, {lowest} or more")
     return int(value)
 
 
@@ -26,7 +31,7 @@ def number_between(name: str, value: Any, low: float, high: float) -> float:
     """`value` as a float in `low .. high`, both included."""
     number = _real(value)
     if not low <= number <= high:
-        raise InputError(f"{name} is {value!r}; it must be a number from {low:g} to {high:g}")
+        raise InputError(f"{name} is {shown(value)}; it must be a number from {low:g} to {high:g}")
     return number
 
 
@@ -34,7 +39,7 @@ def half_window(window: Any) -> int:
     """Half of a window length k, which is the stride of the windows."""
     number = _real(window)
     if not number.is_integer() or number < 2 or number % 2:
-        raise InputError(f"window is {window!r}; it must be an even number of frames, at least 2")
+        raise InputError(f"window is {shown(window)}; it must be an even number of frames, at least 2")
     return int(number) // 2
 
 
@@ -42,14 +47,14 @@ def one_of(name: str, value: Any, choices: Iterable[Any]) -> Any:
     """`value`, which must be one of `choices` (strings or numbers)."""
     choices = tuple(choices)
     if isinstance(value, np.ndarray) or value not in choices:
-        raise InputError(f"{name} is {value!r}; use one of {', '.join(map(repr, choices))}")
+        raise InputError(f"{name} is {shown(value)}; use one of {', '.join(map(repr, choices))}")
     return value
 
 
 def as_path(name: str, value: Any) -> Path:
     """`value` as a `Path`."""
     if not isinstance(value, str | os.PathLike):
-        raise InputError(f"{name} is {value!r}; give the path of a file or folder")
+        raise InputError(f"{name} is {shown(value)}; give the path of a file or folder")
     return Path(value)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from metst_core.checks import as_path
+from metst_core.checks import as_path, shown
 from metst_core.errors import InputError, MissingError
 from metst_core.files import atomic_path
 
@@ -202,7 +202,7 @@ def _numbers(
     numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
     for index in table.index[~usable(numbers)][:1]:
         raise InputError(
-            f"{where}: row {index + first_row}: {column} is {table[column][index]!r}, not {wanted}"
+            f"{where}: row {index + first_row}: {column} is {shown(table[column][index])}, not {wanted}"
         )
     return numbers
 

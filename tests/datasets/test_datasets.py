@@ -364,7 +364,7 @@ def test_a_video_that_may_not_be_read_is_listed(own, monkeypatch):
     monkeypatch.setattr(Path, "open", refuse)
     dataset = load_dataset("folder", own)
     assert "smile" not in set(dataset.videos["video"])
-    assert "Permission denied" in dataset.report["problem"].str.cat()
+    assert "may not be read" in dataset.report["problem"].str.cat()
 
 
 def test_two_files_of_one_video_are_refused(own):

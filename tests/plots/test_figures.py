@@ -87,7 +87,7 @@ def test_quality_flags_lie_in_lanes_above_all_else():
 
 def test_every_class_and_every_roi_has_a_colour_of_its_own():
     assert tuple(plots.EMOTION_COLOURS) == CLASSES
-    assert set(plots.ROI_COLOURS) == set(roi_names())
+    assert set(plots.ROI_COLOURS) == set(roi_names("metst_plus_ref"))
     for colours in (plots.EMOTION_COLOURS, plots.ROI_COLOURS):
         assert len({to_rgb(colour) for colour in colours.values()}) == len(colours)
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from joblib import Parallel, delayed
 from torch.nn import functional as F
 
+from metst_core.compiled import compiled
 from metst_core.errors import InputError
 from metst_core.ssm import Mamba, available_backends, block, selective_scan, unavailable_backends
 from metst_core.ssm import scan as ssm
@@ -380,7 +381,6 @@ def test_kernels_that_compute_wrongly_are_not_used(fresh_backends, monkeypatch, 
 
 def test_kernels_compile_where_no_folder_can_be_written(monkeypatch):
     """numba refuses `cache=True` there; the function is then compiled for this process only."""
-    scan_cpu = pytest.importorskip("metst_core.ssm.scan_cpu")
     compile_ = numba.njit
 
     def njit(*signature, **options):
@@ -389,7 +389,7 @@ def test_kernels_compile_where_no_folder_can_be_written(monkeypatch):
         return compile_(*signature, **options)
 
     monkeypatch.setattr(numba, "njit", njit)
-    assert scan_cpu._jit()(lambda x: x + 1)(2) == 3
+    assert compiled()(lambda x: x + 1)(2) == 3
 
 
 def test_triton_kernels_in_the_interpreter():
