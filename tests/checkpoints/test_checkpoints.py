@@ -20,6 +20,8 @@ from metst_core.checkpoints import load, load_released, load_released_cache, sav
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.models import METST, METSTPlus
 
+pytestmark = pytest.mark.quick
+
 
 def published_forward(state, release, x):
     """The released forward pass in float64, one formula at a time.

@@ -138,6 +138,7 @@ class TestCommand:
         assert "does not detect lies" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_real_ctrl_c_keeps_what_is_done(tmp_path):
     """The command as a process of its own, with its own weights and landmarks; SIGINT after the first progress."""
     portrait = cv2.resize(skimage.data.astronaut()[0:260, 100:360], (320, 320))

@@ -8,6 +8,8 @@ from metst_core.datasets import write_tables
 from metst_core.tables import empty_annotations
 from metst_core.video import write_images
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("command", [[], ["check"], ["synth"], ["analyse"], ["reproduce"], ["released"]])
 def test_every_command_has_help(command, capsys):

@@ -1,6 +1,10 @@
 """`metst check` without a data set: what is there, what is missing, and what to do about it."""
 
+import pytest
+
 from metst_core.cli import check_machine
+
+pytestmark = pytest.mark.quick
 
 
 def test_check_machine_says_what_is_there():

@@ -9,6 +9,8 @@ import pytest
 from metst_core.errors import InputError
 from metst_core.files import atomic_path, claim_folder, content_hash, run_record, value_hash, write_json
 
+pytestmark = pytest.mark.quick
+
 
 def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "a.txt"

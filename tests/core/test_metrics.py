@@ -24,6 +24,8 @@ from metst_core.metrics import (
 )
 from metst_core.tables import ANNOTATION_COLUMNS, CLASSES, EMOTIONS, PREDICTION_COLUMNS
 
+pytestmark = pytest.mark.quick
+
 SPAN = st.tuples(st.integers(0, 40), st.integers(0, 20)).map(lambda s: (s[0], s[0] + s[1]))
 
 

@@ -12,6 +12,8 @@ from metst_core import rois
 from metst_core.errors import InputError
 from metst_core.rois import BOXES, ROIS, Bounds, boxes_on_crop, channel_names, roi_names, rois_on_crop
 
+pytestmark = pytest.mark.quick
+
 
 def face():
     """68 points at round numbers: each box's points span a known rectangle."""

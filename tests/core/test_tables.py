@@ -22,6 +22,8 @@ from metst_core.tables import (
     write_table,
 )
 
+pytestmark = pytest.mark.quick
+
 ids = st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=6)
 rows = st.lists(
     st.tuples(ids, ids, st.lists(st.integers(0, 9999), min_size=3, max_size=3), st.sampled_from(EMOTIONS)),

@@ -13,6 +13,8 @@ from jinja2 import UndefinedError
 
 from metst_core import templates
 
+pytestmark = pytest.mark.quick
+
 NASTY = ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>", "' \" & <!--", "{{ 1 }}"]
 
 TEMPLATE = """\

@@ -17,6 +17,8 @@ from metst_core.windows import (
     window_targets,
 )
 
+pytestmark = pytest.mark.quick
+
 LENGTHS = st.integers(2, 400)
 WINDOWS = st.integers(1, 40).map(lambda half: 2 * half)
 

@@ -30,6 +30,8 @@ from metst_core.datasets import (
 )
 from metst_core.errors import InputError, MetstError, MissingError
 
+pytestmark = pytest.mark.quick
+
 
 def casme3(root, rows, **options):
     """(intervals as tuples, report lines) of a CAS(ME)^3 sheet with these data rows."""

@@ -24,6 +24,8 @@ from metst_core.metrics import Intervals, interval_iou
 from metst_core.tables import ANNOTATION_COLUMNS, PREDICTION_COLUMNS
 from metst_core.windows import unstitch
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def motion():

@@ -8,6 +8,8 @@ from support.made_up_motion import made_up_motion
 from metst_core.experiment import compare, motion_spotter, verdict
 from metst_core.metrics import METRICS, Intervals
 
+pytestmark = pytest.mark.quick
+
 FEW = Intervals(n=30)
 
 

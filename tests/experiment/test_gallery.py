@@ -4,11 +4,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pytest
 from support.made_up_motion import WINDOW, made_up_motion
 
 from metst_core import plots
 from metst_core.experiment import errors_by_kind, motion_spotter, one_of_each, view_of
 from metst_core.tables import ANNOTATION_COLUMNS, PREDICTION_COLUMNS
+
+pytestmark = pytest.mark.quick
 
 TRUTH = pd.DataFrame(
     [("s", "v", 10, 15, 20, "positive"), ("s", "v", 40, 45, 50, "others"), ("s", "w", 5, 9, 12, "surprise")],

@@ -4,6 +4,7 @@ import json
 import re
 
 import pandas as pd
+import pytest
 from support.recorded_run import METRIC, record_results
 
 from metst_core.experiment import Run, collect_results, refresh, write_page
@@ -11,6 +12,8 @@ from metst_core.files import write_json
 from metst_core.metrics import METRICS
 from metst_core.plots import confusion
 from metst_core.tables import CLASSES, EMOTIONS
+
+pytestmark = pytest.mark.quick
 
 
 def test_report_shows_the_numbers_and_escapes_names(tmp_path):

@@ -44,6 +44,7 @@ def test_a_group_is_measured_without_its_own_half_length():
     assert held_out.without(mouth_model(), "short").k_p == 15  # (40 - 10 + 1) / 2, down
 
 
+@pytest.mark.slow
 def test_it_runs_from_nothing_and_goes_on_where_it_was(tmp_path):
     """Generation and extraction are tested elsewhere; here they are made up."""
     motion = made_up_motion(n_subjects=4, n_videos=1, features="metst_plus")

@@ -27,6 +27,8 @@ from metst_core.metrics import METRICS, Intervals
 from metst_core.tables import EMOTIONS
 from metst_core.training import TrainConfig
 
+pytestmark = pytest.mark.quick
+
 TINY = TrainConfig(
     model="metst", width=8, depth=1, d_state=4, epochs=1, batch_size=32, learning_rate=1e-2, ratio=1, seed=3
 )

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from support.house import LINE, broken
 
+pytestmark = pytest.mark.quick
+
 PACKAGE = Path(__file__).parents[2] / "metst_core"
 
 

@@ -18,6 +18,8 @@ from metst_core.inference import (
 )
 from metst_core.video import write_video
 
+pytestmark = pytest.mark.quick
+
 
 class TestQuality:
     def test_runs_are_put_together_and_back(self):

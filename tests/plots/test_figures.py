@@ -13,6 +13,8 @@ from metst_core import plots
 from metst_core.rois import roi_names
 from metst_core.tables import CLASSES
 
+pytestmark = pytest.mark.quick
+
 COLUMNS = ["onset", "apex", "offset", "emotion"]
 
 

@@ -18,6 +18,8 @@ from metst_core.relations import (
 from metst_core.relations.correlation import partial_of
 from metst_core.windows import unstitch
 
+pytestmark = pytest.mark.quick
+
 
 def test_correlation_is_numpys_and_turns_round_with_the_lag():
     traces = noise_traces(1)

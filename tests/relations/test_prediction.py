@@ -1,8 +1,11 @@
 """What the fine ROIs add to the whole ones, in subjects held out."""
 
+import pytest
 from support.made_up_traces import follow, noise_traces
 
 from metst_core.relations import detection_gain, fine_unexplained
+
+pytestmark = pytest.mark.quick
 
 
 def test_fine_rois_that_repeat_the_whole_ones_add_nothing():

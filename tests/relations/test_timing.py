@@ -6,6 +6,8 @@ from support.made_up_traces import follow, noise_traces
 from metst_core.errors import InputError
 from metst_core.relations import foresight, lead, with_planted_lead
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("lag", [-3, 0, 2])
 def test_lead_finds_the_planted_one_and_its_interval_holds_it(lag):

@@ -12,6 +12,8 @@ from metst_core.relations import Traces, roi_change, roi_displacement, spread_ov
 from metst_core.rois import roi_names
 from metst_core.windows import unstitch
 
+pytestmark = pytest.mark.quick
+
 
 @settings(max_examples=20, deadline=None)
 @given(n_frames=st.integers(4, 60), half=st.integers(2, 8), seed=st.integers(0, 99))

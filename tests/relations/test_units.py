@@ -15,6 +15,8 @@ from metst_core.relations import (
 )
 from metst_core.rois import roi_names
 
+pytestmark = pytest.mark.quick
+
 
 def test_action_units_are_read_from_three_spellings():
     assert parse_action_units("AU12L=0.012000 AU12R=0.010 AU6L=0.1") == {12, 6}

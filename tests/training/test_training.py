@@ -248,10 +248,12 @@ def test_one_fold_alone_is_the_fold_of_the_run(motion, tiny_run):
         assert np.array_equal(score, tiny_run[0].traces[key][0])
 
 
+@pytest.mark.slow
 def test_two_jobs_give_the_numbers_of_one_bit_for_bit(motion, tiny_run, tmp_path):
     assert same(leave_one_subject_out(motion, TINY, tmp_path, n_jobs=2), tiny_run[0])
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_of_two_workers_gives_the_same_numbers(motion, tiny_run, tmp_path):
     distributed = pytest.importorskip("distributed")
     with (
@@ -284,6 +286,7 @@ leave_one_subject_out(made_up_motion(), TINY, {folder!r})
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system knows no SIGKILL")
 def test_a_run_killed_after_its_first_fold_goes_on_and_ends_with_the_same_numbers(motion, tiny_run, tmp_path):
     code = KILLED.format(tests=str(Path(__file__).parents[1]), folder=str(tmp_path))

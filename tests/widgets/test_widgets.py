@@ -27,6 +27,8 @@ from metst_core.rois import CROP_SIZE, roi_names
 from metst_core.widgets import Seen, explore, film, motion_layers
 from metst_core.widgets.explorer import CHUNK
 
+pytestmark = pytest.mark.quick
+
 NAMES = roi_names()
 
 
