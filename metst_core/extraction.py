@@ -26,7 +26,7 @@ from metst_core.landmarks import Landmarker, MediaPipeLandmarker
 from metst_core.motion import MotionWindow, stream_motion
 from metst_core.tables import check_annotations
 from metst_core.windows import new_frames
-from metst_core.workers import end_with_parent, one_opencv_thread
+from metst_core.workers import on_backend, one_opencv_thread
 
 MOTION_VERSION = 1
 """Part of every cache key; raise it whenever the same frames would give other motion."""
@@ -136,6 +136,7 @@ def extract_dataset(
     landmarker_factory: Callable[[], Landmarker] = MediaPipeLandmarker,
     cache_dir: str | Path | None = None,
     n_jobs: int = 1,
+    backend: str = "loky",
 ) -> MotionSet:
     """ROI motion of every video of a data set, with `dataset.window` frames per window.
 
@@ -162,7 +163,7 @@ def extract_dataset(
         raise InputError(f"{dataset.name}: the data set has no videos")
     cache = None if cache_dir is None else _prepare_cache(Path(cache_dir), landmarker_factory)
     keys = list(zip(dataset.videos["subject"], dataset.videos["video"], strict=True))
-    with joblib.parallel_config("loky", n_jobs=n_jobs, initializer=end_with_parent):
+    with on_backend(backend, n_jobs, [dataset]):
         parallel = joblib.Parallel(return_as="generator")
     results = parallel(joblib.delayed(_video_result)(dataset, key, landmarker_factory, cache) for key in keys)
     try:

@@ -6,9 +6,12 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import joblib
+
+from metst_core.errors import InputError
 
 
 def end_with_parent(poll_seconds: float = 0.5) -> None:
@@ -33,6 +36,33 @@ def cores(most: int = 4) -> int:
     Two on a machine of two threads.  `most`, because each holds some 700 MB of libraries and windows.
     """
     return min(most, joblib.cpu_count(), max(2, joblib.cpu_count(only_physical_cores=True)))
+
+
+@contextlib.contextmanager
+def on_backend(backend: str, n_jobs: int, shared: Sequence[Any] = ()) -> Iterator[None]:
+    """A `joblib.Parallel` that is made in here works with joblib's `backend` and `n_jobs`.
+
+    "loky": processes of this machine, which end with this one.  "dask": the workers of the existing
+    `distributed.Client`; `shared`, arguments that many tasks have in common, travel to every worker once, so
+    that what they hold outlives any one of them.  "ray": where installed.  `InputError` for a backend that is
+    not there.
+    """
+    if backend == "ray":
+        _register_ray()
+    options: dict[str, Any] = {"loky": {"initializer": end_with_parent}, "dask": {"scatter": list(shared)}}
+    try:
+        with joblib.parallel_config(backend=backend, n_jobs=n_jobs, **options.get(backend, {})):
+            yield
+    except (ValueError, KeyError) as error:
+        raise InputError(f"backend {backend!r} cannot be used ({error})") from error
+
+
+def _register_ray() -> None:
+    try:
+        from ray.util.joblib import register_ray
+    except ImportError as error:
+        raise InputError("backend 'ray' needs the package ray; install it, or use 'loky'") from error
+    register_ray()
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ from metst_core.training.fold import ScoreTrace, decode_traces, fold_of
 from metst_core.training.material import Material, scored_videos
 from metst_core.training.optimise import FoldError, check_device
 from metst_core.training.store import RunFolder
-from metst_core.workers import end_with_parent
+from metst_core.workers import on_backend
 
 _FOLD_COLUMNS = (
     "subject",
@@ -191,7 +191,7 @@ def leave_one_subject_out(
     check_device(config.device)
     if isinstance(dataset_or_motion, Dataset):
         motion = extract_dataset(
-            dataset_or_motion, config.features, cache_dir=out_dir / "motion", n_jobs=n_jobs
+            dataset_or_motion, config.features, cache_dir=out_dir / "motion", n_jobs=n_jobs, backend=backend
         )
     else:
         motion = dataset_or_motion.select(config.features)
@@ -248,17 +248,10 @@ def _work(
     """Train the folds of `subjects` and store them; the reasons of those that failed."""
     if not subjects:
         return {}
-    if backend == "ray":
-        _register_ray()
     tasks = [joblib.delayed(_train_and_store)(material, s, config, folder) for s in subjects]
-    # loky: workers that end with this process; dask: the motion travels to every worker once, not with every fold.
-    options: dict[str, Any] = {"loky": {"initializer": end_with_parent}, "dask": {"scatter": [material]}}
     with tqdm(total=len(tasks), desc=f"{config.model} folds", unit="fold") as bar:
-        try:
-            with joblib.parallel_config(backend=backend, n_jobs=n_jobs, **options.get(backend, {})):
-                parallel = _ParallelWithBar(bar)
-        except (ValueError, KeyError) as error:
-            raise InputError(f"backend {backend!r} cannot be used ({error})") from error
+        with on_backend(backend, n_jobs, [material]):
+            parallel = _ParallelWithBar(bar)
         reasons = parallel(tasks)
     return {s: reason for s, reason in zip(subjects, reasons, strict=True) if reason}
 
@@ -282,14 +275,6 @@ class _ParallelWithBar(joblib.Parallel):
 
     def print_progress(self) -> None:
         self._bar.update(self.n_completed_tasks - self._bar.n)
-
-
-def _register_ray() -> None:
-    try:
-        from ray.util.joblib import register_ray
-    except ImportError as error:
-        raise InputError("backend 'ray' needs the package ray; install it, or use 'loky'") from error
-    register_ray()
 
 
 def _assemble(
