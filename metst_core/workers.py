@@ -7,11 +7,13 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import joblib
 
-from metst_core.errors import InputError
+from metst_core.errors import InputError, MetstError
 
 
 def end_with_parent(poll_seconds: float = 0.5) -> None:
@@ -43,9 +45,9 @@ def on_backend(backend: str, n_jobs: int, shared: Sequence[Any] = ()) -> Iterato
     """A `joblib.Parallel` that is made in here works with joblib's `backend` and `n_jobs`.
 
     "loky": processes of this machine, which end with this one.  "dask": the workers of the existing
-    `distributed.Client`; `shared`, arguments that many tasks have in common, travel to every worker once, so
-    that what they hold outlives any one of them.  "ray": where installed.  `InputError` for a backend that is
-    not there.
+    `distributed.Client`; `shared`, arguments that many tasks have in common, travel to every worker once, not
+    with every task, and outlive all workers but the last.  "ray": where installed.  `InputError` for a backend
+    that is not there.
     """
     if backend == "ray":
         _register_ray()
@@ -55,6 +57,24 @@ def on_backend(backend: str, n_jobs: int, shared: Sequence[Any] = ()) -> Iterato
             yield
     except (ValueError, KeyError) as error:
         raise InputError(f"backend {backend!r} cannot be used ({error})") from error
+
+
+@contextlib.contextmanager
+def naming_killed_workers(n_jobs: int, kept: str) -> Iterator[None]:
+    """A `MetstError` where a backend gives up on workers that were killed; `kept` says what is not lost.
+
+    loky gives up on the first; Dask, on a task that killed one worker after the other (`KilledWorker`, whose
+    package may not be installed) or when the last one that held the data is gone (`CancelledError`).
+    """
+    try:
+        yield
+    except Exception as error:
+        lost = isinstance(error, (BrokenProcessPool, CancelledError))
+        if not lost and type(error).__name__ != "KilledWorker":
+            raise
+        raise MetstError(
+            f"a worker process was killed, mostly for lack of memory; use fewer than n_jobs={n_jobs} ({kept})"
+        ) from error
 
 
 def _register_ray() -> None:

@@ -35,7 +35,7 @@ from metst_core.training.fold import ScoreTrace, decode_traces, fold_of
 from metst_core.training.material import Material, scored_videos
 from metst_core.training.optimise import FoldError, check_device
 from metst_core.training.store import RunFolder
-from metst_core.workers import on_backend
+from metst_core.workers import naming_killed_workers, on_backend
 
 _FOLD_COLUMNS = (
     "subject",
@@ -159,7 +159,8 @@ def leave_one_subject_out(
 
     `n_jobs` folds are worked on at once by joblib's `backend`: "loky" (processes on this machine), "dask" (an
     existing `distributed.Client`) or "ray" (where installed); the workers must see `out_dir`.  On a CPU the
-    result is the same for any `n_jobs` and backend, bit for bit; CUDA kernels need not be.
+    result is the same for any `n_jobs` and backend, bit for bit, also where a Dask cluster loses a worker on the
+    way; CUDA kernels need not be.
 
     A fold that cannot be trained (`FoldError`) is reported in `.folds` with a warning, and tried again by
     the next call.  Under `official` a subject without a micro-expression is left out.
@@ -252,7 +253,8 @@ def _work(
     with tqdm(total=len(tasks), desc=f"{config.model} folds", unit="fold") as bar:
         with on_backend(backend, n_jobs, [material]):
             parallel = _ParallelWithBar(bar)
-        reasons = parallel(tasks)
+        with naming_killed_workers(n_jobs, "finished folds are kept"):
+            reasons = parallel(tasks)
     return {s: reason for s, reason in zip(subjects, reasons, strict=True) if reason}
 
 

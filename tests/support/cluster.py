@@ -27,10 +27,12 @@ class KillOnce(distributed.WorkerPlugin):
 
 
 @contextmanager
-def cluster_with_a_victim(died: Path, tasks: int, workers: int = 2):
-    """Processes of one thread each, started anew when they die; one dies when its `tasks`-th task begins."""
+def cluster_with_a_victim(died: Path, tasks: int, workers: int = 2, threads: int = 1):
+    """Worker processes, started anew when they die; one of them dies when its `tasks`-th task begins."""
     with (
-        distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(
+            n_workers=workers, threads_per_worker=threads, dashboard_address=None
+        ) as cluster,
         distributed.Client(cluster) as client,
     ):
         client.register_plugin(KillOnce(died, tasks))

@@ -8,13 +8,13 @@ import pytest
 from support.faces import Fake, write_frames
 
 from metst_core.datasets import load_dataset
-from metst_core.errors import InputError
+from metst_core.errors import InputError, MetstError
 from metst_core.extraction import extract_dataset
 from metst_core.files import read_json
 from metst_core.training import TrainConfig, leave_one_subject_out
 
 pytest.importorskip("distributed")
-from support.cluster import cluster_with_a_victim  # noqa: E402
+from support.cluster import cluster_with_a_victim
 
 WINDOW = 4
 CONFIG = TrainConfig(
@@ -53,20 +53,35 @@ def test_extraction_on_a_cluster_that_loses_a_worker_is_that_of_one_process(data
     assert there.skipped.empty
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_loso_on_a_cluster_that_loses_a_worker_has_the_hash_and_the_numbers_of_loky(
-    dataset, tmp_path, workers
-):
+def test_loso_on_a_cluster_that_loses_a_worker_has_the_hash_and_the_numbers_of_loky(dataset, tmp_path):
     motion = extract_dataset(dataset, landmarker_factory=Fake)
     here = leave_one_subject_out(motion, CONFIG, tmp_path / "here", n_jobs=2)
-    with cluster_with_a_victim(tmp_path / "died", 2, workers):
+    with cluster_with_a_victim(tmp_path / "died", tasks=2):
         there = leave_one_subject_out(motion, CONFIG, tmp_path / "there", n_jobs=-1, backend="dask")
     assert (tmp_path / "died").exists()
-    runs = [read_json(tmp_path / name / "run.json", "") for name in ("here", "there")]
-    assert runs[0]["hash" if "hash" in runs[0] else "data"] == runs[1]["hash" if "hash" in runs[1] else "data"]
+    hashes = {
+        read_json(tmp_path / name / "folds" / subject / "fold.json")["run"]
+        for name in ("here", "there")
+        for subject in motion.subjects
+    }
+    assert len(hashes) == 1
     assert there.traces.keys() == here.traces.keys()
     for key, (score, probabilities) in here.traces.items():
         assert np.array_equal(score, there.traces[key][0])
         assert np.array_equal(probabilities, there.traces[key][1])
     pd.testing.assert_frame_equal(there.predictions, here.predictions, check_exact=True)
     pd.testing.assert_frame_equal(there.history, here.history, check_exact=True)
+
+
+def test_a_cluster_that_loses_its_last_worker_is_named(dataset, tmp_path):
+    """What was sent to the workers is gone then, and Dask gives up."""
+    with (
+        cluster_with_a_victim(tmp_path / "died", tasks=2, workers=1, threads=2),
+        pytest.raises(MetstError, match=r"worker process was killed.*give a cache_dir"),
+    ):
+        extract_dataset(dataset, landmarker_factory=Fake, n_jobs=-1, backend="dask")
+
+
+def test_extraction_without_a_cluster_names_what_is_missing(dataset):
+    with pytest.raises(InputError, match="backend 'dask' cannot be used.*Client"):
+        extract_dataset(dataset, landmarker_factory=Fake, backend="dask")
