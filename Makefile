@@ -1,6 +1,9 @@
 # make reproduce   set up .venv and run the main job on the synthetic set   (PROFILE=smoke|default|full)
 # make test        set up .venv and run everything that checks the project
-PYTHON  ?= python3
+# make quick       the tests of less than a minute: the gate while one works
+# The newest Python that fits and can make an environment; another with: make PYTHON=...
+PYTHON  ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 PROFILE ?= default
 RUN     ?= $(PROFILE)
 PY      := .venv/bin/python
@@ -9,7 +12,7 @@ FIGURES := 01b_rois 01d_traces 02a_score 02b_state 04d_comparison 05a_together
 EXTRAS  := notebooks,dev,distributed,browser
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-browser lint figures bench notebooks clean
+.PHONY: help setup reproduce test quick test-browser lint figures bench notebooks clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -17,10 +20,11 @@ help:
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 12) else "metst needs Python 3.11 or 3.12, this is %d.%d; say which with: make PYTHON=python3.12" % sys.version_info[:2])'
+	@test -x $(PY) || test -n "$(PYTHON)" || { echo "metst needs Python 3.11 to 3.14 with venv; install one (Debian, Ubuntu: apt-get install python3-venv; macOS: brew install python; Windows: python.org), or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[$(EXTRAS)]'
 	$(PY) -m metst_core.flow
+	$(PY) -m metst_core.cli fetch
 	@touch $(STAMP)
 
 reproduce: $(STAMP)
@@ -28,6 +32,9 @@ reproduce: $(STAMP)
 
 test: $(STAMP) lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile  # two processes, so one thread each
+
+quick: $(STAMP)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m quick
 
 # The widgets in JupyterLab and Voila, in a real browser (part of `make test` where Chromium is installed).
 test-browser: $(STAMP)

@@ -28,6 +28,9 @@ def half_length(annotations: pd.DataFrame) -> int:
 
     Of the table only the columns `onset` and `offset` are read.  One without rows has no half length:
     `InputError`.
+
+    >>> half_length(pd.DataFrame({"onset": [44, 20], "offset": [54, 32]}))  # 10 and 12: (11 + 1) / 2
+    6
     """
     if not isinstance(annotations, pd.DataFrame) or not {"onset", "offset"} <= set(annotations.columns):
         raise InputError("annotations must be an annotation table, with columns onset and offset")

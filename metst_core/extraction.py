@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 import zipfile
@@ -27,7 +28,7 @@ from metst_core.tables import check_annotations
 from metst_core.windows import new_frames
 from metst_core.workers import naming_killed_workers, on_backend, one_opencv_thread
 
-MOTION_VERSION = 1
+MOTION_VERSION = 2
 """Part of every cache key; raise it whenever the same frames would give other motion."""
 
 CACHED_FEATURES = "metst_plus"
@@ -42,10 +43,13 @@ class MotionSet:
 
     windows: by (subject, video), `(n_windows, C, window)` float32, half-overlapping; the video's last frames
         are kept (`extract_motion(..., tail="keep")`), so `n_frames` in `videos` is needed to stitch.
+    head, shift: by (subject, video), `(n_windows, 2, window)`: the reference box's motion (float32, pixels of the
+        crop) and how far the crop had followed the head (int32, pixels of the frame), x and y; see
+        `motion.MotionWindow`.  Empty in a set that was made without them.
     annotations: the annotation table of those videos.
     videos: their video table, `fps` and `n_frames` those of the frames that were read, and `without_motion`,
         the share of frames whose motion is zero because the window had shown no face yet.
-    features: "metst" (C = 10) or "metst_plus" (C = 36).
+    features: "metst" (C = 10), "metst_plus" (C = 36) or "metst_plus_ref" (C = 38).
     fps: frames per second, after the frame step.
     skipped: `subject, video, reason` of the videos that could not be used; no other table has them.
     """
@@ -57,6 +61,8 @@ class MotionSet:
     window: int
     fps: float
     skipped: pd.DataFrame = field(default_factory=lambda: _skipped_table([]))
+    head: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    shift: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
 
     @property
     def subjects(self) -> list[str]:
@@ -71,17 +77,22 @@ class MotionSet:
         return int(self.videos.loc[row, "n_frames"].iloc[0])
 
     def select(self, features: str) -> MotionSet:
-        """The same videos with another feature set's channels; "metst" out of "metst_plus", not the other
-        way."""
+        """The same videos with another feature set's channels.
+
+        A smaller set out of a larger one, or "metst_plus_ref" where "metst_plus" comes with `head`.
+        """
         rois.select_rois(features)
         if features == self.features:
             return self
-        if self.features != "metst_plus":
+        whole = self.windows
+        if self.features == "metst_plus" and self.head:
+            whole = {key: np.concatenate([value, self.head[key]], axis=1) for key, value in whole.items()}
+        channels = rois.channel_indices(features)
+        if self.features == "metst" or any(max(channels) >= value.shape[1] for value in whole.values()):
             raise InputError(
                 f"{features!r} cannot be selected from {self.features!r}; extract it from the videos"
             )
-        channels = rois.channel_indices(features)
-        windows = {key: np.ascontiguousarray(value[:, channels]) for key, value in self.windows.items()}
+        windows = {key: np.ascontiguousarray(value[:, channels]) for key, value in whole.items()}
         return replace(self, windows=windows, features=features)
 
     def save(self, path: str | Path) -> Path:
@@ -98,7 +109,10 @@ class MotionSet:
             "window": self.window,
             "fps": self.fps,
         }
-        arrays = {f"windows_{i}": value for i, value in enumerate(self.windows.values())}
+        arrays: dict[str, Any] = {f"windows_{i}": value for i, value in enumerate(self.windows.values())}
+        for name in _BESIDE:
+            kept = getattr(self, name)
+            arrays |= {f"{name}_{i}": kept[key] for i, key in enumerate(self.windows) if key in kept}
         with atomic_path(path) as temporary:
             np.savez(temporary, record=np.array(json.dumps(record)), **arrays)
         return path
@@ -116,6 +130,12 @@ class MotionSet:
                 record = json.loads(str(stored["record"]))
                 keys = [(subject, video) for subject, video in record["keys"]]
                 windows = {key: stored[f"windows_{i}"] for i, key in enumerate(keys)}
+                beside = {
+                    name: {
+                        key: stored[f"{name}_{i}"] for i, key in enumerate(keys) if f"{name}_{i}" in stored
+                    }
+                    for name in _BESIDE
+                }
             return cls(
                 windows,
                 check_annotations(_table_from_json(record["annotations"]), str(path)),
@@ -124,9 +144,13 @@ class MotionSet:
                 int(record["window"]),
                 float(record["fps"]),
                 _table_from_json(record["skipped"]),
+                **beside,
             )
         except (*_UNREADABLE, KeyError, TypeError) as error:
             raise InputError(f"{path}: not a motion set ({error}); extract the motion again") from error
+
+
+_BESIDE = ("head", "shift")  # what is kept beside the windows
 
 
 def extract_dataset(
@@ -175,10 +199,16 @@ def extract_dataset(
 
 @dataclass(frozen=True)
 class _VideoMotion:
-    """What is cached of a video: `windows` (n_windows, 36, k) float32 and `has_face` (n_frames,) bool."""
+    """What is cached of a video.
+
+    `windows` (n_windows, 36, k) float32, `has_face` (n_frames,) bool, and beside the windows `head` (float32) and
+    `shift` (int32), (n_windows, 2, k).
+    """
 
     windows: np.ndarray
     has_face: np.ndarray
+    head: np.ndarray
+    shift: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -242,7 +272,12 @@ def _video_result(
 
 def _compute(dataset: Dataset, key: tuple[str, str], landmarker: Landmarker) -> _VideoMotion:
     parts = list(stream_motion(dataset.frames(*key), landmarker, CACHED_FEATURES, dataset.window))
-    return _VideoMotion(np.stack([part.motion for part in parts]), _frames_with_face(parts, dataset.window))
+    return _VideoMotion(
+        np.stack([part.motion for part in parts]),
+        _frames_with_face(parts, dataset.window),
+        np.stack([part.head for part in parts]),
+        np.stack([part.shift for part in parts]),
+    )
 
 
 def _frames_with_face(parts: list[MotionWindow], window: int) -> np.ndarray:
@@ -250,6 +285,7 @@ def _frames_with_face(parts: list[MotionWindow], window: int) -> np.ndarray:
     return np.concatenate([part.has_face[new_frames(part.start, window)] for part in parts])
 
 
+_CACHED = tuple(f.name for f in dataclasses.fields(_VideoMotion))
 _UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -257,13 +293,13 @@ def _read_cached(path: Path, window: int) -> _VideoMotion | None:
     """A cached video, or None if there is none that can be read whole."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            motion = _VideoMotion(stored["windows"], stored["has_face"])
+            motion = _VideoMotion(*(stored[name] for name in _CACHED))
     except (*_UNREADABLE, KeyError):
         return None
-    channels = 2 * len(rois.ROIS)
+    channels, n_windows = 2 * len(rois.ROIS), len(motion.windows)
     whole = (
-        motion.windows.ndim == 3
-        and motion.windows.shape[1:] == (channels, window)
+        motion.windows.shape == (n_windows, channels, window)
+        and motion.head.shape == motion.shift.shape == (n_windows, 2, window)
         and motion.has_face.ndim == 1
     )
     return motion if whole else None
@@ -273,7 +309,7 @@ def _write_cached(path: Path, motion: _VideoMotion) -> str:
     """Cache a video; what went wrong, if anything, in words: the motion itself is not lost for that."""
     try:
         with atomic_path(path) as temporary:
-            np.savez(temporary, windows=motion.windows, has_face=motion.has_face)
+            np.savez(temporary, **{name: getattr(motion, name) for name in _CACHED})
     except OSError as error:
         return f"cache_dir {path.parent} cannot be written ({error.strerror}); going on without"
     return ""
@@ -282,30 +318,32 @@ def _write_cached(path: Path, motion: _VideoMotion) -> str:
 def _assemble(dataset: Dataset, results: dict[tuple[str, str], _Result]) -> MotionSet:
     for warning in dict.fromkeys(result.warning for result in results.values() if result.warning):
         warnings.warn(warning, stacklevel=3)
-    windows, skipped, n_frames, without = {}, [], [], []
+    used, skipped, n_frames, without = {}, [], [], []
     for key, result in results.items():
         if result.motion is None or not result.motion.has_face.any():
             skipped.append((*key, result.reason or "no face was found in any frame"))
             continue
-        windows[key] = result.motion.windows
+        used[key] = result.motion
         n_frames.append(len(result.motion.has_face))
         without.append(float(1 - result.motion.has_face.mean()))
-    if not windows:
+    if not used:
         raise InputError(
             f"{dataset.name}: none of the {len(results)} videos could be used; "
             f"the first, {skipped[0][1]!r} of subject {skipped[0][0]!r}: {skipped[0][2]}"
         )
-    videos = dataset.videos[_rows_of(dataset.videos, windows)].reset_index(drop=True)
+    videos = dataset.videos[_rows_of(dataset.videos, used)].reset_index(drop=True)
     videos = videos.assign(n_frames=n_frames, without_motion=without)
-    annotations = dataset.annotations[_rows_of(dataset.annotations, windows)].reset_index(drop=True)
+    annotations = dataset.annotations[_rows_of(dataset.annotations, used)].reset_index(drop=True)
     return MotionSet(
-        windows=windows,
+        windows={key: motion.windows for key, motion in used.items()},
         annotations=annotations,
         videos=videos,
         features=CACHED_FEATURES,
         window=dataset.window,
         fps=dataset.frame_rate,
         skipped=_skipped_table(skipped),
+        head={key: motion.head for key, motion in used.items()},
+        shift={key: motion.shift for key, motion in used.items()},
     )
 
 

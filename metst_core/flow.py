@@ -158,7 +158,7 @@ def _kernel_flow(pyramid: list[tuple[_Level, np.ndarray]], after: np.ndarray) ->
     """Flow from the image with this pyramid (`_expanded_levels`) to another."""
     kernels, work, grey = flow_kernels(), _workspace.of(after.shape[0]), after.astype(np.float32)
     first = pyramid[0][0]
-    flow = np.zeros((first.height, first.width, 2), np.float32)
+    flow: np.ndarray = np.zeros((first.height, first.width, 2), np.float32)
     for level, polynomials in pyramid:
         if level is not first:
             flow = 2 * cv2.resize(flow, (level.width, level.height))

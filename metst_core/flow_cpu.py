@@ -1,5 +1,7 @@
-"""The kernels behind `metst_core.flow`, compiled with numba: Farnebäck's flow with the method's parameters, and the
-main-direction mean of its vectors.  This module is imported when flow is first wanted, not before.
+"""The kernels behind `metst_core.flow`, compiled with numba.
+
+Farnebäck's flow with the method's parameters, and the main-direction mean of its vectors.  This module is imported
+when flow is first wanted, not before.
 
 They give the bits of OpenCV 4.11 on x86-64.  The last bit matters: whether a flow of +0 or -1e-9 at the left or
 upper edge points into the image or out of it changes the flow around by some hundredths of a pixel.  So sums are
@@ -78,13 +80,13 @@ def _address(context: Any, builder: Any, signature: Any, args: Any) -> Any:
 
 @intrinsic
 def get(typing, array, index):
-    """array[index], 0 <= index"""
+    """array[index], 0 <= index."""
     return array.dtype(array, types.intp), lambda ctx, b, sig, a: b.load(_address(ctx, b, sig, a))
 
 
 @intrinsic
 def put(typing, array, index, value):
-    """array[index] = value, 0 <= index"""
+    """array[index] = value, 0 <= index."""
 
     def generate(ctx, b, sig, a):
         b.store(a[2], _address(ctx, b, sig, a))
@@ -95,7 +97,7 @@ def put(typing, array, index, value):
 
 @intrinsic
 def _fused(typing, a, b, c):
-    """a * b + c of float32, rounded once"""
+    """a * b + c of float32, rounded once."""
 
     def generate(ctx, b, sig, args):
         kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()] * 3)
@@ -225,8 +227,11 @@ def _column_moments(image, a, wide, scratch):
 # --- the flow on one level -----------------------------------------------------------------------------------------
 @compiled(nogil=True)
 def improve(result, r0, r1, scratch, flow, matrix, sums):
-    """All iterations on one level: betters the flow in `result` (h, w, 2), from the image with the coefficients r0
-    to that with r1.  `flow`, `matrix` (the equations) and `sums` are working memory."""
+    """All iterations on one level: better the flow in `result` (h, w, 2).
+
+    The flow leads from the image with the coefficients r0 to that with r1.  `flow`, `matrix` (the equations) and
+    `sums` are working memory.
+    """
     h, w = result.shape[:2]
     wide, pairs = _whole_vectors(w), result.reshape(h * w * 2)
     for x in range(wide):
@@ -287,8 +292,9 @@ def _row_equations(r0, r1, flow, y, h, w, scratch, matrix):
 
 @_inlined
 def _equations(many, r0, r1, flow, x0, x1, i, j, y, h, w, scratch, matrix):
-    """Normal equations of row y, pixels x0 .. x1, whose flow has the integer parts i and j, or, if they are
-    `many`, i or i + 1 and j or j + 1.
+    """Normal equations of row y, pixels x0 .. x1, whose flow has the integer parts i and j.
+
+    If they are `many`, the parts are i or i + 1 and j or j + 1.
 
     If the second image is the first one moved by d, the linear coefficients differ by 2 A d, with A the quadratic
     ones.  Where the flow points out of the second image, its polynomial is taken to be the first one's, without the
@@ -341,8 +347,11 @@ def _weighted(many, r, e, weights):
 
 @_inlined
 def _solve_row(matrix, sums, flow, y, h, w, scratch):
-    """Flow of row y.  `sums` are five rows of sums over the window's rows, carried from row to row, and five over
-    the whole window, carried from pixel to pixel."""
+    """Flow of row y.
+
+    `sums` are five rows of sums over the window's rows, carried from row to row, and five over the whole window,
+    carried from pixel to pixel.
+    """
     wide, across = _whole_vectors(w), PAD + _C
     new, old = min(y + HALF, h - 1) * _C + PAD, max(y - HALF - 1, 0) * _C + PAD
     for c in range(COEFFICIENTS):
@@ -395,9 +404,9 @@ def _change(sums, x):
 # --- the main-direction mean ---------------------------------------------------------------------------------------
 @compiled(nogil=True)
 def main_direction_means(flow, regions, shares):
-    """Of each region (top, bottom, left, right) of a flow field (h, w, 2), the mean of that share of its vectors
-    that is longest: `(n, 2)` float64, 0 for an empty region.
+    """Of each region of a flow field, the mean of that share of its vectors that is longest.
 
+    The field is (h, w, 2), a region (top, bottom, left, right), the means `(n, 2)` float64, 0 for an empty region.
     Of m vectors, sorted by length and stable, those from index `int(m * (1 - share))` on count, at least the last.
     They are selected, not sorted, and summed from the last to the first in the field's order.
     """

@@ -50,8 +50,8 @@ def window_motion(
         RGB is turned grey first (`cv2.COLOR_RGB2GRAY`); the landmarker sees grey images only.
     landmarker: see `metst_core.landmarks`.  It is called on whole frames until it finds a face, and then once
         on the 320 x 320 crop.
-    features: "metst" (R = 5) or "metst_plus" (R = 18); channels are x, y of each ROI in the order of
-        `rois.ROIS`.
+    features: "metst" (R = 5), "metst_plus" (R = 18) or "metst_plus_ref" (R = 19); channels are x, y of each ROI
+        in the order of `rois.ROIS`, and at the end of "metst_plus_ref" the head motion that was subtracted.
 
     Frames before the first one with a face have zero motion, as has that reference frame itself; without any
     face everything is zero.  A face whose crop would be empty (inner eye corners less than two pixels apart
@@ -88,12 +88,20 @@ def extract_motion(
 
 
 class MotionWindow(NamedTuple):
-    """One window of a video: its first frame, its motion `(2R, k)` float32, and for which of its n real frames
-    there was a reference to measure against, `(n,)` bool; n < k in a window that the video's end cuts."""
+    """One window of a video: its first frame, its motion, and which of its frames could be measured.
+
+    The motion is `(2R, k)` float32; `(n,)` bool says for which of the n real frames there was a reference to measure
+    against; n < k in a window that the video's end cuts.
+
+    `head (2, k)` float32 is the motion of the reference box, which was subtracted from every ROI's; `shift (2, k)`
+    int32 how far (x, y) the crop had followed the head by then, in pixels of the frame.
+    """
 
     start: int
     motion: np.ndarray
     has_face: np.ndarray
+    head: np.ndarray
+    shift: np.ndarray
 
 
 def stream_motion(
@@ -193,20 +201,35 @@ class _OpenWindow:
         self.tracker = tracker
         self.columns: list[np.ndarray] = []
         self.has_face: list[bool] = []
+        self.heads: list[np.ndarray] = []
+        self.shifts: list[np.ndarray] = []
 
     def add(self, column: np.ndarray) -> None:
         self.columns.append(column)
         self.has_face.append(self.tracker.reference is not None)
+        self.heads.append(self.tracker.head)
+        self.shifts.append(self.tracker.shift)
 
     def close(self, window: int) -> MotionWindow:
-        columns = self.columns + [self.columns[-1]] * (window - len(self.columns))
-        return MotionWindow(self.start, np.stack(columns, axis=1).astype(np.float32), np.array(self.has_face))
+        motion, head, shift = (
+            np.stack(columns + [columns[-1]] * (window - len(columns)), axis=1)
+            for columns in (self.columns, self.heads, self.shifts)
+        )
+        return MotionWindow(
+            self.start,
+            motion.astype(np.float32),
+            np.array(self.has_face),
+            head.astype(np.float32),
+            shift.astype(np.int32),
+        )
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A window's reference frame: the face crop (320, 320), where it was cut, and the points on it (68, 2)
-    int."""
+    """A window's reference frame: the face crop, where it was cut, and the points on it.
+
+    The crop is (320, 320), the points are (68, 2) int.
+    """
 
     crop: np.ndarray
     place: Bounds
@@ -271,12 +294,16 @@ class WindowTracker:
 
     A crop that has been moved out of the frame leaves every ROI empty: its motion is then 0.
 
-    `reference` and `place` (the crop's present place in the frame) may be read, for plots.
+    `reference` and `place` (the crop's present place in the frame) may be read, for plots, and after each step
+    `head`, the motion (2,) of the reference box that was subtracted.  With the features "metst_plus_ref" it is
+    also the last ROI's.
     """
 
     def __init__(self, landmarker: Landmarker, features: str = "metst_plus") -> None:
         self.landmarker = _checked_landmarker(landmarker)
-        self.rois = rois.select_rois(features)
+        self.rois = tuple(roi for roi in rois.select_rois(features) if roi is not REFERENCE)
+        self._shows_head = REFERENCE in rois.select_rois(features)
+        self.head = np.zeros(2)
         self.reference: Reference | None = None
         self.place: Bounds | None = None
         self._head: _BoxFlow | None = None
@@ -284,13 +311,22 @@ class WindowTracker:
 
     def step(self, frame: np.ndarray) -> np.ndarray:
         """Motion of the next grey frame (H, W): `(2R,)` float64, x and y of each ROI."""
+        motion = np.zeros((len(self.rois), 2))
         if self.reference is None:
             self._start(frame)
-            return np.zeros(2 * len(self.rois))
-        crop, head = self._follow_head(frame)
-        if crop is None:
-            return np.zeros(2 * len(self.rois))
-        return (_all_motion(self._boxes, crop, len(self.rois)) - head).ravel()
+        else:
+            crop, self.head = self._follow_head(frame)
+            if crop is not None:
+                motion = _all_motion(self._boxes, crop, len(self.rois)) - self.head
+        return np.vstack([motion, self.head]).ravel() if self._shows_head else motion.ravel()
+
+    @property
+    def shift(self) -> np.ndarray:
+        """How far the crop has followed the head since the reference frame: (2,) x, y in whole frame pixels."""
+        if self.reference is None or self.place is None:
+            return np.zeros(2, int)
+        before = self.reference.place  # bottom and right are never held at the frame's edge
+        return np.array([self.place.right - before.right, self.place.bottom - before.bottom])
 
     def _start(self, frame: np.ndarray) -> None:
         self.reference = find_reference(frame, self.landmarker)

@@ -19,8 +19,8 @@ from metst_core.errors import InputError
 CROP_SIZE = 320
 """Width and height of the face crop, in pixels."""
 
-FEATURES = ("metst", "metst_plus")
-"""The two feature sets: 5 ROIs (ME-TST) and 18 ROIs (ME-TST+)."""
+FEATURES = ("metst", "metst_plus", "metst_plus_ref")
+"""The feature sets: 5 ROIs (ME-TST), 18 ROIs (ME-TST+), and those 18 with the reference box after them."""
 
 
 class Bounds(NamedTuple):
@@ -62,8 +62,7 @@ class Box:
     clipped: tuple[str, ...] = ()
 
     def unclipped(self, points: np.ndarray) -> Bounds:
-        """The box before any clipping, from the 68 points (68, 2); its corner is the origin of the fine
-        ROIs."""
+        """The box before any clipping, from the points (68, 2); its corner is the origin of the fine ROIs."""
         xmin, ymin, xmax, ymax = self._extremes(points)
         return Bounds(ymin - self.above, ymax + self.below, xmin - self.left, xmax + self.right)
 
@@ -82,8 +81,10 @@ class Box:
 
 @dataclass(frozen=True)
 class EyelidBox(Box):
-    """The strip under an eye: as wide as the eye, half as high, starting a quarter of its width below its
-    middle."""
+    """The strip under an eye: as wide as the eye, half as high.
+
+    It starts a quarter of the eye's width below its middle.
+    """
 
     def unclipped(self, points: np.ndarray) -> Bounds:
         xmin, ymin, xmax, ymax = self._extremes(points)
@@ -109,8 +110,7 @@ BOXES = {
 
 @dataclass(frozen=True)
 class Roi:
-    """One region of interest: a part of a box's flow, whose main-direction mean is one (x, y) pair of
-    channels.
+    """One region of interest: a part of a box's flow, whose main-direction mean is two channels (x, y).
 
     `granularity` is "whole" (a box without its margins) or "fine" (a window around the landmark `landmark`);
     `parent` is the box that a fine ROI is cut from, None for a whole one; `box` is that box for both.
@@ -197,14 +197,20 @@ ROIS = (
 """The 18 ROIs of ME-TST+ in channel order (x then y each); the 5 of ME-TST are those with `in_metst`."""
 
 REFERENCE = _whole("nose_bridge", 0.7, margin=(15, 5), bottom=10)
-"""The part of the reference box whose motion is taken as head motion and subtracted from every ROI's."""
+"""The part of the reference box whose motion is taken as head motion and subtracted from every ROI's.
+
+As the last of "metst_plus_ref" it stands for what was subtracted."""
 
 
 def select_rois(features: str = "metst_plus") -> tuple[Roi, ...]:
-    """The ROIs of a feature set, in channel order: 5 for "metst", 18 for "metst_plus"; else an
-    `InputError`."""
+    """The ROIs of a feature set, in channel order; an `InputError` for another name.
+
+    5 for "metst", 18 for "metst_plus", 19 for "metst_plus_ref" (`REFERENCE` last).
+    """
     one_of("features", features, FEATURES)
-    return tuple(roi for roi in ROIS if roi.in_metst or features == "metst_plus")
+    if features == "metst":
+        return tuple(roi for roi in ROIS if roi.in_metst)
+    return ROIS if features == "metst_plus" else (*ROIS, REFERENCE)
 
 
 def roi_names(features: str = "metst_plus") -> list[str]:
@@ -218,8 +224,11 @@ def channel_names(features: str = "metst_plus") -> list[str]:
 
 
 def channel_indices(features: str = "metst") -> list[int]:
-    """Which of the 36 channels of "metst_plus" make up `features`, in its order."""
-    everything = channel_names("metst_plus")
+    """Which of the 38 channels of "metst_plus_ref" make up `features`, in the order of `features`.
+
+    The first 36 of the 38 are those of "metst_plus".
+    """
+    everything = channel_names("metst_plus_ref")
     return [everything.index(name) for name in channel_names(features)]
 
 
@@ -250,8 +259,10 @@ def rois_on_crop(points: np.ndarray, features: str = "metst_plus") -> dict[str, 
 
 
 def round_points(points: np.ndarray) -> np.ndarray:
-    """Landmarks as integers (68, 2), rounded half to even; an `InputError` for any other shape or a
-    non-number."""
+    """Landmarks as integers (68, 2), rounded half to even.
+
+    An `InputError` for any other shape or a non-number.
+    """
     points = number_array("landmarks", points, "the 68 iBUG points as (68, 2)").astype(float)
     if points.shape != (68, 2) or not (np.abs(points) < 2**31).all():
         raise InputError(

@@ -57,10 +57,8 @@ def stitch(parts: np.ndarray, n_frames: int | None = None) -> np.ndarray:
     parts = number_array("parts", parts, "(n_windows, window, ...)")
     if parts.ndim < 2 or parts.shape[0] < 1:
         raise InputError(f"parts has shape {parts.shape}; it must be (n_windows >= 1, window, ...)")
-    starts = half_window(parts.shape[1]) * np.arange(len(parts))
-    whole = np.concatenate(
-        [part[new_frames(start, parts.shape[1])] for start, part in zip(starts, parts, strict=True)]
-    )
+    window, half = parts.shape[1], half_window(parts.shape[1])
+    whole = np.concatenate([part[new_frames(i * half, window)] for i, part in enumerate(parts)])
     if n_frames is None:
         return whole
     n_frames = whole_number("n_frames", n_frames, 1)

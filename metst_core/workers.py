@@ -104,7 +104,7 @@ def one_opencv_thread() -> Iterator[None]:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """torch and the scan kernels on one thread; what was before is restored.
+    """PyTorch and the scan kernels on one thread; what was before is restored.
 
     Small networks gain nothing from more, threads that wait for each other cost time, and results must not depend
     on their number.

@@ -14,6 +14,15 @@
 # ---
 
 # %% [markdown]
+# *In a fresh hosted kernel, where nothing of this is installed, run these two lines in a cell of their own first (what is
+# there stays; use the address you got this notebook from, or the path of a wheel). On your own machine: `make` did it.*
+#
+# ```
+# %pip install "metst[hosted] @ git+https://ADDRESS-OF-THIS-REPOSITORY"
+# !metst fetch
+# ```
+
+# %% [markdown]
 # # 1 · From a face to ROI motion
 #
 # A micro-expression is a small movement of a small part of the face for a fraction of a second. Before any network sees it, the video
@@ -53,7 +62,6 @@ import pandas as pd
 
 from metst_core import plots, tables
 from metst_core.experiment import Run, describe
-from metst_core.landmarks import MediaPipeLandmarker
 from metst_core.motion import (
     FARNEBACK,
     box_flow,
@@ -140,7 +148,7 @@ _ = run.figure(
 # pixel, as section 1.5 shows.
 
 # %%
-landmarker = MediaPipeLandmarker()
+landmarker = run.landmarker()
 grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip])
 reference = find_reference(grey[0], landmarker)
 assert reference.crop.shape == (320, 320)

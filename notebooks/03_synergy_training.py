@@ -14,6 +14,15 @@
 # ---
 
 # %% [markdown]
+# *In a fresh hosted kernel, where nothing of this is installed, run these two lines in a cell of their own first (what is
+# there stays; use the address you got this notebook from, or the path of a wheel). On your own machine: `make` did it.*
+#
+# ```
+# %pip install "metst[hosted] @ git+https://ADDRESS-OF-THIS-REPOSITORY"
+# !metst fetch
+# ```
+
+# %% [markdown]
 # # 3 · Training two tasks together
 #
 # Spotting asks *when*, recognition asks *what*. The papers train both in one network and let each help the other, which they call **synergy**, at two levels:

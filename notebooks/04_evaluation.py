@@ -14,6 +14,15 @@
 # ---
 
 # %% [markdown]
+# *In a fresh hosted kernel, where nothing of this is installed, run these two lines in a cell of their own first (what is
+# there stays; use the address you got this notebook from, or the path of a wheel). On your own machine: `make` did it.*
+#
+# ```
+# %pip install "metst[hosted] @ git+https://ADDRESS-OF-THIS-REPOSITORY"
+# !metst fetch
+# ```
+
+# %% [markdown]
 # # 4 · From scores to intervals to numbers
 #
 # Notebook 03 left, for every video, a score per frame from a network that has never seen that person. This notebook turns scores into intervals, intervals into

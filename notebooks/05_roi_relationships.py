@@ -14,6 +14,15 @@
 # ---
 
 # %% [markdown]
+# *In a fresh hosted kernel, where nothing of this is installed, run these two lines in a cell of their own first (what is
+# there stays; use the address you got this notebook from, or the path of a wheel). On your own machine: `make` did it.*
+#
+# ```
+# %pip install "metst[hosted] @ git+https://ADDRESS-OF-THIS-REPOSITORY"
+# !metst fetch
+# ```
+
+# %% [markdown]
 # # 5 · How the regions of a face relate
 #
 # The title of ME-TST+ promises *ROI relationship awareness*. What is there to be aware of, and is the network?
@@ -47,7 +56,6 @@ import pandas as pd
 from metst_core import checkpoints, plots
 from metst_core.decoding import decode, half_length
 from metst_core.experiment import Run
-from metst_core.landmarks import MediaPipeLandmarker
 from metst_core.metrics import Intervals
 from metst_core.models import predict_video
 from metst_core.relations import (
@@ -172,7 +180,7 @@ print(
 regions[emotion].round(2)
 
 # %%
-reel = film(data.frames(*key), MediaPipeLandmarker(), motion.window)
+reel = film(data.frames(*key), run.landmarker(), motion.window)
 boxes = dict(zip(traces.names, reel.boxes[0].tolist(), strict=True))
 shown = together[emotion]
 face = plots.Face(reel.picture(0), boxes)
@@ -566,7 +574,7 @@ attribution = {
     )
     for output in ("score", "emotion")
 }
-reel = film(data.frames(*key), MediaPipeLandmarker(), motion.window)
+reel = film(data.frames(*key), run.landmarker(), motion.window)
 layers = motion_layers(
     traces, n_permutations=n_permutations if profile == "smoke" else 99, seed=seed
 ) + network_layers(network, windows, most=1)

@@ -14,6 +14,15 @@
 # ---
 
 # %% [markdown]
+# *In a fresh hosted kernel, where nothing of this is installed, run these two lines in a cell of their own first (what is
+# there stays; use the address you got this notebook from, or the path of a wheel). On your own machine: `make` did it.*
+#
+# ```
+# %pip install "metst[hosted] @ git+https://ADDRESS-OF-THIS-REPOSITORY"
+# !metst fetch
+# ```
+
+# %% [markdown]
 # # 6 · "What about my own video?"
 #
 # One call does it all, from a file to named intervals:
@@ -52,7 +61,7 @@ import pandas as pd
 from IPython.display import Video, display
 
 from metst_core import pipeline, plots
-from metst_core.experiment import Run, videos_of
+from metst_core.experiment import Run
 from metst_core.extraction import extract_dataset
 from metst_core.inference import FLAGS, Analysis, decode_trace, fine_tune, load_model, meaning
 from metst_core.landmarks import MediaPipeLandmarker
@@ -60,6 +69,7 @@ from metst_core.metrics import interval_text
 from metst_core.models import predict_video
 from metst_core.pipeline import LiveScore, analyse, camera_widget
 from metst_core.synthetic import generate
+from metst_core.tables import of_video
 from metst_core.video import read_frames, write_video
 
 run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
@@ -96,7 +106,7 @@ if video is None:
     first = data.videos.iloc[0]
     video, truth = (
         data.path(first.subject, first.video),
-        videos_of(data.annotations, first.subject, first.video),
+        of_video(data.annotations, first.subject, first.video),
     )
 print("analysing", Path(video).name)
 
@@ -280,17 +290,17 @@ if dataset == "synthetic" and data_root is None:
         annotations=data.annotations[data.annotations["subject"] == person].reset_index(drop=True),
     )
     motion = extract_dataset(mine, cache_dir=run.out.parent / "cache")
-    annotated = {key: len(videos_of(mine.annotations, *key)) for key in motion.windows}
+    annotated = {key: len(of_video(mine.annotations, *key)) for key in motion.windows}
     learn, check = sorted(annotated, key=lambda key: -annotated[key])
-    print(f"learn from {learn}: {len(videos_of(mine.annotations, *learn))} annotation(s); check on {check}")
+    print(f"learn from {learn}: {len(of_video(mine.annotations, *learn))} annotation(s); check on {check}")
 
 # %%
 if dataset == "synthetic" and data_root is None:
     known = dataclasses.replace(
         motion,
         windows={learn: motion.windows[learn]},
-        annotations=videos_of(motion.annotations, *learn).reset_index(drop=True),
-        videos=videos_of(motion.videos, *learn).reset_index(drop=True),
+        annotations=of_video(motion.annotations, *learn).reset_index(drop=True),
+        videos=of_video(motion.videos, *learn).reset_index(drop=True),
     )
     tuned = (
         fine_tune(model, known, epochs=15, learning_rate=5e-4, seed=seed) if len(known.annotations) else model
@@ -300,7 +310,7 @@ if dataset == "synthetic" and data_root is None:
         name: predict_video(each.network, motion.windows[check], n_frames)[0]
         for name, each in (("before", model), ("after", tuned))
     }
-    here = videos_of(mine.annotations, *check)
+    here = of_video(mine.annotations, *check)
     inside = np.zeros(n_frames, bool)
     for me in here.itertuples():
         inside[me.onset : me.offset + 1] = True

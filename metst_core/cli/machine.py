@@ -24,8 +24,8 @@ _Row = tuple[str, str, bool, str]
 def check_machine() -> pd.DataFrame:
     """What this machine has: a table `item, found, ok, remedy`; rows that are not `ok` say what to do.
 
-    Python, the packages and their versions, libGL (which OpenCV's wheel needs), MediaPipe's face models, the
-    bundled network, CUDA, and the scan backends.  Nothing optional is ever not `ok`.
+    Python, the packages and their versions, libGL (which OpenCV's wheel needs), libEGL and libGLESv2
+    (MediaPipe's), the face model, the bundled network, CUDA, and the scan backends.  Nothing optional is ever not `ok`.
     """
     import platform
 
@@ -33,7 +33,8 @@ def check_machine() -> pd.DataFrame:
 
     rows = [("Python", platform.python_version(), True, "")]
     rows += [_package_row(package) for package in _PACKAGES]
-    rows += [_libgl_row(), _import_row("OpenCV", "cv2", "see the row libGL"), _face_models_row()]
+    rows += [_libgl_row(), _import_row("OpenCV", "cv2", "see the row libGL")]
+    rows += [_library_row("EGL", "libegl1"), _library_row("GLESv2", "libgles2"), _face_model_row()]
     rows += [_bundled_row(), _cuda_row(), *_backend_rows()]
     return pd.DataFrame(rows, columns=["item", "found", "ok", "remedy"])
 
@@ -72,6 +73,15 @@ def _libgl_row() -> _Row:
     return "libGL", "not found", False, "apt-get install libgl1 (or your system's package with libGL.so.1)"
 
 
+def _library_row(name: str, package: str) -> _Row:
+    """A library that MediaPipe links to on Linux."""
+    import ctypes.util
+    import platform
+
+    found = ctypes.util.find_library(name) if platform.system() == "Linux" else "not needed here"
+    return f"lib{name}", found or "not found", bool(found), "" if found else f"apt-get install {package}"
+
+
 def _import_row(item: str, module: str, remedy: str) -> _Row:
     try:
         return item, str(importlib.import_module(module).__version__), True, ""
@@ -79,22 +89,14 @@ def _import_row(item: str, module: str, remedy: str) -> _Row:
         return item, f"cannot be imported: {error}", False, remedy
 
 
-def _face_models_row() -> _Row:
-    import contextlib
-    from importlib import metadata
+def _face_model_row() -> _Row:
+    from metst_core.errors import MetstError
 
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        models = [
-            f
-            for f in metadata.files("mediapipe") or []
-            if "face_landmark" in str(f) and f.suffix == ".tflite"
-        ]
-        if models:
-            return "MediaPipe face models", f"{len(models)} in the package", True, ""
-    remedy = (
-        "install mediapipe below 0.10.30, or give MediaPipeLandmarker(model_path=...) a face_landmarker.task"
-    )
-    return "MediaPipe face models", "not in the package", False, remedy
+    try:
+        landmarks = importlib.import_module("metst_core.landmarks")
+        return "MediaPipe face model", str(landmarks.find_model()), True, ""
+    except (ImportError, MetstError) as error:
+        return "MediaPipe face model", str(error), False, "metst fetch"
 
 
 def _bundled_row() -> _Row:

@@ -15,7 +15,8 @@ def add_set_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="an option of load_dataset, for example labels=sheet.xlsx, rules=complete or fps=30; may be repeated",
+        help="an option of load_dataset, for example labels=sheet.xlsx, rules=complete or fps=30, and for reproduce "
+        "landmarker=dlib; may be repeated",
     )
 
 

@@ -27,7 +27,7 @@ from metst_core.experiment.results import (
     headline_texts,
     results_dict,
 )
-from metst_core.experiment.run import Run, describe, videos_of
+from metst_core.experiment.run import Run, describe
 from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
 
@@ -80,7 +80,6 @@ __all__ = [
     "score_released",
     "train_on_all",
     "verdict",
-    "videos_of",
     "view_of",
     "window_cells",
     "without_effect",

@@ -23,8 +23,9 @@ from metst_core.training import LosoResult, TrainConfig, leave_one_subject_out
 
 @dataclass(frozen=True)
 class Cell:
-    """One level of one factor: the `TrainConfig` fields that it changes, and the window length if it has
-    its own.
+    """One level of one factor: the `TrainConfig` fields that it changes, and its window length.
+
+    `window` is None where the level has no length of its own.
     """
 
     factor: str

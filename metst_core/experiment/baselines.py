@@ -30,6 +30,7 @@ from metst_core.metrics import (
 )
 from metst_core.tables import EMOTIONS, PREDICTION_COLUMNS, check_predictions, empty_predictions
 from metst_core.training import PROTOCOLS, fold_half_length, scored_videos
+from metst_core.windows import stitch
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,11 +119,7 @@ def motion_path(windows: np.ndarray, n_frames: int | None = None) -> np.ndarray:
         raise InputError(f"windows has shape {windows.shape}; it must be (n_windows >= 1, 2R, even window)")
     half = windows.shape[2] // 2
     starts = np.concatenate([np.zeros((1, windows.shape[1])), np.cumsum(windows[:-1, :, half], axis=0)])
-    halves = [
-        windows[0].T,
-        *(start + w[:, half:].T for start, w in zip(starts[1:], windows[1:], strict=True)),
-    ]
-    return np.concatenate(halves)[:n_frames]
+    return stitch((windows + starts[:, :, None]).transpose(0, 2, 1), n_frames)
 
 
 def majority_emotion(annotations: pd.DataFrame) -> str:

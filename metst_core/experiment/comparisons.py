@@ -36,9 +36,9 @@ def compare(
     intervals: Intervals = INTERVALS,
     classes: Sequence[str] = EMOTIONS,
 ) -> pd.DataFrame:
-    """Paired differences b - a of methods scored on the same truth: `a, b, metric, value_a, value_b,
-    difference, low, high, p_value` (`metrics.paired_difference`).
+    """Paired differences b - a of methods scored on the same truth.
 
+    The columns are `a, b, metric, value_a, value_b, difference, low, high, p_value` (`metrics.paired_difference`).
     Only the subjects that both methods scored count.
     """
     rows = []
@@ -69,10 +69,10 @@ def verdict(low: float, high: float) -> str:
 def over_seeds(
     motion: MotionSet, config: TrainConfig, folders: Mapping[int, str | Path], n_jobs: int = 1
 ) -> tuple[dict[int, LosoResult], pd.DataFrame]:
-    """The same run with several training seeds, each in its folder, and the spread of its scores
-    (`metrics.seed_spread`).
+    """The same run with several training seeds, each in its folder, and the spread of its scores.
 
-    The data stay the same: only the first weights, the drawn windows and their order differ.
+    The spread is that of `metrics.seed_spread`.  The data stay the same: only the first weights, the drawn windows
+    and their order differ.
     """
     results = {
         seed: leave_one_subject_out(motion, dataclasses.replace(config, seed=seed), folder, n_jobs)

@@ -18,8 +18,9 @@ _LEAD = 30  # frames before the apex in which the window shown may start: a seco
 
 
 def errors_by_kind(predictions: pd.DataFrame, annotations: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows of `predictions` and `annotations` that are wrong: "false positive", "miss" (annotations), "wrong
-    emotion" (true positives of another emotion).
+    """The rows of `predictions` and `annotations` that are wrong, by the kind of error.
+
+    The kinds: "false positive", "miss" (annotations), "wrong emotion" (true positives of another emotion).
     """
     matched = match_tables(predictions, annotations)
     hit = matched >= 0
@@ -43,8 +44,9 @@ def one_of_each(errors: dict[str, pd.DataFrame]) -> dict[str, pd.Series]:
 def view_of(
     kind: str, error: pd.Series, dataset: Dataset, motion: MotionSet, result: LosoResult
 ) -> ErrorView:
-    """What there is to see of an error, a row of `errors_by_kind`: its frames are read, its motion and score
-    looked up.
+    """What there is to see of an error, a row of `errors_by_kind`.
+
+    Its frames are read, its motion and score looked up.
     """
     key = (error.subject, error.video)
     onset, apex = (int(np.clip(number, 0, motion.n_frames(*key) - 1)) for number in (error.onset, error.apex))

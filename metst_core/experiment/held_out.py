@@ -71,8 +71,9 @@ def calibrate(draft: TrainedModel, held_out: HeldOut) -> TrainedModel:
 
 
 def nested_predictions(model: TrainedModel, held_out: HeldOut) -> dict[str, pd.DataFrame]:
-    """Predictions for all groups, the constants for each from the other groups alone, by how the threshold is
-    chosen.
+    """Predictions for all groups, by how the threshold is chosen.
+
+    The constants for each group come from the other groups alone.
     """
     nested: list[pd.DataFrame] = []
     papers: list[pd.DataFrame] = []
@@ -122,8 +123,9 @@ def _candidates(model: TrainedModel, held_out: HeldOut) -> pd.DataFrame:
 
 
 def _said_unseen(draft: TrainedModel, held_out: HeldOut) -> pd.DataFrame:
-    """The candidates of every group with the `confidence` of a calibration (and half length) that the other
-    groups gave; without the groups whose others are all true or all false.
+    """The candidates of every group with the `confidence` that a calibration on the other groups gives.
+
+    The half length is the other groups' too.  Groups whose others are all true or all false are left out.
     """
     parts = [pd.DataFrame({"hit": [], "confidence": []})]
     for group in held_out.groups:

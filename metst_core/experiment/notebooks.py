@@ -41,9 +41,10 @@ def _check(run: Run) -> None:
         raise InputError(
             f"dataset {run.dataset_name!r} needs --data-root, the folder that holds it (see data/{run.dataset_name}.md)"
         )
-    if run.data_options and run.data_root is None:
+    run.landmarker()  # what it lacks is said now
+    if run.set_options and run.data_root is None:
         raise InputError(
-            f"option {next(iter(run.data_options))!r}: the set that is generated takes none; leave it out, or name a data set"
+            f"option {next(iter(run.set_options))!r}: the set that is generated takes none; leave it out, or name a data set"
         )
     try:
         check_device(run.profile.device)

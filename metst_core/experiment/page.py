@@ -25,8 +25,9 @@ def refresh(out_dir: str | Path) -> Path:
 
 
 def write_page(out_dir: str | Path) -> Path:
-    """Write `report.html`, one self-contained page: headline numbers, how sure they are, pictures, and how they
-    came about.
+    """Write `report.html`, one self-contained page about a run; its path.
+
+    It shows the headline numbers, how sure they are, the pictures, and how they came about.
     """
     out = Path(out_dir)
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))

@@ -1,5 +1,6 @@
-"""The command that trains the bundled weights anew: `python -m metst_core.experiment.recipe --out metst_core/assets --card
-data/model_card.md`.  What it does is in `metst_core.experiment.weights`.
+"""The command that trains the bundled weights anew; what it does is in `metst_core.experiment.weights`.
+
+`python -m metst_core.experiment.recipe --out metst_core/assets --card data/model_card.md`
 """
 
 from __future__ import annotations

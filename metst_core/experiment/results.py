@@ -129,8 +129,9 @@ def fewer_classes(
 
 # --- joined and read back -------------------------------------------------------------------------
 def collect_results(out_dir: str | Path) -> Path:
-    """Join what notebooks and commands recorded (`results/*.json`, in the order of their names) into
-    `results.json`, laid out as `SCHEMA` says.
+    """Join what notebooks and commands recorded into `results.json`, laid out as `SCHEMA` says.
+
+    They are read from `results/*.json`, in the order of their names.
     """
     out = Path(out_dir)
     parts = sorted((out / "results").glob("*.json"))
@@ -160,8 +161,9 @@ def comparison_table(results: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def headline_texts(table: pd.DataFrame) -> pd.DataFrame:
-    """The scores of `HEADLINE` of a `comparison_table` as texts "0.648 [0.554, 0.740]", a column each; a row per
-    protocol and method, in the table's order.
+    """The scores of `HEADLINE` of a `comparison_table` as texts "0.648 [0.554, 0.740]", a column each.
+
+    There is a row per protocol and method, in the table's order.
     """
     shown = table[table["metric"].isin(HEADLINE)]
     texts = [interval_text(*row) for row in shown[["value", "low", "high"]].to_numpy()]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from metst_core.experiment.profiles import MAIN_JOB, PROFILES, Profile
 from metst_core.experiment.results import chance_levels, fewer_classes, results_dict, with_baselines
 from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.files import atomic_path, run_record, write_json
+from metst_core.landmarks import Landmarker, landmarker_named
 from metst_core.metrics import Intervals
 from metst_core.models import Network
 from metst_core.synthetic import generate, read_truth
@@ -48,7 +49,8 @@ class Run:
 
     profile_name: a name of `PROFILES`.
     dataset_name, data_root, data_options: the data set, as `load_dataset` takes it; "synthetic" without a root
-        is generated into the run.
+        is generated into the run.  The option `landmarker` is the run's own: what finds the faces (`mediapipe`,
+        the default, or `dlib`).
     seed: of the synthetic data, of training and of every bootstrap.
     out: the folder, made when something is written.
     n_jobs: videos, and folds where they train on the CPU, worked on at once (None: as many as this machine has
@@ -75,6 +77,16 @@ class Run:
         return PROFILES[self.profile_name]
 
     @property
+    def set_options(self) -> dict[str, Any]:
+        """The options of `load_dataset` alone."""
+        return {name: value for name, value in self.data_options.items() if name != "landmarker"}
+
+    @property
+    def landmarker(self) -> Callable[[], Landmarker]:
+        """What makes the landmarker of this run; `InputError` for a name that is none."""
+        return landmarker_named(self.data_options.get("landmarker", "mediapipe"))
+
+    @property
     def parameters(self) -> dict[str, Any]:
         """What a notebook is given to work on this run, with absolute paths, whatever its own folder is."""
         return {
@@ -91,8 +103,10 @@ class Run:
     def reopened(
         cls, out_dir: str | Path, data_root: str | Path | None = None, n_jobs: int | None = None
     ) -> Run:
-        """The finished run in a folder, with the profile, data set, its options and seed that its notebook 04
-        recorded."""
+        """The finished run in a folder, as its notebook 04 recorded it.
+
+        The record gives the profile, the data set, its options and the seed.
+        """
         last = Path(out_dir) / "results" / f"{MAIN_JOB[-1]}.json"
         if not last.is_file():
             raise MissingError(
@@ -123,7 +137,7 @@ class Run:
                 tier=p.tier,
                 n_jobs=self._jobs,
             )
-        return load_dataset(self.dataset_name, self.data_root, **self.data_options)
+        return load_dataset(self.dataset_name, self.data_root, **self.set_options)
 
     def truth(self, subject: str, video: str) -> pd.DataFrame | None:
         """True intensity of every action unit per frame (inter-ocular distances); None for data that has no truth."""
@@ -140,7 +154,11 @@ class Run:
 
     def _extract(self, dataset: Dataset) -> MotionSet:
         return extract_dataset(
-            dataset, features="metst_plus", cache_dir=self.out.parent / "cache", n_jobs=self._jobs
+            dataset,
+            features="metst_plus",
+            landmarker_factory=self.landmarker,
+            cache_dir=self.out.parent / "cache",
+            n_jobs=self._jobs,
         )
 
     @property
@@ -192,15 +210,19 @@ class Run:
         return fold_model(folder, subject)
 
     def over_seeds(self, model: str, n_seeds: int | None = None) -> pd.DataFrame:
-        """Spread of `model`'s strict scores over training seeds (`metrics.seed_spread`): the run's own and those
-        that follow it, as many as the profile says; folds that are finished are read back.
+        """Spread of `model`'s strict scores over training seeds (`metrics.seed_spread`).
+
+        The seeds are the run's own and those that follow it, as many as the profile says (or `n_seeds`).  Folds that
+        are finished are read back.
         """
         folders = self._seed_folders(model, self.profile.n_seeds if n_seeds is None else n_seeds)
         return over_seeds(self.motion(), self.config(model), folders, self._fold_jobs)[1]
 
     def trained_over_seeds(self, model: str) -> dict[str, pd.DataFrame]:
-        """What `over_seeds` left of the profile's seeds, by the model's name; nothing where the profile has one
-        seed, and a `MissingError` that says which notebook to run when it is not there."""
+        """What `over_seeds` left of the profile's seeds, by the model's name.
+
+        Nothing where the profile has one seed.  A `MissingError` says which notebook to run when it is not there.
+        """
         folders = self._seed_folders(model, self.profile.n_seeds)
         if len(folders) == 1:
             return {}
@@ -215,8 +237,10 @@ class Run:
         return {self.seed + i: self.out / "loso" / model / name for i, name in enumerate(names)}
 
     def ablate(self, windows: Sequence[int] = (), cells: Sequence[Cell] = CELLS) -> Ablation:
-        """The ablation grid around this run's ME-TST+, strict protocol; `windows` are further window lengths, for
-        which the motion is extracted anew (it counts from each window's first frame).
+        """The ablation grid around this run's ME-TST+, strict protocol.
+
+        `windows` are further window lengths, for which the motion is extracted anew (it counts from each window's
+        first frame).
         """
         motion = self.motion()
         sets = {motion.window: motion}
@@ -291,8 +315,3 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "minutes": float(seconds.sum() / 60),
         "fps": dataset.frame_rate,
     }
-
-
-def videos_of(table: pd.DataFrame, subject: str, video: str) -> pd.DataFrame:
-    """The rows of one video."""
-    return table[(table["subject"] == subject) & (table["video"] == video)]

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from metst_core.decoding import half_length
@@ -63,10 +64,9 @@ def write_weights(
     n_jobs: int = 1,
     card: str | Path | None = None,
 ) -> tuple[Path, TrainedModel]:
-    """Run the recipe and write `bundled.safetensors` and `bundled.json` into `out_dir`; the first's path, and what is
-    in it.
+    """Run the recipe and write `bundled.safetensors` and `bundled.json` into `out_dir`.
 
-    `card` is a model card whose numbers to bring up to date.
+    Returns the first's path, and what is in it.  `card` is a model card whose numbers to bring up to date.
     """
     trained = build(recipe, work_dir, n_jobs)
     path = save_model(trained, Path(out_dir) / "bundled.safetensors")
@@ -121,11 +121,16 @@ def _grouped(motion: MotionSet, groups: dict[str, str]) -> MotionSet:
             video=table["subject"] + "_" + table["video"], subject=table["subject"].map(groups)
         )
 
-    windows = {
-        (groups[subject], f"{subject}_{video}"): part for (subject, video), part in motion.windows.items()
-    }
+    def by_group(parts: dict[tuple[str, str], np.ndarray]) -> dict[tuple[str, str], np.ndarray]:
+        return {(groups[subject], f"{subject}_{video}"): part for (subject, video), part in parts.items()}
+
     return replace(
-        motion, windows=windows, annotations=renamed(motion.annotations), videos=renamed(motion.videos)
+        motion,
+        windows=by_group(motion.windows),
+        head=by_group(motion.head),
+        shift=by_group(motion.shift),
+        annotations=renamed(motion.annotations),
+        videos=renamed(motion.videos),
     )
 
 

@@ -121,5 +121,6 @@ def _features_of(network: Network) -> str:
         if network.in_channels == 2 * len(roi_names(features)):
             return features
     raise InputError(
-        f"the network reads {network.in_channels} channels; ROI motion has 10 (metst) or 36 (metst_plus)"
+        f"the network reads {network.in_channels} channels; ROI motion has "
+        + ", ".join(f"{2 * len(roi_names(features))} ({features})" for features in FEATURES)
     )

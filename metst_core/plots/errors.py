@@ -38,8 +38,9 @@ class ErrorView:
 
 
 def error_gallery(errors: Sequence[ErrorView], fps: float) -> Figure:
-    """A row per error: the face at onset and apex, the ROIs' motion around it, and the score, with the true
-    micro-expressions shaded in the colour of their emotion and the apex dashed.
+    """A row per error: the face at onset and apex, the ROIs' motion around it, and the score.
+
+    True micro-expressions are shaded in the colour of their emotion, the apex is dashed.
     """
     rows = max(1, len(errors))
     figure = Figure(figsize=(13, 0.6 + 2.9 * rows), layout="constrained")

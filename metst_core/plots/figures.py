@@ -150,7 +150,9 @@ def score_timeline(
     shown = annotations if annotations is not None else predictions
     for me in () if shown is None else shown.itertuples():
         start, width = line.span(me.onset, me.offset)
-        axes.axvspan(start, start + width, color=EMOTION_COLOURS[me.emotion], alpha=0.15, linewidth=0)
+        axes.axvspan(
+            start, start + width, color=EMOTION_COLOURS[me.emotion], alpha=0.15, linewidth=0, zorder=0
+        )
     for lane, rows in enumerate(lanes):
         _flag_lane(axes, line, rows, 1.24 + 0.09 * lane)
     axes.set(

@@ -30,12 +30,12 @@ from metst_core.plots.style import (
     shade,
     words,
 )
-from metst_core.rois import CROP_SIZE, ROIS
+from metst_core.rois import CROP_SIZE, select_rois
 
 ASIDE = {"left_brow": (0, -25), "right_brow": (0, -25), "mouth": (0, 44)}
 """Whole ROIs whose centre is a fine ROI's too are drawn this far beside it (pixels of the crop)."""
 
-_GRANULARITY = {roi.name: roi.granularity for roi in ROIS}
+_GRANULARITY = {roi.name: roi.granularity for roi in select_rois("metst_plus_ref")}
 
 
 @dataclass(frozen=True)

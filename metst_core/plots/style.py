@@ -16,7 +16,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from metst_core.rois import ROIS
+from metst_core.rois import select_rois
 from metst_core.tables import EMOTIONS
 
 EMOTION_COLOURS = {
@@ -34,13 +34,14 @@ _PARENT_COLOURS = {
     "nose": "#009E73",
     "left_eyelid": "#CC79A7",
     "right_eyelid": "#E69F00",
+    "nose_bridge": "#666666",
 }
 
 
 def _roi_colours() -> dict[str, tuple[float, float, float]]:
     """A hue per parent box; the parent's ROIs step towards white in channel order."""
     colours, seen = {}, dict.fromkeys(_PARENT_COLOURS, 0)
-    for roi in ROIS:
+    for roi in select_rois("metst_plus_ref"):
         parent = roi.parent or roi.name
         base, step = np.array(to_rgb(_PARENT_COLOURS[parent])), seen[parent]
         seen[parent] += 1

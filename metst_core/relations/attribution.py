@@ -198,11 +198,11 @@ def _thirds(blocks: Any) -> list[nn.Module]:
 
 
 def pair_interaction(model: Network, motion: np.ndarray) -> dict[str, np.ndarray]:
-    """What every two ROIs do together that they do not do one by one: layer or output -> `(R, R)`, from 0 on.
+    r"""What every two ROIs do together that they do not do one by one: layer or output -> `(R, R)`, from 0 on.
 
     For activations f and motion x without the ROIs in brackets,
 
-        I(i, j) = | f(x) - f(x \\ i) - f(x \\ j) + f(x \\ ij) | / | f(x) - f(0) |,
+        I(i, j) = | f(x) - f(x \ i) - f(x \ j) + f(x \ ij) | / | f(x) - f(0) |,
 
     with Euclidean norms over units and frames, averaged over the windows of `motion` `(n, 2R, k)`.  A
     linear layer has none.  Besides `layers(model)` the outputs `score` and `emotion` (logits) are measured.

@@ -1,4 +1,4 @@
-"""Does a map look where the action unit is?"""
+"""Whether a map looks where the action unit is."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _with_targets(shares: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, 
     shares, targets = np.asarray(shares, float), np.asarray(targets, bool)
     if shares.shape != targets.shape or shares.ndim != 2:
         raise InputError(f"shares {shares.shape} and targets {targets.shape} must both be (windows, ROIs)")
-    use = targets.any(axis=1) & ~targets.all(axis=1)
+    use = np.asarray(targets.any(axis=1) & ~targets.all(axis=1))
     if not use.any():
         raise InputError("no row has both ROIs that are targets and ROIs that are not")
     return shares[use], targets[use], use

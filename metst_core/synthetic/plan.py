@@ -19,8 +19,8 @@ from metst_core.synthetic.action_units import EXPRESSIONS, UNIT_INDEX, UNIT_NAME
 from metst_core.synthetic.difficulty import Difficulty
 from metst_core.tables import EMOTIONS
 
-VERSION = "1.1"
-"""Version of the plans: the same version, seed and knobs give the same annotations."""
+VERSION = "1.2"
+"""Version of plans and faces: the same version, seed and knobs give the same annotations."""
 
 HEAD_NAMES = ("shift_x", "shift_y", "roll", "scale", "yaw", "pitch")
 """Head motion: shifts in inter-ocular distances (right, down), angles in degrees, scale relative to 1."""

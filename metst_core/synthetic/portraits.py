@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from metst_core.errors import InputError, MissingError
+from metst_core.landmarks import MediaPipeLandmarker
 from metst_core.synthetic.action_units import (
     EYE_CORNERS,
     FACE_OVAL,
@@ -98,8 +99,8 @@ def look_up(canvas: np.ndarray, at: np.ndarray) -> np.ndarray:
 
     OpenCV rounds positions to 1/32 of a canvas pixel, that is 1/64 of a frame pixel.
     """
-    nothing = np.empty(0, np.float32)  # second map: not needed when x and y come together
-    return cv2.remap(canvas, at, nothing, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    # The second map is not needed when x and y come together; OpenCV 5 would read an empty array as one.
+    return cv2.remap(canvas, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def to_canvas(points: np.ndarray) -> np.ndarray:
@@ -109,15 +110,7 @@ def to_canvas(points: np.ndarray) -> np.ndarray:
 
 def face_mesh(image: np.ndarray) -> np.ndarray | None:
     """MediaPipe's mesh of the face in an RGB image: (478, 3) x, y, z in pixels; None without a face."""
-    import mediapipe as mp  # slow to import, and rendering needs it once per portrait
-
-    height, width = image.shape[:2]
-    with mp.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True) as detector:
-        found = detector.process(image).multi_face_landmarks
-    if not found:
-        return None
-    points = np.array([(p.x, p.y, p.z) for p in found[0].landmark], np.float64)
-    return points * (width, height, width)
+    return MediaPipeLandmarker().mesh(image)
 
 
 def identity(seed: int, index: int, portraits: tuple[str, ...] = ()) -> Identity:

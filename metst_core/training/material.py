@@ -43,8 +43,7 @@ class TrainingWindows:
 
 
 def draw_windows(scores: np.ndarray, ratio: float, rng: np.random.Generator) -> np.ndarray:
-    """Indices, in order, of the training windows: all that hold an ME frame, and `ratio` times as many
-    without.
+    """Indices, in order, of the windows to train on: all with an ME frame, and `ratio` times as many without.
 
     `scores` is `(n_windows, k)`, the target score.  The draw is without replacement and made once per fold;
     where fewer windows without a micro-expression exist, all of them are taken.

@@ -92,7 +92,7 @@ def fold_model(out_dir: str | Path, subject: str) -> Network:
 
 def write_traces(traces: Mapping[tuple[str, str], ScoreTrace], path: Path) -> None:
     """Write score traces as one npz file, whole or not at all."""
-    arrays = {"keys": np.array([list(key) for key in traces], dtype=str)}
+    arrays: dict[str, Any] = {"keys": np.array([list(key) for key in traces], dtype=str)}
     for i, (score, probabilities) in enumerate(traces.values()):
         arrays |= {f"score_{i}": score, f"probabilities_{i}": probabilities}
     with atomic_path(path) as temporary:

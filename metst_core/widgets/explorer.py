@@ -35,7 +35,7 @@ from metst_core.plots import EMOTION_COLOURS, ROI_COLOURS
 from metst_core.relations import (
     roi_displacement,
 )
-from metst_core.rois import ROIS, roi_names
+from metst_core.rois import roi_names, select_rois
 from metst_core.tables import of_video
 from metst_core.templates import render
 from metst_core.widgets.film_strip import Film
@@ -215,7 +215,7 @@ def _scene(layers: Sequence[Layer], content: Content) -> tuple[dict[str, Any], d
     """What the browser draws from: a JSON-like description, and float32 arrays by name."""
     names = content.names
     maps = {name: np.asarray(values, np.float32) for name, values in content.maps.items()}
-    granularity = {roi.name: roi.granularity for roi in ROIS}
+    granularity = {roi.name: roi.granularity for roi in select_rois("metst_plus_ref")}
     scene = {
         "names": names,
         "colours": [to_hex(ROI_COLOURS[name]) for name in names],

@@ -28,7 +28,9 @@ class Film:
     def picture(self, frame: int) -> np.ndarray:
         """One frame, (320, 320, 3) RGB uint8."""
         encoded = np.frombuffer(self.pictures[frame], np.uint8)
-        return cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        assert picture is not None  # `film` encoded it
+        return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def film(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from support.recorded_run import record_results
 
-from metst_core import experiment
+from metst_core import experiment, landmarks
 from metst_core.cli import main
 from metst_core.errors import InputError, MetstError
 from metst_core.experiment import PROFILES, Run, execute, reproduce
@@ -55,6 +55,17 @@ def test_a_data_set_and_its_options_reach_every_notebook(tmp_path, monkeypatch):
     assert given["data_options"] == {"fps": 25, "rules": "complete"}
     assert (given["n_jobs"], given["data_root"]) == (3, str(tmp_path / "mine"))
     assert given["out_dir"] == str(tmp_path / "runs" / "folder-smoke")
+
+
+def test_the_landmarker_can_be_chosen_for_the_generated_set_too(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(experiment, "reproduce", lambda run, notebooks: asked.append(run) or run.out)
+    monkeypatch.setitem(landmarks.LANDMARKERS, "dlib", lambda: None)  # as with the extra installed
+    assert main(["reproduce", "--profile", "smoke", "--option", "landmarker=dlib"]) == 0
+    assert asked[0].landmarker is landmarks.LANDMARKERS["dlib"] and asked[0].set_options == {}
+    assert Run("smoke", "synthetic", None, 1, tmp_path / "run").landmarker is landmarks.MediaPipeLandmarker
+    with pytest.raises(InputError, match="landmarker"):
+        reproduce(Run("smoke", "synthetic", None, 1, tmp_path / "run", {"landmarker": "eyes"}))
 
 
 def test_the_parameters_of_a_run_reach_its_notebooks(tmp_path, monkeypatch):

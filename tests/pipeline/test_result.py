@@ -1,6 +1,5 @@
 """A result and everything that it can be written as."""
 
-import doctest
 import json
 import re
 from dataclasses import replace
@@ -14,7 +13,6 @@ from support.own_videos import analysed, landmarker, mouth_model
 from metst_core import tables
 from metst_core.inference import RESULT_COLUMNS, Analysis
 from metst_core.pipeline import AnalysisResult
-from metst_core.pipeline import result as module
 from metst_core.video import probe, read_frames
 
 
@@ -37,11 +35,6 @@ class TestOutputs:
         assert np.array_equal(
             frames[10][:160, 80:240][40:], next(iter([list(read_frames(result.path))[10][40:]]))
         )
-
-
-def test_the_example_in_the_docstring_runs():
-    found = doctest.testmod(module)
-    assert (found.failed, found.attempted > 0) == (0, True)
 
 
 class TestWords:

@@ -71,7 +71,10 @@ def why_not():
     return ""
 
 
-needs_browser = pytest.mark.skipif(bool(why_not()), reason=why_not() or "can run")
+needs_browser = [
+    pytest.mark.browser,
+    pytest.mark.skipif(bool(why_not()), reason=why_not() or "can run"),
+]
 
 
 @pytest.fixture(scope="module")

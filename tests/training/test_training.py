@@ -301,31 +301,6 @@ def test_a_run_killed_after_its_first_fold_goes_on_and_ends_with_the_same_number
     assert first.stat().st_mtime_ns == written  # read, not trained again
 
 
-ORPHAN = """
-import os, subprocess, sys, time
-child = "import time; from metst_core.workers import end_with_parent; end_with_parent(0.05); print('up', flush=True); time.sleep(60)"
-process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE, text=True)
-assert process.stdout.readline() == "up\\n"
-print(process.pid, flush=True)
-time.sleep(60)
-"""
-
-
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at /proc")
-def test_a_worker_ends_when_the_process_that_started_it_is_killed():
-    parent = subprocess.Popen([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, text=True)
-    worker = Path("/proc") / parent.stdout.readline().strip()
-    assert worker.is_dir()
-    parent.kill()
-    parent.wait()
-    for _ in range(1000):
-        if not worker.is_dir() or "zombie" in (worker / "status").read_text():
-            break
-        time.sleep(0.01)
-    else:
-        pytest.fail("the worker outlived its parent")
-
-
 class Death(BaseException):
     """Ends a run on the spot, as SIGKILL does: nothing of the run catches it."""
 

@@ -236,8 +236,8 @@ def prepared(tmp_path_factory):
     cell.source += (
         f"\nprofile, dataset, data_root = 'smoke', 'folder', {str(folder / 'faces')!r}\n"
         f"seed, out_dir = 100, {str(folder / 'run')!r}\n"
-        "from metst_core.experiment import run as _run\n"
-        "_run.PROFILES['smoke'].train.update(epochs=1, width=8, d_state=2, blocks_per_stage=1)"
+        "from metst_core.experiment import PROFILES\n"
+        "PROFILES['smoke'].train.update(epochs=1, width=8, d_state=2, blocks_per_stage=1)"
     )
     notebook.metadata.pop("jupytext", None)
     nbformat.write(notebook, folder / "05.ipynb")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 PINS = dict(
@@ -32,7 +32,7 @@ def test_every_dependency_is_bounded_and_its_pin_fits():
     pins = {_canonical(name): version for name, version in PINS.items()}
     for text in [
         *PROJECT["dependencies"],
-        *(d for name in ("notebooks", "dev", "distributed", "browser") for d in EXTRAS[name]),
+        *(d for name in EXTRAS if name != "cuda" for d in EXTRAS[name]),
     ]:
         requirement = Requirement(text)
         assert str(requirement.specifier), f"{text} has no bound"
@@ -54,6 +54,15 @@ def test_make_and_conda_install_the_same_extras_on_the_same_pins():
     )
 
 
+def test_what_builds_an_image_fetches_the_face_model():
+    """It is fetched at set-up, never at run time: by `make setup`, which the container runs, and by Binder's postBuild."""
+    make, image = (ROOT / "Makefile").read_text(), (ROOT / ".devcontainer" / "Dockerfile").read_text()
+    assert re.search(r"^\t\$\(PY\) -m metst_core.cli fetch$", make, re.M) and "RUN make setup" in image
+    assert not (ROOT / "Dockerfile").exists(), "Binder would build it instead of environment.yml"
+    post = ROOT / "postBuild"
+    assert post.stat().st_mode & 0o111 and "metst fetch" in post.read_text().splitlines()
+
+
 def test_ci_runs_the_two_commands():
     script = (ROOT / ".ci" / "run").read_text()
     assert script.index("make test") < script.index("make reproduce PROFILE=smoke")
@@ -67,9 +76,9 @@ def test_wheel_builds_and_holds_the_package(tmp_path):
     assert run.returncode == 0, run.stderr
     (wheel,) = tmp_path.glob("metst-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    modules = {p.name for p in (ROOT / "metst_core").glob("*.py")}
-    assert modules <= {Path(n).name for n in names if n.startswith("metst_core/")}
-    assert "metst_core/py.typed" in names
+    package = ROOT / "metst_core"
+    held = [p for p in package.rglob("*") if p.suffix in (".py", ".typed") or p.parent.name == "assets"]
+    assert {str(p.relative_to(ROOT)) for p in held} <= set(names)  # every room, every asset
     assert any(n.endswith("entry_points.txt") for n in names)
 
 
@@ -77,6 +86,9 @@ def test_wheel_builds_and_holds_the_package(tmp_path):
 def test_notebook_is_a_function_without_outputs_paired_with_text(path):
     cells = json.loads(path.read_text())["cells"]
     code = [c for c in cells if c["cell_type"] == "code"]
+    assert all(line in "".join(cells[0]["source"]) for line in ("%pip install", "metst fetch")), (
+        "no hosted start"
+    )
     assert not any(c["outputs"] or c["execution_count"] for c in code), "outputs are committed"
     tagged = [c for c in code if "parameters" in c["metadata"].get("tags", [])]
     assert len(tagged) == 1
@@ -89,68 +101,3 @@ def test_notebook_is_a_function_without_outputs_paired_with_text(path):
     assert [c.source for c in jupytext.read(text).cells] == ["".join(c["source"]) for c in cells], (
         "run `make notebooks`"
     )
-
-
-def test_no_module_is_imported_by_one_before_it_in_the_line():
-    """Data flows one way: a module of the core imports only from those before it."""
-    line = [
-        "errors",
-        "checks",
-        "files",
-        "workers",
-        "compiled",
-        "tables",
-        "templates",
-        "video",
-        "sheets",
-        "datasets",
-        "megc",
-        "landmarks",
-        "rois",
-        "flow_cpu",
-        "flow",
-        "motion",
-        "extraction",
-        "action_units",
-        "portraits",
-        "mjpeg",
-        "synthetic",
-        "releases",
-        "realism",
-        "windows",
-        "scan_cpu",
-        "scan_triton",
-        "ssm",
-        "models",
-        "sequence_models",
-        "streaming",
-        "checkpoints",
-        "decoding",
-        "metrics",
-        "training",
-        "released",
-        "baselines",
-        "experiments",
-        "relations",
-        "quality",
-        "plots",
-        "relation_plots",
-        "widgets",
-        "pipeline",
-        "bundled",
-        "live",
-        "analysis_report",
-        "report",
-        "run",
-        "reproduce",
-        "analyse_cli",
-        "machine",
-        "cli",
-    ]
-    modules = {p.stem for p in (ROOT / "metst_core").glob("*.py")} - {"__init__"}
-    assert modules <= set(line), f"say where {modules - set(line)} live in the line"
-    for name in modules:
-        source = (ROOT / "metst_core" / f"{name}.py").read_text()
-        imported = re.findall(r"^(?:from|import) metst_core\.(\w+)", source, re.M)
-        late = [m for m in imported if line.index(m) >= line.index(name)]
-        assert not late, f"{name} imports {late}, which come after it"

@@ -49,6 +49,7 @@ def test_the_36_channels_come_in_the_published_order():
 def test_the_five_rois_of_me_tst():
     assert roi_names("metst") == ["left_brow", "right_brow", "mouth", "left_wing", "right_wing"]
     assert [channel_names()[i] for i in rois.channel_indices("metst")] == channel_names("metst")
+    assert channel_names("metst_plus_ref") == [*channel_names(), "nose_bridge_x", "nose_bridge_y"]
     with pytest.raises(InputError, match="metst_plus"):
         roi_names("metst2")
 

@@ -6,7 +6,7 @@ from metst_core.cli import check_machine
 def test_check_machine_says_what_is_there():
     table = check_machine().set_index("item")
     assert list(table.columns) == ["found", "ok", "remedy"]
-    for item in ("Python", "torch", "opencv-contrib-python", "libGL", "CUDA", "MediaPipe face models"):
+    for item in ("Python", "torch", "opencv-contrib-python", "libGL", "CUDA", "MediaPipe face model"):
         assert item in table.index
     assert any(item.startswith("scan") for item in table.index)
     assert (table.loc[~table["ok"], "remedy"] != "").all()

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from test_browser import opened, pytestmark, running_chromium
+from support.browser import needs_browser, opened, running_chromium
 
 from metst_core.video import write_video
 
-assert pytestmark  # used by pytest: the skip rule
+pytestmark = needs_browser
 
 PLAY = """async (name) => {
     const film = document.createElement("video");

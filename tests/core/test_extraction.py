@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import signal
@@ -55,7 +56,7 @@ class CountingReader(VideoReader):
 
 _SCRIPT = """
 import os, signal, sys
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], os.path.dirname(sys.argv[1])]  # this folder, and the one of `support`
 import numpy as np
 from test_extraction import WINDOW, Fake, Orphaning
 from metst_core import extraction
@@ -153,6 +154,27 @@ class TestExtraction:
             assert np.array_equal(five.windows[key], direct)
         with pytest.raises(InputError, match="extract it"):
             five.select("metst_plus")
+
+    def test_the_reference_box_comes_beside_the_windows(self, dataset, tmp_path):
+        """`metst_plus_ref` is the 36 channels and then the head motion; the cache and a file keep both."""
+        everything = extract_dataset(dataset, landmarker_factory=Fake, cache_dir=tmp_path)
+        for found in (
+            extract_dataset(dataset, "metst_plus_ref", landmarker_factory=Fake, cache_dir=tmp_path),
+            MotionSet.load(everything.save(tmp_path / "motion.npz")).select("metst_plus_ref"),
+        ):
+            for key in GOOD:
+                direct = extract_motion(dataset.frames(*key), Fake(), "metst_plus_ref", window=WINDOW)
+                assert direct.shape[1] == 38
+                assert np.array_equal(found.windows[key], direct)
+                assert np.array_equal(found.head[key], direct[:, 36:])
+                assert found.shift[key].shape == found.head[key].shape
+            assert same(found.select("metst_plus"), everything)
+            assert same(found.select("metst"), everything.select("metst"))
+        without = dataclasses.replace(everything, head={}, shift={})
+        with pytest.raises(InputError, match="extract it"):
+            without.select("metst_plus_ref")
+        older = MotionSet.load(without.save(tmp_path / "older.npz"))
+        assert (older.head, older.shift) == ({}, {}) and same(older, everything)
 
     def test_unusable_videos_are_named_and_the_rest_goes_on(self, dataset):
         found = extract_dataset(dataset, landmarker_factory=Fake)

@@ -175,7 +175,7 @@ def window_motion_by_definition(frames, landmarker):
     reference = None
     for frame in frames:
         if reference is None:
-            columns.append(np.zeros(36))
+            columns.append(np.zeros(38))
             points = landmarker(frame)
             if points is None:
                 continue
@@ -204,17 +204,19 @@ def window_motion_by_definition(frames, landmarker):
             crop = cut(frame)
             head = head_by_definition(reference, crop, on_crop)
             shifts += 1
-        columns.append((rois_by_definition(reference, crop, on_crop) - head).ravel())
+        columns.append(np.append((rois_by_definition(reference, crop, on_crop) - head).ravel(), head))
     return np.array(columns).T
 
 
 def compare(frames, fake):
-    """Both feature sets against the definition; returns the definition's result."""
+    """The feature sets against the definition; returns the definition's 36 channels."""
     expected = window_motion_by_definition(frames, fake)
-    both = window_motion(frames, fake)
-    np.testing.assert_allclose(both, expected, rtol=1e-6, atol=1e-6)
-    assert np.array_equal(window_motion(frames, fake, "metst"), both[rois.channel_indices("metst")])
-    return expected
+    largest = window_motion(frames, fake, "metst_plus_ref")
+    np.testing.assert_allclose(largest, expected, rtol=1e-6, atol=1e-6)
+    for features in ("metst", "metst_plus"):
+        smaller = window_motion(frames, fake, features)
+        assert np.array_equal(smaller, largest[rois.channel_indices(features)])
+    return expected[:36]
 
 
 # A face 27 pixels wide between the eyes: its crop is 117 wide and starts at (112, 78) of the 300 x 340 frame.
@@ -276,6 +278,7 @@ class TestAgainstTheDefinition:
             tracker.step(frame)
         followed = np.subtract(tracker.place, tracker.reference.place)[[2, 0]]
         assert np.sign(followed).tolist() == np.sign(drift).tolist()
+        assert tracker.shift.tolist() == followed.tolist()
 
     @pytest.mark.parametrize("corner", [(30, 20), (40, 150), (160, 25), (300, 270)])
     def test_following_stops_at_the_frame_s_top_left(self, corner):
