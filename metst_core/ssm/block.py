@@ -156,4 +156,4 @@ def compile_around_scans(network: nn.Module, **options: Any) -> Callable[..., An
     for block in network.modules():
         if isinstance(block, Mamba):
             block.selective_scan = untraced
-    return cast(Callable[..., Any], torch.compile(network, **options))
+    return torch.compile(network, **options)
