@@ -58,6 +58,7 @@ notebooks: $(STAMP)
 # All but bench_hour.py, which takes about half an hour by itself; then one page: work, peer, floor, ours, ratio.
 bench: $(STAMP)
 	for script in $(filter-out benchmarks/bench_hour.py,$(wildcard benchmarks/bench_*.py)); do $(PY) "$$script" || exit 1; done
+	$(PY) benchmarks/estimate.py  # what the licensed sets would take, in their cards
 	@$(PY) benchmarks/common.py
 
 clean:

@@ -8,7 +8,6 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Container
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from metst_core.landmarks import Landmarker, MediaPipeLandmarker
 from metst_core.motion import MotionWindow, stream_motion
 from metst_core.tables import check_annotations
 from metst_core.windows import new_frames
-from metst_core.workers import end_with_parent, one_opencv_thread
+from metst_core.workers import naming_killed_workers, on_backend, one_opencv_thread
 
 MOTION_VERSION = 2
 """Part of every cache key; raise it whenever the same frames would give other motion."""
@@ -160,6 +159,7 @@ def extract_dataset(
     landmarker_factory: Callable[[], Landmarker] = MediaPipeLandmarker,
     cache_dir: str | Path | None = None,
     n_jobs: int = 1,
+    backend: str = "loky",
 ) -> MotionSet:
     """ROI motion of every video of a data set, with `dataset.window` frames per window.
 
@@ -171,6 +171,8 @@ def extract_dataset(
         computed anew.
     n_jobs: processes, joblib's counting (-1: all cores); each runs OpenCV on one thread.  The result is the
         same for every number.
+    backend: joblib's, "loky", "dask" or "ray" (`workers.on_backend`); the workers must see the videos and
+        `cache_dir`.  The result is the same for each, also where a Dask cluster loses a worker on the way.
 
     A video that cannot be read, has fewer than two frames or shows no face at all goes to `.skipped` with the
     reason, and the rest goes on.  In a video whose face comes late, motion is zero until then (within each
@@ -186,16 +188,12 @@ def extract_dataset(
         raise InputError(f"{dataset.name}: the data set has no videos")
     cache = None if cache_dir is None else _prepare_cache(Path(cache_dir), landmarker_factory)
     keys = list(zip(dataset.videos["subject"], dataset.videos["video"], strict=True))
-    with joblib.parallel_config("loky", n_jobs=n_jobs, initializer=end_with_parent):
+    with on_backend(backend, n_jobs, [dataset]):
         parallel = joblib.Parallel(return_as="generator")
     results = parallel(joblib.delayed(_video_result)(dataset, key, landmarker_factory, cache) for key in keys)
-    try:
+    kept = "what is cached is kept" if cache else "give a cache_dir, so that what is done is kept"
+    with naming_killed_workers(n_jobs, kept):
         results = list(tqdm(results, total=len(keys), desc="ROI motion", unit="video"))
-    except BrokenProcessPool as error:
-        kept = "what is cached is kept" if cache else "give a cache_dir, so that what is done is kept"
-        raise MetstError(
-            f"a worker process was killed, mostly for lack of memory; use fewer than n_jobs={n_jobs} ({kept})"
-        ) from error
     return _assemble(dataset, dict(zip(keys, results, strict=True))).select(features)
 
 

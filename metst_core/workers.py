@@ -6,9 +6,14 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
 import joblib
+
+from metst_core.errors import InputError, MetstError
 
 
 def end_with_parent(poll_seconds: float = 0.5) -> None:
@@ -33,6 +38,51 @@ def cores(most: int = 4) -> int:
     Two on a machine of two threads.  `most`, because each holds some 700 MB of libraries and windows.
     """
     return min(most, joblib.cpu_count(), max(2, joblib.cpu_count(only_physical_cores=True)))
+
+
+@contextlib.contextmanager
+def on_backend(backend: str, n_jobs: int, shared: Sequence[Any] = ()) -> Iterator[None]:
+    """A `joblib.Parallel` that is made in here works with joblib's `backend` and `n_jobs`.
+
+    "loky": processes of this machine, which end with this one.  "dask": the workers of the existing
+    `distributed.Client`; `shared`, arguments that many tasks have in common, travel to every worker once, not
+    with every task, and outlive all workers but the last.  "ray": where installed.  `InputError` for a backend
+    that is not there.
+    """
+    if backend == "ray":
+        _register_ray()
+    options: dict[str, Any] = {"loky": {"initializer": end_with_parent}, "dask": {"scatter": list(shared)}}
+    try:
+        with joblib.parallel_config(backend=backend, n_jobs=n_jobs, **options.get(backend, {})):
+            yield
+    except (ValueError, KeyError) as error:
+        raise InputError(f"backend {backend!r} cannot be used ({error})") from error
+
+
+@contextlib.contextmanager
+def naming_killed_workers(n_jobs: int, kept: str) -> Iterator[None]:
+    """A `MetstError` where a backend gives up on workers that were killed; `kept` says what is not lost.
+
+    loky gives up on the first; Dask, on a task that killed one worker after the other (`KilledWorker`, whose
+    package may not be installed) or when the last one that held the data is gone (`CancelledError`).
+    """
+    try:
+        yield
+    except Exception as error:
+        lost = isinstance(error, (BrokenProcessPool, CancelledError))
+        if not lost and type(error).__name__ != "KilledWorker":
+            raise
+        raise MetstError(
+            f"a worker process was killed, mostly for lack of memory; use fewer than n_jobs={n_jobs} ({kept})"
+        ) from error
+
+
+def _register_ray() -> None:
+    try:
+        from ray.util.joblib import register_ray
+    except ImportError as error:
+        raise InputError("backend 'ray' needs the package ray; install it, or use 'loky'") from error
+    register_ray()
 
 
 @contextlib.contextmanager

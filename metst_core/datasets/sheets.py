@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import openpyxl
-
 from metst_core.datasets.rules import Report
 from metst_core.errors import InputError, MissingError
 
@@ -151,6 +149,8 @@ def _cells(path: Path, name: str) -> dict[str, list[tuple[Any, ...]]]:
         if path.suffix.lower() == ".csv":
             with path.open(encoding="utf-8-sig", newline="") as stream:
                 return {name: [tuple(row) for row in csv.reader(stream)]}
+        import openpyxl  # here, so that what reads no sheet, training say, need not have it
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl's, about styles that are of no use here
             book = openpyxl.load_workbook(path, data_only=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +60,8 @@ class Mamba(nn.Module):
     both ways.  `scan_backend` names the backend of `selective_scan`.
     """
 
+    selective_scan = staticmethod(selective_scan)
+
     def __init__(
         self, d_model: int, d_state: int = 64, d_conv: int = 4, expand: int = 2, scan_backend: str = "auto"
     ) -> None:
@@ -94,7 +97,7 @@ class Mamba(nn.Module):
         u = F.silu(CausalConv.apply(u, self.conv1d.weight[:, 0], self.conv1d.bias))
         delta, B, C = self._selection(u)
         u, delta, B, C, z = (t.transpose(1, 2) for t in (u, delta, B, C, z))
-        y = selective_scan(
+        y = self.selective_scan(
             u, delta, -torch.exp(self.A_log), B, C, self.D, z,
             self.dt_proj.bias, delta_softplus=True, backend=self.scan_backend,
         )  # fmt: skip
@@ -141,3 +144,16 @@ class Mamba(nn.Module):
         ssm_state = torch.exp(dt * -torch.exp(self.A_log)) * ssm_state + dt * u[:, :, None] * B[:, None, :]
         y = (ssm_state @ C[:, :, None]).squeeze(2) + self.D * u
         return self.out_proj(y * F.silu(z))[:, None], conv_state, ssm_state
+
+
+def compile_around_scans(network: nn.Module, **options: Any) -> Callable[..., Any]:
+    """`torch.compile` of a network, with its options, that leaves the scans of its Mamba blocks as they are.
+
+    Their kernels are compiled already, and choosing among them (modules are imported, kernels tried) is nothing
+    to trace.
+    """
+    untraced = torch.compiler.disable(selective_scan)
+    for block in network.modules():
+        if isinstance(block, Mamba):
+            block.selective_scan = untraced
+    return torch.compile(network, **options)

@@ -94,14 +94,15 @@ def selective_scan(
     dtype = functools.reduce(torch.promote_types, types, torch.float32)
     run = choose_backend(backend, u, A.shape[1], dtype, return_states)
 
-    dt = delta.to(dtype) if delta_bias is None else delta.to(dtype) + delta_bias.to(dtype)[:, None]
-    if delta_softplus:
-        dt = F.softplus(dt)
-    core = (u.to(dtype), dt, A.to(dtype), B.to(dtype), C.to(dtype), None if D is None else D.to(dtype))
-    if run is None:
-        y, states = reference_scan(*core, keep_states=return_states)
-    else:
-        y, states = run(*core), []
+    with torch.autocast(u.device.type, enabled=False):  # half precision would spoil states over many frames
+        dt = delta.to(dtype) if delta_bias is None else delta.to(dtype) + delta_bias.to(dtype)[:, None]
+        if delta_softplus:
+            dt = F.softplus(dt)
+        core = (u.to(dtype), dt, A.to(dtype), B.to(dtype), C.to(dtype), None if D is None else D.to(dtype))
+        if run is None:
+            y, states = reference_scan(*core, keep_states=return_states)
+        else:
+            y, states = run(*core), []
     if z is not None:
         y = y * F.silu(z.to(dtype))
     y = y.to(u.dtype)
@@ -255,7 +256,10 @@ def _give_up(note: str) -> tuple[None, str]:
 @torch.inference_mode(False)
 @torch.enable_grad()
 def error_against_reference(scan: _Scan, device: str) -> float:
-    """The relative errors of output and gradients on one small problem, added up (so that NaN counts)."""
+    """The relative errors of output and gradients on one small problem, added up (so that NaN counts).
+
+    In float32 whatever the caller's autocast: the answer is kept for the whole process.
+    """
 
     def wave(*shape: int) -> Tensor:
         return torch.sin(torch.arange(math.prod(shape), dtype=torch.float32, device=device)).view(shape)
@@ -273,8 +277,9 @@ def error_against_reference(scan: _Scan, device: str) -> float:
         y = run(*core)
         return [y.detach(), *torch.autograd.grad((y * wave(2, 3, 3)).sum(), core)]
 
-    true = outputs_and_gradients(lambda *core: reference_scan(*core)[0])
-    got = outputs_and_gradients(scan)
+    with torch.autocast(device, enabled=False):
+        true = outputs_and_gradients(lambda *core: reference_scan(*core)[0])
+        got = outputs_and_gradients(scan)
     return sum(float((a - b).abs().max() / b.abs().max()) for a, b in zip(got, true, strict=True))
 
 

@@ -35,7 +35,7 @@ from metst_core.training.fold import ScoreTrace, decode_traces, fold_of
 from metst_core.training.material import Material, scored_videos
 from metst_core.training.optimise import FoldError, check_device
 from metst_core.training.store import RunFolder
-from metst_core.workers import end_with_parent
+from metst_core.workers import naming_killed_workers, on_backend
 
 _FOLD_COLUMNS = (
     "subject",
@@ -159,7 +159,8 @@ def leave_one_subject_out(
 
     `n_jobs` folds are worked on at once by joblib's `backend`: "loky" (processes on this machine), "dask" (an
     existing `distributed.Client`) or "ray" (where installed); the workers must see `out_dir`.  On a CPU the
-    result is the same for any `n_jobs` and backend, bit for bit; CUDA kernels need not be.
+    result is the same for any `n_jobs` and backend, bit for bit, also where a Dask cluster loses a worker on the
+    way; CUDA kernels need not be.
 
     A fold that cannot be trained (`FoldError`) is reported in `.folds` with a warning, and tried again by
     the next call.  Under `official` a subject without a micro-expression is left out.
@@ -191,7 +192,7 @@ def leave_one_subject_out(
     check_device(config.device)
     if isinstance(dataset_or_motion, Dataset):
         motion = extract_dataset(
-            dataset_or_motion, config.features, cache_dir=out_dir / "motion", n_jobs=n_jobs
+            dataset_or_motion, config.features, cache_dir=out_dir / "motion", n_jobs=n_jobs, backend=backend
         )
     else:
         motion = dataset_or_motion.select(config.features)
@@ -248,18 +249,12 @@ def _work(
     """Train the folds of `subjects` and store them; the reasons of those that failed."""
     if not subjects:
         return {}
-    if backend == "ray":
-        _register_ray()
     tasks = [joblib.delayed(_train_and_store)(material, s, config, folder) for s in subjects]
-    # loky: workers that end with this process; dask: the motion travels to every worker once, not with every fold.
-    options: dict[str, Any] = {"loky": {"initializer": end_with_parent}, "dask": {"scatter": [material]}}
     with tqdm(total=len(tasks), desc=f"{config.model} folds", unit="fold") as bar:
-        try:
-            with joblib.parallel_config(backend=backend, n_jobs=n_jobs, **options.get(backend, {})):
-                parallel = _ParallelWithBar(bar)
-        except (ValueError, KeyError) as error:
-            raise InputError(f"backend {backend!r} cannot be used ({error})") from error
-        reasons = parallel(tasks)
+        with on_backend(backend, n_jobs, [material]):
+            parallel = _ParallelWithBar(bar)
+        with naming_killed_workers(n_jobs, "finished folds are kept"):
+            reasons = parallel(tasks)
     return {s: reason for s, reason in zip(subjects, reasons, strict=True) if reason}
 
 
@@ -282,14 +277,6 @@ class _ParallelWithBar(joblib.Parallel):
 
     def print_progress(self) -> None:
         self._bar.update(self.n_completed_tasks - self._bar.n)
-
-
-def _register_ray() -> None:
-    try:
-        from ray.util.joblib import register_ray
-    except ImportError as error:
-        raise InputError("backend 'ray' needs the package ray; install it, or use 'loky'") from error
-    register_ray()
 
 
 def _assemble(

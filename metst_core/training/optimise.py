@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from metst_core.errors import InputError, MetstError
 from metst_core.models import Network
+from metst_core.ssm import compile_around_scans
 from metst_core.tables import CLASSES, NEUTRAL
 from metst_core.training.config import TrainConfig
 from metst_core.training.material import TrainingWindows
@@ -106,7 +107,7 @@ def fit(model: Network, windows: TrainingWindows, config: TrainConfig, seed: int
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, config.learning_rate, total_steps=config.epochs * n_batches
     )
-    forward = torch.compile(model) if config.compile else model
+    forward = compile_around_scans(model) if config.compile else model
     model.train()
     history = []
     for epoch in range(1, config.epochs + 1):

@@ -22,12 +22,19 @@ from torch.nn import functional as F
 
 from metst_core.compiled import compiled
 from metst_core.errors import InputError
-from metst_core.ssm import Mamba, available_backends, block, selective_scan, unavailable_backends
+from metst_core.ssm import (
+    Mamba,
+    available_backends,
+    block,
+    compile_around_scans,
+    selective_scan,
+    unavailable_backends,
+)
 from metst_core.ssm import scan as ssm
 
 NAMES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
 OPTIONAL = ("D", "z", "delta_bias")
-FAST = ("numba", "mamba_ssm", "triton")
+FAST = ("numba", *(pytest.param(name, marks=pytest.mark.cuda) for name in ("mamba_ssm", "triton")))
 DEVICES = {"numba": "cpu", "mamba_ssm": "cuda", "triton": "cuda"}
 
 
@@ -304,6 +311,27 @@ def fresh_backends():
     ssm.load_backend.cache_clear()
     yield
     ssm.load_backend.cache_clear()
+
+
+def test_autocast_reaches_neither_the_scan_nor_the_trial_of_its_kernels(fresh_backends):
+    """bfloat16 would lose the states, and kernels tried in it would be turned down for the whole process."""
+    a = {k: v.float() for k, v in problem(2, 3, 5, 40).items()}
+    with torch.autocast("cpu", torch.bfloat16), warnings.catch_warnings():
+        warnings.simplefilter("error")  # a backend that is given up warns
+        found = {name: selective_scan(**a, backend=name) for name in ("auto", "reference")}
+    for name, y in found.items():
+        assert torch.equal(y, selective_scan(**a, backend=name))
+
+
+@pytest.mark.slow
+def test_a_network_compiled_around_its_scans_computes_what_it_computed():
+    network = torch.nn.Sequential(Mamba(4, d_state=2), Mamba(4, d_state=2))
+    x = torch.randn(2, 7, 4, generator=torch.Generator().manual_seed(0))
+    expected = network(x)
+    (gradient,) = torch.autograd.grad(expected.sum(), [network[0].in_proj.weight])
+    found = compile_around_scans(network, backend="eager")(x)  # traced, but built by no compiler
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(torch.autograd.grad(found.sum(), [network[0].in_proj.weight])[0], gradient)
 
 
 def test_without_a_compiler_the_reference_takes_over_and_says_so(fresh_backends, monkeypatch):
