@@ -22,6 +22,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.request
 import weakref
 import zipfile
@@ -166,6 +167,17 @@ class DlibLandmarker:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_dlib": None}
+
+
+def one_at_a_time(landmarker: Landmarker) -> Landmarker:
+    """The landmarker for several threads, which wait for each other."""
+    lock = threading.Lock()
+
+    def find(image: np.ndarray) -> np.ndarray | None:
+        with lock:
+            return landmarker(image)
+
+    return find
 
 
 LANDMARKERS: dict[str, Callable[[], Landmarker]] = {"mediapipe": MediaPipeLandmarker, "dlib": DlibLandmarker}
@@ -598,16 +610,19 @@ _STARTUP_LOG = re.compile(
 )
 
 
+_STDERR = threading.RLock()  # two threads that redirect it in turn would lose it
+
+
 @contextlib.contextmanager
 def without_startup_log() -> Iterator[None]:
     """Hold back what is written to the process's stderr and let through what is not MediaPipe's known
-    start-up noise.
+    start-up noise; one thread at a time.
 
     MediaPipe logs from C++ before any log level can be set, so the file descriptor itself has to be
     redirected.
     """
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
+    with _STDERR, tempfile.TemporaryFile() as held:
         try:
             stderr = os.dup(2)
         except OSError:  # no stderr at all (a windowed program): nothing to hold back
