@@ -362,7 +362,9 @@ class _Film:
 
     def add(self, frame: np.ndarray) -> None:
         """Encode one frame, after the sound that comes before it."""
-        frame = np.ascontiguousarray(frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=2))
+        frame = np.ascontiguousarray(
+            frame if frame.ndim == 3 else _opencv().cvtColor(frame, _opencv().COLOR_GRAY2RGB)
+        )
         make = _av().VideoFrame.from_ndarray
         if self._pixels == "yuv420p":  # OpenCV converts in a third of swscale's time
             cv2 = _opencv()

@@ -54,7 +54,7 @@ from metst_core.video import (
     timestamps,
 )
 from metst_core.windows import new_frames
-from metst_core.workers import one_thread, prefetched
+from metst_core.workers import one_opencv_thread, one_thread, prefetched
 
 RESULT_COLUMNS = (
     *PREDICTION_COLUMNS, "confidence", "onset_seconds", "apex_seconds", "offset_seconds", "flags",
@@ -195,6 +195,7 @@ class Analysis:
         try:
             with (
                 _naming(self.path),
+                one_opencv_thread(),
                 prefetched(self._frames(), _FRAMES_AHEAD) as frames,
                 self._windows(frames) as windows,
             ):

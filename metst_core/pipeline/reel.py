@@ -18,7 +18,7 @@ from metst_core.inference import Findings
 from metst_core.motion import BOXES, WindowTracker, box_flow, cut_crop
 from metst_core.plots import EMOTION_COLOURS
 from metst_core.video import nearest_in_map, read_frames, resample_map, write_video
-from metst_core.workers import prefetched
+from metst_core.workers import one_opencv_thread, prefetched
 
 MOST_CLIPS = 12
 """How many intervals, those with the highest scores, are shown frame by frame."""
@@ -60,7 +60,10 @@ def clips_of(result: Findings, most: int = MOST_CLIPS, progress: bool = False) -
     if not waiting:
         return []
     wanted = np.unique(np.concatenate([np.arange(each.start, each.stop + 1) for each in waiting]))
-    with prefetched(read_frames(result.path, frame_map[wanted]), _FRAMES_AHEAD) as frames:
+    with (
+        one_opencv_thread(),
+        prefetched(read_frames(result.path, frame_map[wanted]), _FRAMES_AHEAD) as frames,
+    ):
         passing = _bar(frames, "pictures for the page", len(wanted), progress)
         for number, frame in zip(wanted.tolist(), passing, strict=False):
             for recorder in waiting:
@@ -149,7 +152,7 @@ def write_annotated_video(result: Findings, path: str | Path, progress: bool = F
     """
     path = Path(path)
     seconds = None if path.suffix.lower() == ".avi" else result.times[: result.n_analysed]
-    with prefetched(read_frames(result.path), _FRAMES_AHEAD) as source:
+    with one_opencv_thread(), prefetched(read_frames(result.path), _FRAMES_AHEAD) as source:
         frames = _bar(_annotated(result, source), "annotated video", result.n_analysed, progress)
         write_video(path, frames, result.fps, seconds, sound=result.path if result.path.is_file() else None)
     return path
