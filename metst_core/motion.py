@@ -11,9 +11,9 @@ All motion is in pixels of the 320 crop, x to the right, y down, summed in float
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,8 +27,9 @@ from metst_core.errors import InputError
 from metst_core.flow import FARNEBACK as FARNEBACK
 from metst_core.flow import FlowFrom, flow_kernels
 from metst_core.flow import box_flow as box_flow
-from metst_core.landmarks import Landmarker
+from metst_core.landmarks import Landmarker, one_at_a_time
 from metst_core.rois import BOXES, CROP_SIZE, REFERENCE, Bounds, Roi
+from metst_core.workers import lanes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,9 @@ SHIFT_ABOVE = 1.0
 """The crop follows the head while its motion's squared length (pixels of the crop) exceeds this."""
 
 _INNER_EYE_CORNERS = (39, 42)
+_IN_FLIGHT = (
+    12  # frames that threads may be behind the reading: about what landmarks take at a window's start
+)
 
 
 def window_motion(
@@ -112,11 +116,12 @@ def stream_motion(
     tail: str = "keep",
     n_threads: int = 1,
     phases: Sequence[int] = (0,),
-) -> Iterator[MotionWindow]:
+) -> Generator[MotionWindow, None, None]:
     """The windows of `extract_motion` one by one, each as soon as its last frame has been read.
 
     n_threads: so many of the windows that overlap on a frame (two per phase) are measured at the same time (the
-        landmarker is still asked for one image at a time); the numbers are the same.
+        landmarker is still asked for one image at a time); the numbers are the same.  With two or more, frames are
+        read some way ahead, so an iterable must not overwrite those that it has given.
     phases: the frames at which windowing begins, different ones from 0 to k/2 - 1.  The windows whose `start` is
         phase + i k/2 are those of a run on the frames from that phase on; the frames are read once for all.
     """
@@ -125,7 +130,7 @@ def stream_motion(
     n_threads = whole_number("n_threads", n_threads, 1)
     phases = _checked_phases(phases, half)
     WindowTracker(landmarker, features)  # a wrong argument is an error here, not at the first frame
-    tracker = partial(WindowTracker, _one_at_a_time(landmarker), features)
+    tracker = partial(WindowTracker, one_at_a_time(landmarker), features)
     return _stream(_grey_frames(frames), tracker, half, tail, n_threads, phases)
 
 
@@ -148,25 +153,39 @@ def _stream(
     tail: str,
     n_threads: int,
     phases: tuple[int, ...],
-) -> Iterator[MotionWindow]:
+) -> Generator[MotionWindow, None, None]:
     window = 2 * half
     open_windows: list[_OpenWindow] = []
-    n_frames = 0
-    with ThreadPoolExecutor(n_threads) as pool:
-        measure = pool.map if n_threads > 1 else map
-        for frame in frames:
+    in_flight: deque[_InFlight] = deque()
+    n_frames = n_trackers = 0
+    trouble: Exception | None = None
+    with lanes(n_threads) as submit:
+        for frame in _and_trouble(frames):
+            if isinstance(frame, Exception):
+                trouble = frame
+                break
             if n_frames % half in phases:
                 # Windows that still wait for a face will all have the same reference, and so the same motion.
-                shared = open_windows and open_windows[-1].tracker.reference is None
-                open_windows.append(_OpenWindow(n_frames, open_windows[-1].tracker if shared else tracker()))
-            trackers = list(dict.fromkeys(each.tracker for each in open_windows))
-            columns = measure(WindowTracker.step, trackers, [frame] * len(trackers))
-            moved = dict(zip(trackers, columns, strict=True))
+                if open_windows and not open_windows[-1].has_reference():
+                    shared = open_windows[-1]
+                    open_windows.append(_OpenWindow(n_frames, shared.tracker, shared.lane))
+                else:  # windows that overlap lie in different lanes, as far as there are lanes
+                    open_windows.append(_OpenWindow(n_frames, tracker(), n_trackers))
+                    n_trackers += 1
+            steps: dict[WindowTracker, Future[_Step]] = {}
             for each in open_windows:
-                each.add(moved[each.tracker])
+                if each.tracker not in steps:
+                    steps[each.tracker] = submit(each.lane, _step, each.tracker, frame)
+                each.steps.append(steps[each.tracker])
             n_frames += 1
-            if open_windows and len(open_windows[0].columns) == window:
-                yield open_windows.pop(0).close(window)
+            is_full = bool(open_windows) and len(open_windows[0].steps) == window
+            in_flight.append((list(steps.values()), open_windows.pop(0) if is_full else None))
+            if n_threads == 1 or len(in_flight) > _IN_FLIGHT:
+                yield from _arrived(in_flight, window)
+        while in_flight:
+            yield from _arrived(in_flight, window)
+    if trouble is not None:
+        raise trouble
     shortest = n_frames - max(phases)
     if shortest < 2:
         raise InputError(f"a video of {shortest} frame(s) holds no motion; give 2 frames or more")
@@ -183,45 +202,64 @@ def _stream(
             yield each.close(window)
 
 
-def _one_at_a_time(landmarker: Landmarker) -> Landmarker:
-    lock = threading.Lock()
+class _Step(NamedTuple):
+    """What a tracker tells after a frame: the parts of a `MotionWindow` for it."""
 
-    def find(image: np.ndarray) -> np.ndarray | None:
-        with lock:
-            return landmarker(image)
+    motion: np.ndarray
+    has_face: bool
+    head: np.ndarray
+    shift: np.ndarray
 
-    return find
+
+def _step(tracker: WindowTracker, frame: np.ndarray) -> _Step:
+    return _Step(tracker.step(frame), tracker.reference is not None, tracker.head, tracker.shift)
+
+
+def _and_trouble(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray | Exception]:
+    """The frames, and at the end the error in reading that ended them: what comes before it still counts, however far
+    behind the threads are."""
+    try:
+        yield from frames
+    except Exception as error:
+        yield error
 
 
 class _OpenWindow:
-    """A window that is still waiting for frames."""
+    """A window that is still waiting for frames; `lane` is where its tracker's steps are made, in their order."""
 
-    def __init__(self, start: int, tracker: WindowTracker) -> None:
+    def __init__(self, start: int, tracker: WindowTracker, lane: int) -> None:
         self.start = start
         self.tracker = tracker
-        self.columns: list[np.ndarray] = []
-        self.has_face: list[bool] = []
-        self.heads: list[np.ndarray] = []
-        self.shifts: list[np.ndarray] = []
+        self.lane = lane
+        self.steps: list[Future[_Step]] = []
 
-    def add(self, column: np.ndarray) -> None:
-        self.columns.append(column)
-        self.has_face.append(self.tracker.reference is not None)
-        self.heads.append(self.tracker.head)
-        self.shifts.append(self.tracker.shift)
+    def has_reference(self) -> bool:
+        """Whether a face was found so far; waits for the threads where that is still open."""
+        return self.tracker.reference is not None or self.steps[-1].result().has_face
 
     def close(self, window: int) -> MotionWindow:
-        motion, head, shift = (
-            np.stack(columns + [columns[-1]] * (window - len(columns)), axis=1)
-            for columns in (self.columns, self.heads, self.shifts)
-        )
+        steps = [step.result() for step in self.steps]
+        filled = steps + [steps[-1]] * (window - len(steps))
         return MotionWindow(
             self.start,
-            motion.astype(np.float32),
-            np.array(self.has_face),
-            head.astype(np.float32),
-            shift.astype(np.int32),
+            np.stack([step.motion for step in filled], axis=1).astype(np.float32),
+            np.array([step.has_face for step in steps]),
+            np.stack([step.head for step in filled], axis=1).astype(np.float32),
+            np.stack([step.shift for step in filled], axis=1).astype(np.int32),
         )
+
+
+_InFlight = tuple[list[Future[_Step]], _OpenWindow | None]
+"""The steps that a frame has set going, and the window that it ends, if it ends one."""
+
+
+def _arrived(in_flight: deque[_InFlight], window: int) -> Iterator[MotionWindow]:
+    """Wait for the first frame in flight; yields the window that it ends."""
+    steps, ended = in_flight.popleft()
+    for step in steps:
+        step.result()
+    if ended is not None:
+        yield ended.close(window)
 
 
 @dataclass(frozen=True)

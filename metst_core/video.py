@@ -36,7 +36,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -46,6 +46,8 @@ from metst_core.files import atomic_path
 
 if TYPE_CHECKING:
     import av
+
+_Frame = TypeVar("_Frame")
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -117,8 +119,10 @@ class VideoInfo(NamedTuple):
     """(width, height) in pixels, as a player shows them: turned, and with square pixels."""
 
 
-def read_frames(path: str | Path) -> Iterator[np.ndarray]:
+def read_frames(path: str | Path, numbers: Sequence[int] | np.ndarray | None = None) -> Iterator[np.ndarray]:
     """Yield the frames of a video file or of a folder of images (natural order) as RGB `uint8 (H, W, 3)`.
+
+    numbers: only the frames with these non-decreasing numbers (`select_frames`); the others are not converted.
 
     Rotation and mirroring are applied as the file says, and pixels that are not square are made so (the longer
     side grows); grey images get three equal channels, 16-bit images are reduced to 8 bits and an alpha channel
@@ -129,8 +133,9 @@ def read_frames(path: str | Path) -> Iterator[np.ndarray]:
     """
     path = _existing(path)
     if path.is_dir():
-        return read_images(list_images(path))
-    return _rgb_frames(path)
+        images = read_images(list_images(path))
+        return images if numbers is None else select_frames(images, numbers)
+    return _rgb_frames(path, numbers)
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -205,7 +210,7 @@ def nearest_in_map(frame_map: Sequence[int] | np.ndarray, frames: Sequence[int] 
     return np.where(np.abs(shown[left] - numbers) <= np.abs(shown[right] - numbers), left, right)
 
 
-def select_frames(frames: Iterable[np.ndarray], numbers: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
+def select_frames(frames: Iterable[_Frame], numbers: Sequence[int] | np.ndarray) -> Iterator[_Frame]:
     """Yield the frames with these non-decreasing `numbers`, holding one at a time (numbers may repeat)."""
     source = enumerate(frames)
     position, frame = -1, None
@@ -357,7 +362,9 @@ class _Film:
 
     def add(self, frame: np.ndarray) -> None:
         """Encode one frame, after the sound that comes before it."""
-        frame = np.ascontiguousarray(frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=2))
+        frame = np.ascontiguousarray(
+            frame if frame.ndim == 3 else _opencv().cvtColor(frame, _opencv().COLOR_GRAY2RGB)
+        )
         make = _av().VideoFrame.from_ndarray
         if self._pixels == "yuv420p":  # OpenCV converts in a third of swscale's time
             cv2 = _opencv()
@@ -662,11 +669,17 @@ def _seconds_of(tag: str) -> float:
     )
 
 
-def _rgb_frames(path: Path) -> Iterator[np.ndarray]:
+def _rgb_frames(path: Path, numbers: Sequence[int] | np.ndarray | None) -> Iterator[np.ndarray]:
     reading = _Reading(path)
+    pictures = reading.pictures() if numbers is None else select_frames(reading.pictures(), numbers)
     reformatter = _av().video.reformatter.VideoReformatter()
     matrix: Any = None
-    for frame in reading.pictures():
+    last: av.VideoFrame | None = None
+    image = np.empty((0, 0, 3), np.uint8)
+    for frame in pictures:
+        if frame is last:  # asked for once more
+            yield image
+            continue
         if matrix is None:
             matrix = _display_matrix(frame)
         width, height = _square_size(frame, reading.pixel)
@@ -677,7 +690,9 @@ def _rgb_frames(path: Path) -> Iterator[np.ndarray]:
         rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
         image = _turned(rows[:, : width * 3].reshape(height, width, 3), matrix)
         # The decoder may still need a picture that it gave as RGB.
-        yield image.copy() if picture is frame else np.ascontiguousarray(image)
+        image = image.copy() if picture is frame else np.ascontiguousarray(image)
+        last = frame
+        yield image
 
 
 def _square_size(frame: av.VideoFrame, pixel: Fraction) -> tuple[int, int]:

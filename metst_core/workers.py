@@ -1,19 +1,23 @@
-"""What a process that works on folds or videos keeps to: it ends with its parent and computes on one thread."""
+"""What a process that works on folds or videos keeps to (it ends with its parent and computes on one thread), and how
+threads of one process share a stream of work: one runs ahead of another, or each has a lane of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, TypeVar
 
 import joblib
 
 from metst_core.errors import InputError, MetstError
+
+_Item = TypeVar("_Item")
 
 
 def end_with_parent(poll_seconds: float = 0.5) -> None:
@@ -120,3 +124,77 @@ def one_thread() -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         numba.set_num_threads(kernel_threads)
+
+
+@contextlib.contextmanager
+def prefetched(source: Iterable[_Item], ahead: int) -> Iterator[Iterator[_Item]]:
+    """The items of `source`, in order, taken from it by a thread that is at most `ahead` items ahead.
+
+        with prefetched(read_frames(path), 4) as frames:
+            for frame in frames: ...
+
+    What the source raises, Ctrl-C included, is raised where its next item would have come.  At the end of the block the
+    thread has ended (after the item that it is at) and the source is closed, whoever left the block and how.
+    """
+    items: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+    room, stopped = threading.Semaphore(ahead), threading.Event()
+
+    def work() -> None:
+        last: BaseException | None = None
+        iterator = iter(source)
+        try:
+            while room.acquire() and not stopped.is_set():
+                items.put((True, next(iterator)))
+        except StopIteration:
+            pass
+        except BaseException as error:
+            last = error
+        finally:
+            if hasattr(iterator, "close"):
+                iterator.close()
+            items.put((False, last))
+
+    def received() -> Iterator[_Item]:
+        while True:
+            is_item, value = items.get()
+            if not is_item:
+                if value is not None:
+                    raise value
+                return
+            yield value
+            room.release()
+
+    thread = threading.Thread(target=work, name="prefetched", daemon=True)
+    thread.start()
+    try:
+        yield received()
+    finally:
+        stopped.set()
+        room.release()
+        thread.join()
+
+
+@contextlib.contextmanager
+def lanes(n: int) -> Iterator[Callable[..., Future]]:
+    """`submit(lane, function, *arguments)`: jobs of one of `n` lanes run one after the other, lanes at the same time.
+
+    With a single lane a job is run at once, in the caller's thread, and what it raises is raised there; otherwise by
+    the result of its future.  Jobs that have not begun when the block ends are dropped.
+    """
+    if n == 1:
+        yield _at_once
+        return
+    threads = [ThreadPoolExecutor(1, thread_name_prefix="lane") for _ in range(n)]
+    try:
+        yield lambda lane, function, *arguments: threads[lane % n].submit(function, *arguments)
+    finally:
+        for thread in threads:
+            thread.shutdown(wait=False, cancel_futures=True)
+        for thread in threads:
+            thread.shutdown()
+
+
+def _at_once(_lane: int, function: Callable[..., Any], *arguments: Any) -> Future:
+    done: Future = Future()
+    done.set_result(function(*arguments))
+    return done

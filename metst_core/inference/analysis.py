@@ -9,6 +9,9 @@
 Frames are brought to the rate that the model was trained at, ROI motion is measured window by window, each batch
 of windows goes through the network, and only a few numbers per frame are kept.  Everything that comes out counts
 in frames of the original video (0-based, intervals inclusive).
+
+One thread reads frames and looks at their quality, two measure motion (`stream_motion`), and the caller's runs the
+network; the result does not depend on who is faster.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import contextlib
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +41,7 @@ from metst_core.inference.quality import (
     timing_marks,
 )
 from metst_core.inference.trained import TrainedModel, load_model
-from metst_core.landmarks import Landmarker, MediaPipeLandmarker
+from metst_core.landmarks import Landmarker, MediaPipeLandmarker, one_at_a_time
 from metst_core.models import Network, predict_video
 from metst_core.motion import MotionWindow, stream_motion
 from metst_core.tables import PREDICTION_COLUMNS
@@ -48,11 +51,10 @@ from metst_core.video import (
     probe,
     read_frames,
     resample_map,
-    select_frames,
     timestamps,
 )
 from metst_core.windows import new_frames
-from metst_core.workers import one_thread
+from metst_core.workers import one_opencv_thread, one_thread, prefetched
 
 RESULT_COLUMNS = (
     *PREDICTION_COLUMNS, "confidence", "onset_seconds", "apex_seconds", "offset_seconds", "flags",
@@ -64,6 +66,7 @@ STOPPED = "stopped"
 
 _SLOWEST = 3.0  # frames per second; below, resampling would be nothing but repeated frames
 _WINDOWS_AT_ONCE = 4  # windows per call of the network: about 2 seconds of video
+_FRAMES_AHEAD = 4  # read and turned grey before they are measured
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ class Findings:
     times: seconds of every frame `(n_frames,)`.
     quality: `quality.QUALITY_COLUMNS`, one row per run of flagged frames.
     complete: False if the analysis ended early; `trouble` says why, and `n_analysed` frames are done.
-    seconds: where the time went: decoding, quality, landmarks, flow, model.
+    seconds: where the time went: decoding, quality, landmarks and model as long as each was at work, flow the time
+        that passed beside the model's; decoding, quality and landmarks run meanwhile.
     """
 
     path: Path
@@ -126,8 +130,9 @@ class Analysis:
     """An analysis that grows: iterate to work (each step tells the analysed frames so far), ask for `result()`.
 
     model: see `load_model`.  landmarker: instead of MediaPipe (see `metst_core.landmarks`).  face_finder: what
-    looks for faces to judge their quality; where it is not given, MediaPipe's with MediaPipe's landmarker, else
-    the landmarker itself, which never sees a second face.  image_fps: frames per second of a folder of images.
+    looks for faces to judge their quality, at the same time as the landmarker works on other frames; where it is not
+    given, MediaPipe's with MediaPipe's landmarker, else the landmarker itself (never asked by two threads at once),
+    which never sees a second face.  image_fps: frames per second of a folder of images.
 
     Raises a `MetstError` that names the file.
     """
@@ -155,9 +160,10 @@ class Analysis:
                 "second, so record at 25 frames per second or more"
             )
         self._map = resample_map(self.times, self.trained.fps)
-        if face_finder is None:
-            face_finder = MediaPipeFaceFinder() if landmarker is None else LandmarkFaceFinder(landmarker)
         self._landmarker: Landmarker = MediaPipeLandmarker() if landmarker is None else landmarker
+        self._find = one_at_a_time(self._landmarker)
+        if face_finder is None:
+            face_finder = MediaPipeFaceFinder() if landmarker is None else LandmarkFaceFinder(self._find)
         self._log = QualityLog(face_finder, self.trained.fps)
         self._work: defaultdict[str, float] = defaultdict(float)
         self._pending: list[MotionWindow] = []
@@ -186,11 +192,13 @@ class Analysis:
     def __iter__(self) -> Iterator[int]:
         started = time.perf_counter()
         outside = 0.0  # time that the caller spent between two steps
-        windows = stream_motion(
-            self._frames(), self._timed_landmarker, self.trained.features, self.trained.window, n_threads=2
-        )
         try:
-            with _naming(self.path):
+            with (
+                _naming(self.path),
+                one_opencv_thread(),
+                prefetched(self._frames(), _FRAMES_AHEAD) as frames,
+                self._windows(frames) as windows,
+            ):
                 for window in windows:
                     self._pending.append(window)
                     if len(self._pending) == _WINDOWS_AT_ONCE:
@@ -207,7 +215,7 @@ class Analysis:
                 self.trouble = f"the video ended after {self.n_done / self.trained.fps:.1f} s"
         finally:
             spent = time.perf_counter() - started - outside
-            self._work["flow"] = spent - sum(v for k, v in self._work.items() if k != "flow")
+            self._work["flow"] = spent - self._work["model"]
         yield self.n_done
 
     def stop(self, reason: str = STOPPED) -> bool:
@@ -283,7 +291,8 @@ class Analysis:
         return found[list(RESULT_COLUMNS)].astype({"flags": str, "confidence": float})
 
     def _frames(self) -> Iterator[np.ndarray]:
-        frames = select_frames(read_frames(self.path), self._map)
+        """The frames at the model's rate, in grey; their quality is looked at in passing."""
+        frames = read_frames(self.path, self._map)
         while True:
             with self._timing("decoding"):
                 frame = next(frames, None)
@@ -291,11 +300,20 @@ class Analysis:
                 return
             with self._timing("quality"):
                 self._log.look(frame)
-            yield frame
+            yield cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+
+    def _windows(
+        self, frames: Iterator[np.ndarray]
+    ) -> contextlib.closing[Generator[MotionWindow, None, None]]:
+        """The windows' motion, measured by two threads, which end with the block."""
+        features, window = self.trained.features, self.trained.window
+        return contextlib.closing(
+            stream_motion(frames, self._timed_landmarker, features, window, n_threads=2)
+        )
 
     def _timed_landmarker(self, image: np.ndarray) -> np.ndarray | None:
         with self._timing("landmarks"):
-            return self._landmarker(image)
+            return self._find(image)
 
     def _score_pending(self) -> None:
         """Run the network over the windows in hand and stitch the result to what there is."""

@@ -17,12 +17,14 @@ from metst_core import rois
 from metst_core.inference import Findings
 from metst_core.motion import BOXES, WindowTracker, box_flow, cut_crop
 from metst_core.plots import EMOTION_COLOURS
-from metst_core.video import nearest_in_map, read_frames, resample_map, select_frames, write_video
+from metst_core.video import nearest_in_map, read_frames, resample_map, write_video
+from metst_core.workers import one_opencv_thread, prefetched
 
 MOST_CLIPS = 12
 """How many intervals, those with the highest scores, are shown frame by frame."""
 
 _CONTEXT = 8  # frames shown before the onset and after the offset
+_FRAMES_AHEAD = 4  # read by a thread while others are drawn on
 _FLOW_STEP = 10  # pixels of the crop between two flow arrows
 
 
@@ -57,12 +59,16 @@ def clips_of(result: Findings, most: int = MOST_CLIPS, progress: bool = False) -
     waiting = [_Recorder(result, frame_map, last, row) for row in chosen.itertuples()]
     if not waiting:
         return []
-    end = max(recorder.stop for recorder in waiting)
-    frames = select_frames(read_frames(result.path), frame_map[: end + 1])
-    for number, frame in enumerate(_bar(frames, "pictures for the page", end + 1, progress)):
-        for recorder in waiting:
-            if recorder.start <= number <= recorder.stop:
-                recorder.add(frame)
+    wanted = np.unique(np.concatenate([np.arange(each.start, each.stop + 1) for each in waiting]))
+    with (
+        one_opencv_thread(),
+        prefetched(read_frames(result.path, frame_map[wanted]), _FRAMES_AHEAD) as frames,
+    ):
+        passing = _bar(frames, "pictures for the page", len(wanted), progress)
+        for number, frame in zip(wanted.tolist(), passing, strict=False):
+            for recorder in waiting:
+                if recorder.start <= number <= recorder.stop:
+                    recorder.add(frame)
     return [clip for clip in (recorder.clip() for recorder in waiting) if clip is not None]
 
 
@@ -145,13 +151,15 @@ def write_annotated_video(result: Findings, path: str | Path, progress: bool = F
     stamps: at their mean rate), and an even size; MP4 and WebM play in a browser.
     """
     path = Path(path)
-    frames = _bar(_annotated(result), "annotated video", result.n_analysed, progress)
     seconds = None if path.suffix.lower() == ".avi" else result.times[: result.n_analysed]
-    write_video(path, frames, result.fps, seconds, sound=result.path if result.path.is_file() else None)
+    with one_opencv_thread(), prefetched(read_frames(result.path), _FRAMES_AHEAD) as source:
+        frames = _bar(_annotated(result, source), "annotated video", result.n_analysed, progress)
+        write_video(path, frames, result.fps, seconds, sound=result.path if result.path.is_file() else None)
     return path
 
 
-def _annotated(result: Findings) -> Iterator[np.ndarray]:
+def _annotated(result: Findings, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The film's frames with the strip below them; each is overwritten by the next."""
     width = max(320, result.size[0] + result.size[0] % 2)
     height = result.size[1] + result.size[1] % 2
     strip = _strip(result, width)
@@ -160,8 +168,9 @@ def _annotated(result: Findings) -> Iterator[np.ndarray]:
         for row in result.table.itertuples()
         for number in range(int(row.onset), int(row.offset) + 1)
     }
-    for number, frame in zip(range(result.n_analysed), read_frames(result.path), strict=False):
-        picture = np.zeros((height + strip.shape[0], width, 3), np.uint8)
+    picture = np.zeros((height + strip.shape[0], width, 3), np.uint8)
+    for number, frame in zip(range(result.n_analysed), frames, strict=False):
+        picture[:height] = 0
         left = (width - frame.shape[1]) // 2
         picture[: frame.shape[0], left : left + frame.shape[1]] = frame
         picture[height:] = strip

@@ -226,6 +226,18 @@ def test_resample_map_refuses_what_is_no_time_line(seconds, fps):
         resample_map(seconds, fps)
 
 
+@pytest.mark.parametrize("numbers", [[0, 0, 3, 3, 3, 11], [5], []])
+def test_only_some_frames_are_those_of_all(tmp_path, frames, numbers):
+    write_video(tmp_path / "film.mp4", frames, 30.0)
+    write_images(tmp_path / "images", frames)
+    for path in (tmp_path / "film.mp4", tmp_path / "images"):
+        everything, some = list(read_frames(path)), list(read_frames(path, numbers))
+        assert len(some) == len(numbers)
+        assert all(np.array_equal(a, everything[b]) for a, b in zip(some, numbers, strict=True))
+        with pytest.raises(InputError, match="only 12 frames"):
+            list(read_frames(path, [3, 12]))
+
+
 def test_select_frames_says_what_it_cannot_give(frames):
     with pytest.raises(InputError, match="only 12"):
         list(select_frames(frames, [3, 12]))

@@ -1,7 +1,9 @@
 """Workers end with their parent, and work on one thread gives the threads back."""
 
+import itertools
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -9,8 +11,10 @@ import cv2
 import numba
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from metst_core.workers import one_opencv_thread, one_thread
+from metst_core.workers import lanes, one_opencv_thread, one_thread, prefetched
 
 ORPHAN = """
 import os, subprocess, sys, time
@@ -65,3 +69,80 @@ def test_the_thread_of_opencv_needs_no_torch():
         "with one_opencv_thread(): assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Source:
+    """Counts from 0, notes how far it was asked, whether it was closed, and breaks where it is told to."""
+
+    def __init__(self, n, error=None):
+        self.asked, self.closed = 0, False
+        self.n, self.error = n, error
+
+    def __iter__(self):
+        try:
+            for number in range(self.n):
+                self.asked = number + 1
+                yield number
+            if self.error is not None:
+                raise self.error
+        finally:
+            self.closed = True
+
+
+class TestPrefetched:
+    @given(st.integers(0, 30), st.integers(1, 5), st.integers(0, 30))
+    @settings(max_examples=30, deadline=None)
+    def test_it_gives_all_in_order_and_is_only_so_far_ahead(self, n, ahead, left_after):
+        source, seen = Source(n), []
+        with prefetched(source, ahead) as items:
+            for item in itertools.islice(items, left_after):
+                seen.append(item)
+                assert source.asked <= item + 1 + ahead
+        assert seen == list(range(min(n, left_after)))
+        assert source.closed and "prefetched" not in {thread.name for thread in threading.enumerate()}
+
+    @pytest.mark.parametrize("error", [ValueError("broken"), KeyboardInterrupt()])
+    def test_an_error_comes_after_what_was_before_it(self, error):
+        seen = []
+        with pytest.raises(type(error)), prefetched(Source(3, error), 5) as items:
+            for item in items:
+                seen.append(item)
+        assert seen == [0, 1, 2]
+
+    def test_an_error_of_the_caller_ends_the_thread(self):
+        source = Source(1000)
+        with pytest.raises(ValueError), prefetched(source, 2) as items:
+            next(items)
+            raise ValueError
+        assert source.closed and source.asked < 10
+
+
+class TestLanes:
+    @pytest.mark.parametrize("n", [1, 2, 3])
+    def test_a_lane_keeps_its_order(self, n):
+        done = [[] for _ in range(n)]
+        with lanes(n) as submit:
+            jobs = [submit(i, lambda i=i: done[i % n].append(i) or i) for i in range(60)]
+            assert [job.result() for job in jobs] == list(range(60))
+        assert done == [list(range(lane, 60, n)) for lane in range(n)]
+
+    def test_lanes_work_at_the_same_time(self):
+        meeting = threading.Barrier(2, timeout=30)
+        with lanes(2) as submit:
+            for job in [submit(0, meeting.wait), submit(1, meeting.wait)]:
+                job.result()
+
+    def test_what_has_not_begun_is_dropped(self):
+        begun, go_on, done = threading.Event(), threading.Event(), []
+
+        def first():
+            begun.set()
+            go_on.wait(30)
+
+        with pytest.raises(KeyboardInterrupt), lanes(2) as submit:
+            submit(0, first)
+            submit(0, done.append, 1)
+            begun.wait(30)
+            threading.Timer(0.05, go_on.set).start()
+            raise KeyboardInterrupt
+        assert done == []

@@ -1,6 +1,7 @@
 """From a file to intervals: the right second at any frame rate, and honest about what is missing."""
 
 import gc
+import itertools
 import threading
 import time
 import weakref
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.signal import find_peaks
 from support.own_videos import analysed, landmarker, mouth_at, mouth_model, picture, write_clip
 
-from metst_core import tables
+from metst_core import flow, tables
 from metst_core.decoding import smooth
 from metst_core.errors import InputError
 from metst_core.inference import RESULT_COLUMNS, STOPPED, Analysis, Calibration, analysis, decode_trace
@@ -84,11 +85,11 @@ class TestEndings:
 
         def impatient(image):
             seen.append(image)
-            if len(seen) > 10:  # a look every 10 frames, two calls per window: frame 50 is reached
+            if len(seen) > 4:  # two calls per window, which start every 25 frames: frame 50 is reached
                 raise KeyboardInterrupt
             return landmarker(image)
 
-        result = analysed(clip, landmarker=impatient)
+        result = analysed(clip, landmarker=impatient, face_finder=lambda image: [])
         assert not result.complete
         assert result.trouble == STOPPED
         assert result.n_analysed == 50
@@ -131,9 +132,9 @@ class TestEndings:
         class Frame(np.ndarray):
             pass
 
-        def counted(path):
+        def counted(path, numbers):
             nonlocal most
-            for frame in read_frames(path):
+            for frame in read_frames(path, numbers):
                 frame = frame.view(Frame)
                 alive.add(frame)
                 most = max(most, len(alive))
@@ -146,6 +147,74 @@ class TestEndings:
         analysed(path, landmarker=lambda image: None)
         gc.collect()
         assert 0 < most < 10
+
+
+class Broken(RuntimeError):
+    pass
+
+
+def breaking(function, after):
+    """`function`, which breaks when it is called more than `after` times."""
+    calls = itertools.count(1)
+
+    def called(*arguments):
+        if next(calls) > after:
+            raise Broken("this stage broke")
+        return function(*arguments)
+
+    return called
+
+
+class TestEveryStage:
+    """Reading, quality, landmarks, flow and network work in threads: none may hang or go on when one breaks."""
+
+    @pytest.fixture(autouse=True)
+    def threads_end(self):
+        before = set(threading.enumerate())
+        yield
+        assert set(threading.enumerate()) <= before
+
+    @pytest.fixture
+    def break_in(self, monkeypatch):
+        """Breaks a stage after so many calls of it; returns the arguments for `analysed`."""
+
+        def prepare(stage, after):
+            if stage == "reading":
+                frame = breaking(lambda frame: frame, after)
+                monkeypatch.setattr(analysis, "read_frames", lambda *where: map(frame, read_frames(*where)))
+            elif stage == "quality":
+                return {"face_finder": breaking(lambda image: [], after)}
+            elif stage == "landmarks":
+                return {"landmarker": breaking(landmarker, after), "face_finder": lambda image: []}
+            elif stage == "flow":
+                monkeypatch.setattr(flow.FlowFrom, "to", breaking(flow.FlowFrom.to, after))
+            else:
+                monkeypatch.setattr(analysis, "predict_video", breaking(analysis.predict_video, after))
+            return {}
+
+        return prepare
+
+    @pytest.mark.parametrize("stage", ["reading", "quality", "landmarks", "flow", "network"])
+    def test_an_error_at_once_reaches_the_caller_and_names_the_film(self, clip, stage, break_in):
+        with pytest.raises(InputError, match="this stage broke") as caught:
+            analysed(clip, **break_in(stage, 0))
+        assert str(clip) in str(caught.value)
+        assert isinstance(caught.value.__cause__, Broken)
+
+    @pytest.mark.parametrize(
+        ("stage", "after", "n_done"),
+        # 90 frames, windows start every 25; a look every 10 frames; two calls for the landmarks of a window
+        [("reading", 80, 75), ("quality", 6, 50), ("landmarks", 4, 50)],
+    )
+    def test_an_error_on_the_way_keeps_what_came_before(self, clip, stage, after, n_done, break_in):
+        result = analysed(clip, **break_in(stage, after))
+        assert result.n_analysed == n_done
+        assert "this stage broke" in result.trouble
+
+    def test_an_analysis_that_is_given_up_leaves_no_thread(self, clip):
+        growing = iter(Analysis(clip, mouth_model(window=4), landmarker))
+        next(growing)
+        growing.close()
 
 
 class TestDecoding:
