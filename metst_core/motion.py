@@ -216,8 +216,10 @@ def _step(tracker: WindowTracker, frame: np.ndarray) -> _Step:
 
 
 def _and_trouble(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray | Exception]:
-    """The frames, and at the end the error in reading that ended them: what comes before it still counts, however far
-    behind the threads are."""
+    """The frames, and at the end the error in reading that ended them.
+
+    What comes before it still counts, however far behind the threads are.
+    """
     try:
         yield from frames
     except Exception as error:

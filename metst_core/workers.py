@@ -1,5 +1,7 @@
-"""What a process that works on folds or videos keeps to (it ends with its parent and computes on one thread), and how
-threads of one process share a stream of work: one runs ahead of another, or each has a lane of its own."""
+"""Processes that end with their parent and compute on one thread, and threads that share a stream of work.
+
+Of such threads one runs ahead of another (`prefetched`), or each has a lane of its own (`lanes`).
+"""
 
 from __future__ import annotations
 
