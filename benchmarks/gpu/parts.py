@@ -27,7 +27,7 @@ from bench_training import noise_motion
 from metst_core.extraction import MotionSet
 from metst_core.files import write_json
 from metst_core.models import Network
-from metst_core.ssm import Mamba, available_backends, compile_around_scans, unavailable_backends
+from metst_core.ssm import Mamba, compile_around_scans
 from metst_core.training import TrainConfig, joint_loss, train_fold
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,9 +147,16 @@ def tests(options: Options, keep: Keep) -> None:
     sys.exit(run.returncode)
 
 
+def missing_scans(options: Options) -> dict[str, str]:
+    """Why the fast scans of this device that cannot run cannot; those of other devices are not even compiled."""
+    loaded = {name: bench_scan.ssm.load_backend(name) for name in FAST[options.device]}
+    return {name: note for name, (run, note) in loaded.items() if run is None}
+
+
 def scan_backends(options: Options) -> dict[str, bench_scan.Scan]:
     """The reference and all fast scans that run here; on a CPU Triton's too, in its interpreter."""
-    names = [name for name in ("reference", *FAST[options.device]) if name in available_backends()]
+    missing = missing_scans(options)
+    names = [name for name in ("reference", *FAST[options.device]) if name not in missing]
     scans = {name: bench_scan.backend(name) for name in names}
     if options.device == "cpu" and os.environ.get("TRITON_INTERPRET") == "1":
         from metst_core.ssm import scan_triton
@@ -161,7 +168,7 @@ def scan_backends(options: Options) -> dict[str, bench_scan.Scan]:
 def scan(options: Options, keep: Keep) -> None:
     """Forward and backward of every scan in turn; an error, of memory say, costs its own size only."""
     scans = scan_backends(options)
-    found: dict[str, Any] = {"sizes": {}, "missing": unavailable_backends(), "failed": {}}
+    found: dict[str, Any] = {"sizes": {}, "missing": missing_scans(options), "failed": {}}
     for size in TINY_SIZES if options.tiny else SIZES:
         name = ", ".join(map(str, size))
         try:
@@ -226,7 +233,7 @@ def time_steps(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))  # waits for the device
+        losses.append(float(loss.detach()))  # waits for the device
         seconds.append(time.perf_counter() - started)
     if not np.isfinite(losses).all():
         raise FloatingPointError(f"losses {losses}")

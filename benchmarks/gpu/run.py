@@ -34,12 +34,12 @@ class Part:
 
 
 PARTS = (
-    Part("device", 40),
+    Part("device", 60),
     Part("build", 240),
+    Part("scan", 90),
     Part("tests", 90),
-    Part("scan", 75),
-    Part("step_float32", 40),
-    Part("step_bfloat16", 40),
+    Part("step_float32", 60),
+    Part("step_bfloat16", 60),
     Part("fold", 60),
     Part("step_float32_compiled", 120),
     Part("step_bfloat16_compiled", 120),
