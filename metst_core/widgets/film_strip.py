@@ -11,6 +11,7 @@ import numpy as np
 from metst_core.errors import InputError
 from metst_core.landmarks import Landmarker
 from metst_core.motion import Reference, cut_crop, find_reference
+from metst_core.pipeline import face_jpeg
 from metst_core.rois import CROP_SIZE, Bounds, rois_on_crop
 
 
@@ -38,7 +39,6 @@ def film(
     landmarker: Landmarker,
     window: int,
     features: str = "metst_plus",
-    quality: int = 80,
 ) -> Film:
     """Cut the face out of a video's frames (RGB, uint8) and place the ROIs once per window of `window` frames.
 
@@ -55,10 +55,7 @@ def film(
             boxes.append(_boxes_in(reference, place, features) if reference and place else None)
         crop = cut_crop(frame, place) if place else None
         picture = np.full((CROP_SIZE, CROP_SIZE, 3), 200, np.uint8) if crop is None else crop
-        encoded = cv2.imencode(
-            ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
-        )
-        pictures.append(encoded[1].tobytes())
+        pictures.append(face_jpeg(picture))
     known = [b for b in boxes if b is not None]
     if not known:
         raise InputError("no face was found in these frames; show a video with one")
