@@ -36,7 +36,10 @@ class Event(NamedTuple):
 
     def curve(self, n_frames: int, lag: int = 0) -> np.ndarray:
         """The relative intensity over the video of a unit that sets in `lag` frames late: (n_frames,), 0..1."""
-        t = np.arange(n_frames, dtype=float)
+        return self.at(np.arange(n_frames, dtype=float), lag)
+
+    def at(self, t: np.ndarray, lag: int = 0) -> np.ndarray:
+        """As `curve`, at the frames `t` (any shape)."""
         onset = self.onset + lag
         rise = np.clip((t - onset) / (self.apex - onset), 0, 1)
         fall = np.clip((self.offset - t) / (self.offset - self.apex - self.hold), 0, 1)
@@ -53,9 +56,10 @@ def intensity_of(events: Sequence[Event], n_frames: int) -> np.ndarray:
     total = np.zeros((n_frames, len(UNIT_NAMES)))
     for event in events:
         lags = dict(event.lags)
-        curves = {lag: event.curve(n_frames, lag) for lag in {0, *lags.values()}}
+        span = slice(max(0, event.onset), min(n_frames, event.offset + 1))  # 0 outside
+        t = np.arange(span.start, span.stop, dtype=float)
         for name, peak in event.units.items():
-            total[:, UNIT_INDEX[name]] += peak * curves[lags.get(name, 0)]
+            total[span, UNIT_INDEX[name]] += peak * event.at(t, lags.get(name, 0))
     return total.astype(np.float32)
 
 
