@@ -58,7 +58,7 @@ class Conditions:
     head_shift: float = 0.04
     head_zoom: float = 0.015
     posture_per_minute: float = 2.0
-    sway: float = 0.004
+    sway: float = 0.002
     light_change: float = 0.006
     light_steps_per_minute: float = 0.0
     auto_exposure: float = 0.0
@@ -77,7 +77,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     "interview": {
         "macro_overlap": 0.4, "blink_cut": 0.12, "blink_per_minute": 26.0, "gaze_per_minute": 18.0,
         "gaze_degrees": 14.0, "speech_share": 0.45, "beats_per_minute": 12.0,
-        "head_degrees": 12.0, "head_shift": 0.15, "head_zoom": 0.05, "posture_per_minute": 8.0, "sway": 0.008,
+        "head_degrees": 12.0, "head_shift": 0.15, "head_zoom": 0.05, "posture_per_minute": 8.0, "sway": 0.005,
         "light_change": 0.01, "light_steps_per_minute": 0.5, "auto_exposure": 0.5, "noise": 2.0,
         "gain": (1.0, 2.0), "shutter": 0.5, "rolling_shutter": 0.010, "codec": "h264", "quality": 20,
         "dropped": 0.004, "background": "swaying",
@@ -85,7 +85,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     "hard": {
         "macro_overlap": 0.6, "blink_cut": 0.2, "blink_per_minute": 26.0, "gaze_per_minute": 30.0,
         "gaze_degrees": 20.0, "speech_share": 0.65, "speech_jaw": 0.14, "beats_per_minute": 24.0,
-        "head_degrees": 20.0, "head_shift": 0.3, "head_zoom": 0.1, "posture_per_minute": 16.0, "sway": 0.012,
+        "head_degrees": 20.0, "head_shift": 0.3, "head_zoom": 0.1, "posture_per_minute": 16.0, "sway": 0.01,
         "light_change": 0.03, "light_steps_per_minute": 2.0, "auto_exposure": 0.3, "noise": 3.0,
         "gain": (1.5, 4.0), "shutter": 0.8, "rolling_shutter": 0.020, "codec": "h264", "quality": 30,
         "dropped": 0.01, "background": "people",

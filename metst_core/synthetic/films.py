@@ -18,7 +18,7 @@ from metst_core.checks import number_between, whole_number
 from metst_core.errors import InputError
 from metst_core.synthetic.action_units import UNIT_INDEX
 from metst_core.synthetic.annotators import N_ANNOTATORS, annotate
-from metst_core.synthetic.camera import Camera, auto_exposure, plan_camera, plan_light
+from metst_core.synthetic.camera import FPS, Camera, auto_exposure, plan_camera, plan_light
 from metst_core.synthetic.conditions import Conditions, conditions_of
 from metst_core.synthetic.draws import Stream
 from metst_core.synthetic.events import Event, intensity_of, meet
@@ -35,9 +35,8 @@ FILM_VERSION = "2.0.dev1"
 """Version of these plans: the same version, seed, prior and conditions give the same tables."""
 
 # One stream per concern, so that turning one knob leaves the others' draws as they were.
-_MICRO, _MACRO, _CUT, _BLINK, _SPEECH, _BEAT, _GAZE, _SWALLOW, _HEAD, _LIGHT, _CAMERA, _DROP, _ANNOTATOR = (
-    range(13)
-)
+_MICRO, _MACRO, _CUT, _BLINK, _SPEECH, _VISEME, _BEAT, _GAZE, _SWALLOW, _HEAD, _LIGHT, _DROP = range(12)
+_CAMERA, _ANNOTATOR = 12, 13  # annotators have the numbers from 13 on
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,85 @@ class FilmPlan(Plan):
         return self.camera.noise * self.exposure
 
 
+@dataclass(frozen=True)
+class _Film:
+    """What a film is planned from, checked."""
+
+    person: Person
+    video: int
+    n_frames: int
+    fps: float
+    seed: int
+    prior: Prior
+    conditions: Conditions
+
+    @property
+    def size(self) -> tuple[int, float]:
+        return self.n_frames, self.fps
+
+    @property
+    def ids(self) -> tuple[str, str]:
+        return subject_id(self.person.index), video_id(self.video)
+
+    def stream(self, concern: int) -> Stream:
+        return stream_of(self.seed, self.person.index, self.video, concern)
+
+    def camera(self) -> Camera:
+        return plan_camera(self.stream(_CAMERA), self.conditions, self.fps)
+
+    def events(self) -> list[Event]:
+        """All that the face does but for the visemes, kind by kind."""
+        person, conditions = self.person, self.conditions
+        drawn = plan_micro(self.stream(_MICRO), person, self.prior, *self.size)
+        micro, cutting = cut_by_blinks(self.stream(_CUT), person, drawn, conditions.blink_cut, *self.size)
+        bouts = plan_bouts(self.stream(_SPEECH), person, conditions, *self.size)
+        return [
+            *micro,
+            *plan_macro(self.stream(_MACRO), person, self.prior, conditions, micro, *self.size),
+            *cutting,
+            *plan_blinks(self.stream(_BLINK), person, conditions, cutting, *self.size),
+            *bouts,
+            *plan_beats(self.stream(_BEAT), person, conditions, bouts, self.fps),
+            *plan_looks(self.stream(_GAZE), person, conditions, *self.size),
+            *plan_swallows(self.stream(_SWALLOW), conditions, bouts, *self.size),
+        ]
+
+    def visemes(self, events: Sequence[Event]) -> list[Event]:
+        """The movements of the mouth in the bouts of speech among `events`."""
+        bouts = [e for e in events if e.kind == "speech"]
+        return plan_syllables(self.stream(_VISEME), self.person, self.conditions, bouts, self.fps)
+
+    def labelled_by(self, annotator: int, micro: Sequence[Event]) -> list[tuple[Any, ...]]:
+        """Rows of an annotation table as simulated annotator number `annotator` (from 0) writes them."""
+        rows = annotate(self.stream(_ANNOTATOR + annotator), micro, self.prior, *self.size)
+        return [(*self.ids, *row) for row in rows]
+
+
+def _film(
+    person: Person,
+    video: int,
+    seconds: float,
+    fps: float,
+    seed: int,
+    prior: str | Prior,
+    tier: str,
+    knobs: dict[str, Any],
+) -> _Film:
+    if not isinstance(person, Person):
+        raise InputError(f"person is {person!r}; give what draw_person(seed, index) makes")
+    number_between("fps", fps, *FPS)
+    n_frames = round(number_between("seconds", seconds, 1, 24 * 3600) * fps)
+    return _Film(
+        person,
+        whole_number("video", video, 0),
+        n_frames,
+        float(fps),
+        whole_number("seed", seed, 0),
+        prior if isinstance(prior, Prior) else prior_named(prior),
+        conditions_of(tier, **knobs),
+    )
+
+
 def plan_film(
     person: Person,
     video: int,
@@ -87,61 +165,33 @@ def plan_film(
 
     `prior` is a name of `PRIORS` or a `Prior` of your own, `tier` one of `CONDITIONS`, `knobs` any of
     `Conditions` by name; `fps` from 24 to 200.  Raises an `InputError` that names what cannot be.
+
+    >>> plan = plan_film(draw_person(seed=0, index=0), video=0, seconds=10, tier="interview")
+    >>> plan.n_frames, plan.head.shape, plan.jaw.shape, plan.gaze.shape
+    (300, (300, 6), (300,), (300, 2))
     """
-    if not isinstance(person, Person):
-        raise InputError(f"person is {person!r}; give what draw_person(seed, index) makes")
-    conditions = conditions_of(tier, **knobs)
-    chosen = prior if isinstance(prior, Prior) else prior_named(prior)
-    seed, video = whole_number("seed", seed, 0), whole_number("video", video, 0)
-
-    def stream(concern: int) -> Stream:
-        return stream_of(seed, person.index, video, concern)
-
-    camera = plan_camera(stream(_CAMERA), conditions, fps)
-    n_frames = round(number_between("seconds", seconds, 1, 24 * 3600) * fps)
-    size = (n_frames, float(fps))
-
-    micro, cutting = cut_by_blinks(
-        stream(_CUT), person, plan_micro(stream(_MICRO), person, chosen, *size), conditions.blink_cut, *size
-    )
-    speech = stream(_SPEECH)
-    bouts = plan_bouts(speech, person, conditions, *size)
-    beats = plan_beats(stream(_BEAT), person, conditions, bouts, fps)
-    events = [
-        *micro,
-        *plan_macro(stream(_MACRO), person, chosen, conditions, micro, *size),
-        *cutting,
-        *plan_blinks(stream(_BLINK), person, conditions, cutting, *size),
-        *bouts,
-        *plan_syllables(speech, person, conditions, bouts, fps),
-        *beats,
-        *plan_looks(stream(_GAZE), person, conditions, *size),
-        *plan_swallows(stream(_SWALLOW), conditions, bouts, *size),
-    ]
-    intensity = intensity_of(events, n_frames)
+    film = _film(person, video, seconds, fps, seed, prior, tier, knobs)
+    events = film.events()
+    events += film.visemes(events)
+    micro = [e for e in events if e.kind == "micro"]
+    intensity = intensity_of(events, film.n_frames)
     for name, held in person.rest.items():
         intensity[:, UNIT_INDEX[name]] += np.float32(held)
-    shown = plan_drops(stream(_DROP), n_frames, conditions.dropped, micro)
-    light = plan_light(stream(_LIGHT), conditions, *size)
-    exposure = auto_exposure(light, conditions.auto_exposure, fps)
+    beats = [e for e in events if e.kind == "beat"]
+    head = plan_head(film.stream(_HEAD), person, film.conditions, beats, *film.size)
+    light = plan_light(film.stream(_LIGHT), film.conditions, *film.size)
+    exposure = auto_exposure(light, film.conditions.auto_exposure, film.fps)
+    shown = plan_drops(film.stream(_DROP), film.n_frames, film.conditions.dropped, micro)
     return FilmPlan(
-        person.index, video, float(fps), tuple(events),
+        person.index, film.video, film.fps, tuple(events),
         intensity=intensity[shown],
-        me_intensity=intensity_of(micro, n_frames)[shown],
-        head=plan_head(stream(_HEAD), person, conditions, beats, *size)[shown],
+        me_intensity=intensity_of(micro, film.n_frames)[shown],
+        head=head[shown],
         gain=(light * exposure)[shown],
         shown=shown,
-        person=person, prior=chosen.name, conditions=conditions, camera=camera,
+        person=person, prior=film.prior.name, conditions=film.conditions, camera=film.camera(),
         light=light[shown], exposure=exposure[shown],
     )  # fmt: skip
-
-
-def annotations_of(plan: FilmPlan, prior: Prior, seed: int, annotator: int) -> pd.DataFrame:
-    """The annotation table of a film as simulated annotator number `annotator` (from 0) writes it."""
-    draw = stream_of(seed, plan.subject, plan.video, _ANNOTATOR + annotator)
-    ids = (subject_id(plan.subject), video_id(plan.video))
-    rows = annotate(draw, plan.micro_expressions, prior, plan.n_frames, plan.fps)
-    return pd.DataFrame([(*ids, *row) for row in rows], columns=list(ANNOTATION_COLUMNS))
 
 
 def film_tables(
@@ -160,27 +210,27 @@ def film_tables(
     simulated annotators label the set), and in `truth/micro_expressions.csv` the columns `later` (units that
     set in late, with the frames), `cut_by_blink` and `during` (what overlaps the ME in time).
     """
-    chosen = prior if isinstance(prior, Prior) else prior_named(prior)
     people = [draw_person(seed, index) for index in persons]
+    videos: list[tuple[Any, ...]] = []
     micro: list[tuple[str, str, Event]] = []
     others: list[tuple[str, str, Event]] = []
-    extra, videos = [], []
-    labelled: list[list[pd.DataFrame]] = [[] for _ in range(N_ANNOTATORS)]
+    circumstances: list[tuple[str, bool, str]] = []
+    labelled: list[list[tuple[Any, ...]]] = [[] for _ in range(N_ANNOTATORS)]
     for person in people:
         for v in range(n_videos):
-            plan = plan_film(person, v, seconds, fps, seed, chosen, tier, **knobs)
-            ids = (subject_id(person.index), video_id(v))
-            suffix = "avi" if plan.camera.codec == "jpeg" else "mp4"
-            videos.append((*ids, plan.fps, plan.n_frames, f"{ids[0]}/{ids[1]}.{suffix}"))
-            # the visemes of a bout of speech are its inside
-            rest = in_order([e for e in plan.events if e.kind not in ("micro", "viseme")])
-            micro += [(*ids, e) for e in plan.micro_expressions]
-            others += [(*ids, e) for e in rest]
-            extra += [_circumstances(e, rest) for e in plan.micro_expressions]
-            for number, tables in enumerate(labelled):
-                tables.append(annotations_of(plan, chosen, seed, number))
-    circumstances = pd.DataFrame(extra, columns=["later", "cut_by_blink", "during"])
-    table = pd.concat([events_table(micro).drop(columns="kind"), circumstances], axis=1)
+            film = _film(person, v, seconds, fps, seed, prior, tier, knobs)
+            events = in_order(film.events())
+            expressed = [e for e in events if e.kind == "micro"]
+            rest = [e for e in events if e.kind != "micro"]
+            suffix = "avi" if film.conditions.codec == "jpeg" else "mp4"
+            videos.append((*film.ids, film.fps, film.n_frames, f"{'/'.join(film.ids)}.{suffix}"))
+            micro += [(*film.ids, e) for e in expressed]
+            others += [(*film.ids, e) for e in rest]
+            circumstances += [_circumstances(e, rest) for e in expressed]
+            for number, rows in enumerate(labelled):
+                rows += film.labelled_by(number, expressed)
+    more = pd.DataFrame(circumstances, columns=["later", "cut_by_blink", "during"])
+    table = pd.concat([events_table(micro).drop(columns="kind"), more], axis=1)
     return {
         "annotations.csv": check_annotations(table),
         "videos.csv": pd.DataFrame(videos, columns=list(VIDEO_COLUMNS)),
@@ -188,8 +238,10 @@ def film_tables(
         "truth/micro_expressions.csv": table,
         "truth/distractors.csv": events_table(others),
         **{
-            f"truth/annotator_{number + 1}.csv": check_annotations(pd.concat(tables, ignore_index=True))
-            for number, tables in enumerate(labelled)
+            f"truth/annotator_{number}.csv": check_annotations(
+                pd.DataFrame(rows, columns=list(ANNOTATION_COLUMNS))
+            )
+            for number, rows in enumerate(labelled, start=1)
         },
     }
 
