@@ -68,8 +68,8 @@ _BLINK_RATE = Quantiles((0, 0.05, 0.25, 0.5, 0.75, 0.95, 1), (0.15, 0.3, 0.55, 0
 _ABOUT_ONE = Quantiles((0, 0.25, 0.5, 0.75, 1), (0.4, 0.75, 0.95, 1.2, 1.9))
 """Assumed."""
 
-_LIKING = Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.1, 0.5, 0.9, 1.4, 2.6, 4.0))
-"""Assumed: a favourite AU comes a few times as often as another."""
+_LIKING = Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.03, 0.2, 0.6, 1.5, 4.0, 8.0))
+"""Assumed: a favourite AU comes many times as often as one that is not in the repertoire."""
 
 _SYLLABLES = Quantiles((0, 0.5, 1), (3.5, 4.5, 6.0))
 """Per second of speech: mouths open and close 2 to 7 times (Chandrasekaran et al., PLoS Comput Biol, 2009)."""

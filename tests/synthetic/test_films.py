@@ -22,9 +22,12 @@ from metst_core.synthetic import (
     PRIORS,
     UNIT_INDEX,
     UNIT_NAMES,
+    UNITS,
+    Renderer,
     conditions_of,
     draw_person,
     film_tables,
+    identity,
     plan_film,
 )
 from metst_core.synthetic.camera import auto_exposure
@@ -398,7 +401,7 @@ def test_tables_have_the_bytes_that_other_machines_made():
     )
     assert (
         hashlib.sha256(text.encode()).hexdigest()
-        == "2c249bba4cb7c90cdbdc8dbdd486bcc7c267c9c5626d852846678eaf0f631a94"
+        == "a01f428ebef6d5abb7311f5aeb65898dcb37d074c92e311c8155b4958621ddb9"
     )
 
 
@@ -427,3 +430,20 @@ def test_tables_belong_together_even_without_a_micro_expression(seed, prior, tie
     assert tables["videos.csv"]["path"].str.endswith(".avi" if tier == "calm" else ".mp4").all()
     assert "viseme" not in set(tables["truth/distractors.csv"]["kind"])
     assert persons_table([draw_person(seed, 1)], ["s002"]).equals(tables["persons.csv"].iloc[:1])
+
+
+def test_version_1s_renderer_can_draw_a_film_plan():
+    """Units, jaw and head of a plan are what the portraits' renderer takes: speech moves the mouth alone."""
+    plan = plan_film(draw_person(5, 1), 0, 5.0, 30, 5, "dense", "interview")
+    renderer = Renderer(identity(2025, 0))
+    wide = int(plan.jaw.argmax())
+    shut = plan.intensity[wide].copy()
+    mouth = [i for i, unit in enumerate(UNITS) if unit.au is not None and unit.au >= 17 and unit.au != 45]
+    shut[mouth] = 0
+    moved = np.abs(
+        renderer.frame(plan.intensity[wide], plan.head[wide]).astype(int)
+        - renderer.frame(shut, plan.head[wide])
+    ).sum(axis=2)
+    lips, brows = (renderer.identity.mesh[i].round().astype(int) for i in (17, 105))
+    assert moved[lips[1] - 8 : lips[1] + 8, lips[0] - 8 : lips[0] + 8].max() > 30
+    assert moved[brows[1] - 8 : brows[1] + 8, brows[0] - 8 : brows[0] + 8].max() == 0
