@@ -10,11 +10,17 @@ from metst_core.synthetic.action_units import (
     UNIT_NAMES,
     UNITS,
 )
+from metst_core.synthetic.annotators import agreement
+from metst_core.synthetic.conditions import CONDITIONS, Conditions, conditions_of
 from metst_core.synthetic.difficulty import TIERS, Difficulty, difficulty_of
+from metst_core.synthetic.films import FILM_VERSION, FilmPlan, film_tables, plan_film
 from metst_core.synthetic.generation import generate, plan_tables, read_truth
+from metst_core.synthetic.likeness import likeness
 from metst_core.synthetic.mjpeg import write_mjpeg
+from metst_core.synthetic.persons import Person, draw_person
 from metst_core.synthetic.plan import VERSION, compose_plan, plan_video
 from metst_core.synthetic.portraits import contact_sheet, face_mesh, identity, look_up
+from metst_core.synthetic.priors import PRIORS, Prior
 from metst_core.synthetic.realism import MEASURES, PUBLISHED_COUNTS, movement_seen, set_statistics
 from metst_core.synthetic.render import Renderer, au_field
 
@@ -23,9 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTION_UNITS",
+    "CONDITIONS",
     "EXPRESSIONS",
+    "FILM_VERSION",
     "MEASURES",
     "MIRROR",
+    "PRIORS",
     "PUBLISHED_COUNTS",
     "RELEASES",
     "TIERS",
@@ -33,19 +42,29 @@ __all__ = [
     "UNIT_INDEX",
     "UNIT_NAMES",
     "VERSION",
+    "Conditions",
     "Difficulty",
+    "FilmPlan",
+    "Person",
+    "Prior",
     "Renderer",
+    "agreement",
     "au_field",
     "check_release",
     "compose_plan",
+    "conditions_of",
     "contact_sheet",
     "difficulty_of",
+    "draw_person",
     "face_mesh",
+    "film_tables",
     "generate",
     "generate_release",
     "identity",
+    "likeness",
     "look_up",
     "movement_seen",
+    "plan_film",
     "plan_tables",
     "plan_video",
     "read_truth",

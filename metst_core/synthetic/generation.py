@@ -41,15 +41,8 @@ from metst_core.synthetic.mjpeg import write_mjpeg
 from metst_core.synthetic.plan import HEAD_NAMES, VERSION, Plan, plan_video
 from metst_core.synthetic.portraits import FRAME_SIZE, Identity, identity
 from metst_core.synthetic.render import Renderer
-from metst_core.tables import ANNOTATION_COLUMNS, VIDEO_COLUMNS, check_annotations, write_table
-
-
-def subject_id(index: int) -> str:
-    return f"s{index + 1:03d}"
-
-
-def video_id(index: int) -> str:
-    return f"v{index + 1:02d}"
+from metst_core.synthetic.set_tables import events_table, in_order, subject_id, video_id
+from metst_core.tables import VIDEO_COLUMNS, check_annotations, write_table
 
 
 def plan_tables(
@@ -62,24 +55,8 @@ def plan_tables(
             plan = plan_video(seed, s, v, seconds, fps, difficulty)
             ids = (subject_id(s), video_id(v))
             videos.append((*ids, float(fps), plan.n_frames, f"{ids[0]}/{ids[1]}.avi"))
-            events += [(*ids, e) for e in sorted(plan.events, key=lambda e: (e.onset, e.offset, e.kind))]
-    columns = [*ANNOTATION_COLUMNS, "kind", "label", "strength", "action_units"]
-    rows = [
-        (
-            s,
-            v,
-            e.onset,
-            e.apex,
-            e.offset,
-            e.emotion,
-            e.kind,
-            e.label,
-            f"{e.strength:.6f}",
-            _units_text(e.units),
-        )
-        for s, v, e in events
-    ]
-    table = pd.DataFrame(rows, columns=columns)
+            events += [(*ids, e) for e in in_order(plan.events)]
+    table = events_table(events)
     micro = table[table["kind"] == "micro"].drop(columns="kind").reset_index(drop=True)
     return {
         "annotations.csv": check_annotations(micro),
@@ -87,10 +64,6 @@ def plan_tables(
         "truth/micro_expressions.csv": micro,
         "truth/distractors.csv": table[table["kind"] != "micro"].reset_index(drop=True),
     }
-
-
-def _units_text(units: dict[str, float]) -> str:
-    return " ".join(f"{name}={value:.6f}" for name, value in units.items())
 
 
 @dataclass(frozen=True)
