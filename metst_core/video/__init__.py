@@ -1,0 +1,41 @@
+"""Frames from video files and image folders, and back: RGB, one at a time, in order."""
+
+from metst_core.video.reading import (
+    IMAGE_SUFFIXES,
+    LOSSLESS_SUFFIXES,
+    VIDEO_SUFFIXES,
+    VideoInfo,
+    list_images,
+    natural_key,
+    nearest_in_map,
+    probe,
+    read_frames,
+    read_image,
+    read_images,
+    resample_map,
+    resampled_numbers,
+    select_frames,
+    timestamps,
+    write_images,
+    write_video,
+)
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "LOSSLESS_SUFFIXES",
+    "VIDEO_SUFFIXES",
+    "VideoInfo",
+    "list_images",
+    "natural_key",
+    "nearest_in_map",
+    "probe",
+    "read_frames",
+    "read_image",
+    "read_images",
+    "resample_map",
+    "resampled_numbers",
+    "select_frames",
+    "timestamps",
+    "write_images",
+    "write_video",
+]
