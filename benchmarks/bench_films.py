@@ -85,7 +85,7 @@ def write_with_opencv(path: Path, frames: list[np.ndarray], codec: str) -> None:
 
 
 def count(path: Path) -> None:
-    reading._scan.cache_clear()
+    reading.scanned.cache_clear()
     video.probe(path)
 
 

@@ -19,7 +19,7 @@ import skimage.data
 from metst_core import landmarks
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.inference import MediaPipeFaceFinder
-from metst_core.landmarks import IBUG_TO_MESH, MediaPipeLandmarker, graphs
+from metst_core.landmarks import IBUG_TO_MESH, MediaPipeLandmarker, dlib_predictor, model_file
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def empty_share(tmp_path, monkeypatch):
     """A machine without the model: where it would lie is an empty folder, and no variable names another."""
     monkeypatch.delenv(landmarks.MODEL_VARIABLE, raising=False)
     path = tmp_path / "share" / landmarks.MODEL_NAME
-    monkeypatch.setattr(graphs, "_share_paths", lambda: [path])
+    monkeypatch.setattr(model_file, "_share_paths", lambda: [path])
     return path
 
 
@@ -203,7 +203,7 @@ def sources(monkeypatch):
         return read
 
     for name in given:
-        monkeypatch.setattr(graphs, f"_{name}_model", source(name))
+        monkeypatch.setattr(model_file, f"_{name}_model", source(name))
     return given
 
 
@@ -264,7 +264,7 @@ class TestFetching:
         monkeypatch.delenv(landmarks.MODEL_VARIABLE, raising=False)
         (tmp_path / "blocked").write_bytes(b"")
         paths = [tmp_path / "blocked" / "a.task", tmp_path / "own" / "a.task"]
-        monkeypatch.setattr(graphs, "_share_paths", lambda: paths)
+        monkeypatch.setattr(model_file, "_share_paths", lambda: paths)
         sources["official"] = landmarker.model_path.read_bytes()
         assert landmarks.fetch_model() == paths[1] == landmarks.find_model()
 
@@ -318,7 +318,7 @@ class TestDlib:
             landmarks.DlibLandmarker()
 
     def test_without_dlib(self, monkeypatch, portrait):
-        monkeypatch.setattr(graphs, "_dlib_model", lambda: Path("any.dat"))
+        monkeypatch.setattr(dlib_predictor, "_predictor_file", lambda: Path("any.dat"))
         monkeypatch.setitem(sys.modules, "dlib", None)
         with pytest.raises(MetstError, match=r"metst\[dlib\]"):
             landmarks.DlibLandmarker()(portrait)
