@@ -33,6 +33,7 @@ import skimage.data
 
 from metst_core import video
 from metst_core.files import run_record, write_json
+from metst_core.video import reading
 
 SIZES = {"640": (640, 640), "1080": (1920, 1080)}
 CODINGS = {
@@ -84,7 +85,7 @@ def write_with_opencv(path: Path, frames: list[np.ndarray], codec: str) -> None:
 
 
 def count(path: Path) -> None:
-    video._scan.cache_clear()
+    reading.scanned.cache_clear()
     video.probe(path)
 
 

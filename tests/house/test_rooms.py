@@ -12,8 +12,8 @@ import metst_core
 pytestmark = pytest.mark.quick
 MODULES = sorted(m.name for m in pkgutil.walk_packages(metst_core.__path__, "metst_core."))
 ROOMS = (
-    "checkpoints", "cli", "datasets", "experiment", "inference", "pipeline", "plots", "relations", "ssm", "synthetic",
-    "training", "widgets",
+    "checkpoints", "cli", "datasets", "experiment", "inference", "landmarks", "pipeline", "plots", "relations", "ssm",
+    "synthetic", "training", "video", "widgets",
 )  # fmt: skip
 
 

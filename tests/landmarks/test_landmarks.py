@@ -19,7 +19,7 @@ import skimage.data
 from metst_core import landmarks
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.inference import MediaPipeFaceFinder
-from metst_core.landmarks import IBUG_TO_MESH, MediaPipeLandmarker
+from metst_core.landmarks import IBUG_TO_MESH, MediaPipeLandmarker, dlib_predictor, model_file
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def empty_share(tmp_path, monkeypatch):
     """A machine without the model: where it would lie is an empty folder, and no variable names another."""
     monkeypatch.delenv(landmarks.MODEL_VARIABLE, raising=False)
     path = tmp_path / "share" / landmarks.MODEL_NAME
-    monkeypatch.setattr(landmarks, "_share_paths", lambda: [path])
+    monkeypatch.setattr(model_file, "_share_paths", lambda: [path])
     return path
 
 
@@ -203,7 +203,7 @@ def sources(monkeypatch):
         return read
 
     for name in given:
-        monkeypatch.setattr(landmarks, f"_{name}_model", source(name))
+        monkeypatch.setattr(model_file, f"_{name}_model", source(name))
     return given
 
 
@@ -264,7 +264,7 @@ class TestFetching:
         monkeypatch.delenv(landmarks.MODEL_VARIABLE, raising=False)
         (tmp_path / "blocked").write_bytes(b"")
         paths = [tmp_path / "blocked" / "a.task", tmp_path / "own" / "a.task"]
-        monkeypatch.setattr(landmarks, "_share_paths", lambda: paths)
+        monkeypatch.setattr(model_file, "_share_paths", lambda: paths)
         sources["official"] = landmarker.model_path.read_bytes()
         assert landmarks.fetch_model() == paths[1] == landmarks.find_model()
 
@@ -313,12 +313,12 @@ class TestDlib:
         assert dlib.identity.startswith("dlib-") and dlib.identity != landmarker.identity
 
     def test_without_the_predictor_s_package(self, monkeypatch):
-        monkeypatch.setattr(landmarks.importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
         with pytest.raises(MetstError, match=r"metst\[dlib\]"):
             landmarks.DlibLandmarker()
 
     def test_without_dlib(self, monkeypatch, portrait):
-        monkeypatch.setattr(landmarks, "_dlib_model", lambda: Path("any.dat"))
+        monkeypatch.setattr(dlib_predictor, "_predictor_file", lambda: Path("any.dat"))
         monkeypatch.setitem(sys.modules, "dlib", None)
         with pytest.raises(MetstError, match=r"metst\[dlib\]"):
             landmarks.DlibLandmarker()(portrait)

@@ -603,7 +603,7 @@ def test_counting_is_done_once_per_state_of_the_file(tmp_path, frames, monkeypat
     write_video(path, frames, 30)
     assert probe(path).n_frames == 12
     opened = []
-    monkeypatch.setattr("metst_core.video._opened", lambda p: opened.append(p))
+    monkeypatch.setattr("metst_core.video.pictures.opened", lambda p: opened.append(p))
     assert probe(path).n_frames == 12
     assert not opened
     monkeypatch.undo()
