@@ -49,7 +49,6 @@ lint: $(STAMP)
 # The figures that the README shows: those of the latest run of PROFILE (`make reproduce` redraws them).
 figures:
 	cp $(foreach f,$(FIGURES),"runs/$(RUN)/figures/$(f).png") figures/
-	@test ! -f "runs/$(RUN)/figures/ablation.png" || cp "runs/$(RUN)/figures/ablation.png" figures/  # after `metst ablate`
 
 # The .ipynb files from their text form (notebooks/*.py), outputs stripped.
 notebooks: $(STAMP)
