@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from support.house import LINE, broken
 
+import metst_core
+
 pytestmark = pytest.mark.quick
 
-PACKAGE = Path(__file__).parents[2] / "metst_core"
+PACKAGE = Path(metst_core.__file__).parent
 
 
 def test_the_house_keeps_its_rule():

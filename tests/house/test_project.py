@@ -12,8 +12,6 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-pytestmark = pytest.mark.quick
-
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
