@@ -84,7 +84,7 @@ def roi_attribution(
     mask: np.ndarray | None = None,
     output: str = "score",
     classes: np.ndarray | None = None,
-    n_steps: int = 24,
+    n_steps: int = 128,
 ) -> np.ndarray:
     """What each ROI at each frame contributes to an output: motion `(n, 2R, k)` -> `(n, R, k)`, signed.
 
