@@ -48,8 +48,8 @@ def spectacles(style: str, eyes: np.ndarray, front: float, temples: np.ndarray) 
     """Frames before the eyes `(2, 3)`: `front` is where their plane lies (z), `temples (2, 3)` where they end."""
     across = eyes[1, 0] - eyes[0, 0]
     power, wide, high, thick = {
-        "round": (2.2, 0.36, 0.325, 0.020),
-        "square": (4.0, 0.40, 0.285, 0.027),
+        "round": (2.2, 0.36, 0.325, 0.012),
+        "square": (4.0, 0.40, 0.285, 0.018),
     }[style]
     wide, high = wide * across, high * across
     angle = np.linspace(0, 2 * np.pi, 36, endpoint=False)
@@ -81,10 +81,10 @@ def long_hair(
 
     `longitudes (n,)` run from the left of the image around the back to the right, radians.
     """
-    top = 0.62
+    top = 0.75
     heights = np.concatenate([np.linspace(top, -0.3, 8), np.linspace(-0.5, length, 8)])
     waves = rng.uniform(0.015, 0.03) * np.sin(longitudes[None] * 9 + heights[:, None] * 5 + rng.uniform(0, 6))
-    dome = np.sqrt(np.clip(1 - (np.clip(heights - 0.05, 0, None) / 1.25) ** 2, 0, 1))
+    dome = np.sqrt(np.clip(1 - (np.clip(heights - 0.05, 0, None) / 1.05) ** 2, 0, 1))
     flare = 1 + 0.05 * np.clip(-heights, 0, None) - 0.10 * np.clip(-heights - 0.9, 0, None)
     r = radius[None] * dome[:, None] * flare[:, None] + waves
     x = r * np.sin(longitudes)[None]

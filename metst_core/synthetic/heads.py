@@ -25,7 +25,7 @@ from metst_core.errors import InputError, MissingError
 from metst_core.files import ASSETS
 from metst_core.synthetic import accessories, rasteriser, skin
 from metst_core.synthetic.action_units import UNIT_INDEX, UNIT_NAMES
-from metst_core.synthetic.rasteriser import EYE, GLASSES, HAIR, LASH, MOUTH, SKIN, TEETH, TONGUE, Surface
+from metst_core.synthetic.rasteriser import CLOTH, EYE, GLASSES, HAIR, LASH, MOUTH, SKIN, TEETH, TONGUE, Surface
 from metst_core.synthetic.texture_space import latitude_longitude, texture_corners
 
 ASSET = ASSETS / "heads.npz"
@@ -86,7 +86,7 @@ VISEMES: dict[str, tuple[float, dict[str, float]]] = {
 """Mouth shape of speech -> the jaw's drop (IOD) and the channels' strengths, at full size."""
 
 _COLOURS = {
-    MOUTH: (150, 70, 66), EYE: (226, 220, 214), TEETH: (228, 218, 198), TONGUE: (196, 104, 100), LASH: (26, 20, 18),
+    MOUTH: (150, 70, 66), EYE: (226, 220, 214), TEETH: (228, 218, 198), TONGUE: (196, 104, 100), LASH: (44, 32, 28),
     GLASSES: (34, 30, 30),
 }  # fmt: skip
 _PIVOT = np.array([0.0, -1.25, -0.95], np.float32)  # top of the neck, decimetres
@@ -173,6 +173,11 @@ class Head:
         self.card: dict[str, Any] = dict(source.cards[index])
         rng = np.random.default_rng([index, 0x4EAD])
         shape = source.base + source.heads[index] * np.float32(HEAD_QUANTUM)
+        open_eyes = np.float32(rng.uniform(0.15, 0.5))
+        for side in BOTH:
+            shape += open_eyes * source.units[f"eyeWide{side}"]
+            # at rest the corners of the mouth are not down
+            shape += np.float32(rng.uniform(0.05, 0.16)) * source.units[f"mouthSmile{side}"]
         corner = [np.linalg.norm(source.base - at, axis=1).argmin() for at in _CORNERS_AT]
         self._corners = np.array(corner)
         self._iod = float(np.linalg.norm(shape[corner[1]] - shape[corner[0]]))
@@ -214,13 +219,14 @@ class Head:
         given = self.light if light is None else light
         direction = np.array(given[:3]) / np.linalg.norm(given[:3])
         lamp = np.array([*direction, given.key, given.ambient, given.warmth], np.float32)
+        lit = rasteriser.light_up(normals, self._surface.occlusion, self._surface.shadow, lamp)
         background = self.background if size == FRAME_SIZE else cv2.resize(self.background, (size, size))
         n = rasteriser.SAMPLES
         chosen = np.empty((size * n, size * n), np.int32)
         nearest = np.empty((size * n, size * n), np.float32)
         out = np.empty((size, size, 3), np.uint8)
         rasteriser.draw(
-            pixels, nearness, local, normals, self._surface, turn, look, lamp, np.float32(opening), background,
+            pixels, nearness, local, lit, self._surface, turn, look, lamp, np.float32(opening), background,
             rasteriser.TO_SRGB, chosen, nearest, out,
         )  # fmt: skip
         return out
@@ -322,15 +328,17 @@ class Head:
         self._neutral = np.ascontiguousarray(np.concatenate(vertices), dtype=np.float32)
         self._n_baked = len(shape)
         all_triangles = np.concatenate(triangles)
-        if card["hair"] == "scarf":
-            pass
-        colours = np.zeros((8, 3), np.float32)
+        colours = np.zeros((9, 3), np.float32)
         for kind, colour in _COLOURS.items():
             colours[kind] = skin.linear(colour)
         colours[HAIR] = skin.linear(skin.HAIR_COLOURS[card["hair_colour"]])
+        colours[CLOTH] = skin.linear(skin.CLOTH_COLOURS[int(rng.integers(len(skin.CLOTH_COLOURS)))]) * rng.uniform(0.8, 1.2)
         if rng.uniform() < 0.4:
             colours[GLASSES] = skin.linear([(96, 60, 34), (120, 116, 112), (70, 24, 30)][int(rng.integers(3))])
         kinds = np.concatenate(material)
+        at = np.concatenate(base)
+        on_body = np.zeros(len(at), bool)
+        on_body[on_skin] = True
         eye_vertices = np.unique(source.triangles[source.material == EYE])
         sides = [eye_vertices[source.base[eye_vertices, 0] < 0], eye_vertices[source.base[eye_vertices, 0] > 0]]
         centres = np.stack([shape[s].mean(axis=0) for s in sides]).astype(np.float32)
@@ -341,12 +349,12 @@ class Head:
             np.concatenate(places).astype(np.float32),
             skin.paint(source.canvas, card),
             colours,
+            np.where(on_body, skin.neckline(at), -1).astype(np.float32),
             np.ones(len(self._neutral), np.float32),
             np.ones(len(self._neutral), np.float32),
             centres,
             skin.linear(skin.EYE_COLOURS[card["eyes"]]),
         )
-        at = np.concatenate(base)
         low, high = -2.0, -1.3
         jaw = np.where(at[:, 2] > -0.55, 0.12, 0.0)  # the chin hangs on the head, not on the neck
         t = np.clip((at[:, 1] + jaw - low) / (high - low), 0, 1)
@@ -367,7 +375,7 @@ class Head:
         hair = self.card["hair"]
         base = source.base
         if hair in ("long", "bob"):
-            longitudes = np.linspace(np.deg2rad(82), np.deg2rad(278), 46)
+            longitudes = np.linspace(np.deg2rad(64), np.deg2rad(296), 54)
             middle = np.array([0.0, -0.1, -0.75])
             at_height = np.abs(base[:, 1] - 0.1) < 0.5
             at_height &= np.linalg.norm(base - middle, axis=1) > 0.6
@@ -391,7 +399,7 @@ class Head:
             front = float(shape[brow, 2].max()) + 0.03
             ears = np.abs(base[:, 0])
             ear = [np.argmax(np.where((np.abs(base[:, 1] - 0.05) < 0.1) & (base[:, 0] * s > 0), ears, 0)) for s in (-1, 1)]
-            ends = shape[ear] + np.array([[0.02, 0.04, 0.08], [-0.02, 0.04, 0.08]])
+            ends = shape[ear] + np.array([[0.09, 0.04, 0.05], [-0.09, 0.04, 0.05]])
             worn.append((accessories.spectacles(self.card["glasses"], eyes, front, ends), GLASSES))
         return worn
 
@@ -479,6 +487,8 @@ def _covered(
         above = skin.hair_above(angles, card)
         cover = np.clip(above / (5 if card["hair"] == "beanie" else 14), 0, 1)
         cover = cover * cover * (3 - 2 * cover)
+        beside = np.clip((angles[:, 1] - 55) / 20, 0, 1) * np.clip((115 - angles[:, 1]) / 20, 0, 1)
+        cover *= 1 - 0.7 * beside * np.clip((45 - angles[:, 0]) / 20, 0, 1)  # close to the head above the ears
     if card["hair"] == "curly":
         lumps = np.sin(9 * away[:, 0]) * np.sin(8 * away[:, 1] + 1) + np.sin(10 * away[:, 2])
         thick = thick * (1 + 0.12 * lumps)
@@ -487,7 +497,7 @@ def _covered(
     grown = shape + away / radius * (thick * cover * mask)[:, None].astype(np.float32)
     if card["hair"] in ("scarf", "beanie"):  # the ears lie flat below it
         ears = np.clip((np.abs(angles[:, 1] - 92) < 22) * cover * mask * (np.abs(source.base[:, 1]) < 0.6), 0, 1)
-        limit = 0.86
+        limit = 0.80
         too_wide = np.clip(np.abs(grown[:, 0]) - limit, 0, None) * ears
         grown[:, 0] -= (np.sign(grown[:, 0]) * too_wide).astype(np.float32)
     cloth = np.clip(skin.neckline(source.base) / 0.05, 0, 1) * mask
@@ -501,7 +511,9 @@ def _shorter_lashes(shape: np.ndarray, lash: np.ndarray, source: Baked, length: 
     out = shape.copy()
     apart = np.linalg.norm(source.base[lash][:, None] - source.base[on_skin][None], axis=2)
     root = on_skin[apart.argmin(axis=1)]
-    out[lash] = shape[root] + np.float32(length) * (shape[lash] - shape[root])
+    lower = source.base[lash, 1:2] < 0.0
+    share = np.where(lower, 0.3 * length, length).astype(np.float32)
+    out[lash] = shape[root] + share * (shape[lash] - shape[root])
     return out
 
 

@@ -13,11 +13,18 @@ from typing import NamedTuple
 import numpy as np
 
 from metst_core.compiled import compiled
+from metst_core.synthetic.texture_space import TEXTURE_SIZE
 
 SAMPLES = 2
-"""Places per pixel and direction at which visibility is looked up."""
-SKIN, MOUTH, EYE, TEETH, TONGUE, LASH, HAIR, GLASSES = range(8)
+"""Places per pixel and direction at which visibility is looked up; `draw` is written for 2."""
+SKIN, MOUTH, EYE, TEETH, TONGUE, LASH, HAIR, GLASSES, CLOTH = range(9)
 """Materials; the first six as `bake.MATERIALS`."""
+_ZERO, _ONE = np.float32(0), np.float32(1)
+_RED, _GREEN, _BLUE = np.float32(0.42), np.float32(0.28), np.float32(0.22)
+PER_ROOT = 180
+"""Steps of a texture's integers per root of linear light; 255 of them are twice the whitest white."""
+_TEXEL = np.float32(1 / PER_ROOT)
+_LAST_COLUMN = TEXTURE_SIZE[1] - 1  # of a width that is a power of two
 _APART = np.float32(4e-4)  # difference of 1 / distance (1 / dm) from which two surfaces are not one
 
 _SRGB = np.linspace(0, 1, 4097, dtype=np.float64)
@@ -29,8 +36,8 @@ TO_SRGB = np.round(255 * _SRGB).astype(np.uint8)
 class Surface(NamedTuple):
     """What a head is made of, apart from where it is: triangles with materials, places on the texture, colours.
 
-    `triangles (T, 3)`, `material (T,)`, `corners (T, 3, 2)` places on the texture, pixels; `texture (R, C, 4)` float32
-    linear red, green, blue and gloss; `colours (8, 3)` linear, by material; `occlusion (V,)` share of the sky that a
+    `triangles (T, 3)`, `material (T,)`, `corners (T, 3, 2)` places on the texture, pixels; `texture (R, C, 4)` uint8
+    red, green, blue and gloss, each the root of linear light (`PER_ROOT` is 1); `colours (9, 3)` linear, by material; `cloth (V,)` above 0 where clothes lie on it; `occlusion (V,)` share of the sky that a
     vertex sees; `shadow (V,)` share of the key light; `eyes (2, 3)` centres of the eyeballs; `iris (3,)` linear.
     """
 
@@ -39,6 +46,7 @@ class Surface(NamedTuple):
     corners: np.ndarray
     texture: np.ndarray
     colours: np.ndarray
+    cloth: np.ndarray
     occlusion: np.ndarray
     shadow: np.ndarray
     eyes: np.ndarray
@@ -91,22 +99,49 @@ def _cover(
         bottom = min(rows - 1, math.floor(max(ay, by, cy)))
         if left > right or top > bottom:
             continue
-        inverse = np.float32(1) / area
-        # weights are linear: their value at (left, top), and their steps to the right and downwards
+        inverse = _ONE / area
+        # weights are linear: their values at (left, top), and their steps to the right and downwards
         b_x, b_y = (cy - ay) * inverse, -(cx - ax) * inverse
         c_x, c_y = -(by - ay) * inverse, (bx - ax) * inverse
-        za, zb, zc = nearness[i], nearness[j] - nearness[i], nearness[k] - nearness[i]
+        a_x = -b_x - c_x
+        z_x = b_x * (nearness[j] - nearness[i]) + c_x * (nearness[k] - nearness[i])
+        b_in = _ONE / b_x if b_x != 0 else _ZERO
+        c_in = _ONE / c_x if c_x != 0 else _ZERO
+        a_in = _ONE / a_x if a_x != 0 else _ZERO
+        width = np.float32(right - left)
         for row in range(top, bottom + 1):
             wb = (left - ax) * b_x + (row - ay) * b_y
             wc = (left - ax) * c_x + (row - ay) * c_y
-            for column in range(left, right + 1):
-                if wb >= 0 and wc >= 0 and wb + wc <= 1:
-                    z = za + wb * zb + wc * zc
-                    if z > nearest[row, column]:
-                        nearest[row, column] = z
-                        chosen[row, column] = t
-                wb += b_x
-                wc += c_x
+            wa = _ONE - wb - wc
+            # the stretch of the row that lies inside: each weight is not below 0 from, or up to, some column
+            low, high = _ZERO, width
+            if b_x > 0:
+                low = max(low, -wb * b_in)
+            elif b_x < 0:
+                high = min(high, -wb * b_in)
+            elif wb < 0:
+                continue
+            if c_x > 0:
+                low = max(low, -wc * c_in)
+            elif c_x < 0:
+                high = min(high, -wc * c_in)
+            elif wc < 0:
+                continue
+            if a_x > 0:
+                low = max(low, -wa * a_in)
+            elif a_x < 0:
+                high = min(high, -wa * a_in)
+            elif wa < 0:
+                continue
+            if low > high:
+                continue
+            start = math.ceil(low)
+            z = wa * nearness[i] + wb * nearness[j] + wc * nearness[k] + start * z_x
+            for column in range(left + start, left + math.floor(high) + 1):
+                if z > nearest[row, column]:
+                    nearest[row, column] = z
+                    chosen[row, column] = t
+                z += z_x
 
 
 @compiled()
@@ -249,150 +284,193 @@ def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:
 @compiled()
 def _step(low: float, high: float, x: float) -> float:
     """0 up to `low`, 1 from `high`, smooth between."""
-    u = min(max((x - low) / (high - low), np.float32(0)), np.float32(1))
+    u = min(max((x - low) / (high - low), _ZERO), _ONE)
     return u * u * (np.float32(3) - np.float32(2) * u)
 
 
 @compiled(fastmath=True)
-def _shade(
+def light_up(
+    normals: np.ndarray, occlusion: np.ndarray, shadow: np.ndarray, light: np.ndarray
+) -> np.ndarray:
+    """What falls on every vertex: (V, 4) red, green, blue of the diffuse light, and the mirrored light.
+
+    Skin lets light through, red the farthest: the edge of the shadow is wrapped around, by colour.
+    """
+    lit = np.empty((len(normals), 4), np.float32)
+    lx, ly, lz, key, ambient, warm = light[0], light[1], light[2], light[3], light[4], light[5]
+    hx, hy, hz = _unit(lx, ly, lz + _ONE)
+    for v in range(len(normals)):
+        nx, ny, nz = normals[v, 0], normals[v, 1], normals[v, 2]
+        facing = nx * lx + ny * ly + nz * lz
+        fill = ambient * occlusion[v] * (np.float32(0.62) + np.float32(0.38) * ny)
+        lamp = key * shadow[v]
+        lit[v, 0] = fill + lamp * (_ONE + warm) * max(_ZERO, (facing + _RED) / (_ONE + _RED))
+        lit[v, 1] = fill + lamp * max(_ZERO, (facing + _GREEN) / (_ONE + _GREEN))
+        lit[v, 2] = fill + lamp * (_ONE - warm) * max(_ZERO, (facing + _BLUE) / (_ONE + _BLUE))
+        half = max(_ZERO, nx * hx + ny * hy + nz * hz)
+        h4 = half * half * half * half
+        h24 = h4 * h4 * h4 * h4 * h4 * h4
+        lit[v, 3] = lamp * (np.float32(0.10) * h24 + np.float32(0.05) * h4)
+    return lit
+
+
+@compiled(fastmath=True, inline="always")
+def _weights(
+    x: float, y: float, pixels: np.ndarray, i: int, j: int, k: int
+) -> tuple[float, float, float]:
+    """Weights of the three corners at the place (x, y); outside the triangle those of its border."""
+    ax, ay = pixels[i, 0], pixels[i, 1]
+    bx, by, cx, cy = pixels[j, 0] - ax, pixels[j, 1] - ay, pixels[k, 0] - ax, pixels[k, 1] - ay
+    inverse = _ONE / (bx * cy - by * cx)
+    wb = min(max(((x - ax) * cy - (y - ay) * cx) * inverse, _ZERO), _ONE)
+    wc = min(max((bx * (y - ay) - by * (x - ax)) * inverse, _ZERO), _ONE)
+    return _ONE - wb - wc, wb, wc
+
+
+@compiled(fastmath=True, inline="always")
+def _skin(
     t: int,
     x: float,
     y: float,
     pixels: np.ndarray,
+    lit: np.ndarray,
+    triangles: np.ndarray,
+    corners: np.ndarray,
+    texture: np.ndarray,
+    cloth: np.ndarray,
+    colours: np.ndarray,
+) -> tuple[float, float, float]:
+    """Linear light of a triangle of skin, hair on it, or cloth, at the place (x, y): red, green, blue."""
+    i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+    wa, wb, wc = _weights(x, y, pixels, i, j, k)
+    u = wa * corners[t, 0, 0] + wb * corners[t, 1, 0] + wc * corners[t, 2, 0]
+    v = wa * corners[t, 0, 1] + wb * corners[t, 1, 1] + wc * corners[t, 2, 1]
+    v = min(max(v, _ZERO), np.float32(texture.shape[0] - 2))
+    left, top = int(math.floor(u)), int(v)
+    fu, fv = u - np.float32(left), v - np.float32(top)
+    left, right = left & _LAST_COLUMN, (left + 1) & _LAST_COLUMN
+    fu, fv, gu, gv = fu * _TEXEL, fv, (_ONE - fu) * _TEXEL, _ONE - fv
+    w00, w01, w10, w11 = gu * gv, fu * gv, gu * fv, fu * fv
+    below = top + 1
+    red = w00 * texture[top, left, 0] + w01 * texture[top, right, 0]
+    red += w10 * texture[below, left, 0] + w11 * texture[below, right, 0]
+    green = w00 * texture[top, left, 1] + w01 * texture[top, right, 1]
+    green += w10 * texture[below, left, 1] + w11 * texture[below, right, 1]
+    blue = w00 * texture[top, left, 2] + w01 * texture[top, right, 2]
+    blue += w10 * texture[below, left, 2] + w11 * texture[below, right, 2]
+    gloss = w00 * texture[top, left, 3] + w01 * texture[top, right, 3]
+    gloss += w10 * texture[below, left, 3] + w11 * texture[below, right, 3]
+    red, green, blue, gloss = red * red, green * green, blue * blue, gloss * gloss
+    inside = wa * cloth[i] + wb * cloth[j] + wc * cloth[k]
+    if inside > 0:
+        worn = _step(_ZERO, np.float32(0.02), inside)
+        seam = _step(np.float32(0.07), np.float32(0.085), inside) - _step(np.float32(0.085), np.float32(0.1), inside)
+        seam = _ONE - np.float32(0.3) * seam
+        red += worn * (colours[CLOTH, 0] * seam - red)
+        green += worn * (colours[CLOTH, 1] * seam - green)
+        blue += worn * (colours[CLOTH, 2] * seam - blue)
+        gloss *= _ONE - worn
+    shine = gloss * (wa * lit[i, 3] + wb * lit[j, 3] + wc * lit[k, 3])
+    red = red * (wa * lit[i, 0] + wb * lit[j, 0] + wc * lit[k, 0]) + shine
+    green = green * (wa * lit[i, 1] + wb * lit[j, 1] + wc * lit[k, 1]) + shine
+    blue = blue * (wa * lit[i, 2] + wb * lit[j, 2] + wc * lit[k, 2]) + shine
+    return red, green, blue
+
+
+@compiled(fastmath=True)
+def _other(
+    t: int,
+    x: float,
+    y: float,
+    pixels: np.ndarray,
+    lit: np.ndarray,
     local: np.ndarray,
-    normals: np.ndarray,
     surface: Surface,
     turn: np.ndarray,
     gaze: np.ndarray,
     light: np.ndarray,
     opening: float,
 ) -> tuple[float, float, float]:
-    """Linear light of triangle `t` at the place (x, y): red, green, blue."""
-    one, zero = np.float32(1), np.float32(0)
+    """As `_skin`, for everything else: eyes, mouth, lashes, loose hair, glasses."""
     i, j, k = surface.triangles[t, 0], surface.triangles[t, 1], surface.triangles[t, 2]
-    ax, ay = pixels[i, 0], pixels[i, 1]
-    bx, by, cx, cy = pixels[j, 0] - ax, pixels[j, 1] - ay, pixels[k, 0] - ax, pixels[k, 1] - ay
-    inverse = one / (bx * cy - by * cx)
-    wb = ((x - ax) * cy - (y - ay) * cx) * inverse
-    wc = (bx * (y - ay) - by * (x - ax)) * inverse
-    wb, wc = min(max(wb, zero), one), min(max(wc, zero), one)
-    wa = one - wb - wc
-    nx, ny, nz = _unit(
-        wa * normals[i, 0] + wb * normals[j, 0] + wc * normals[k, 0],
-        wa * normals[i, 1] + wb * normals[j, 1] + wc * normals[k, 1],
-        wa * normals[i, 2] + wb * normals[j, 2] + wc * normals[k, 2],
-    )
-    sky = wa * surface.occlusion[i] + wb * surface.occlusion[j] + wc * surface.occlusion[k]
-    lit = wa * surface.shadow[i] + wb * surface.shadow[j] + wc * surface.shadow[k]
-    lx, ly, lz, key, ambient, warm = light[0], light[1], light[2], light[3], light[4], light[5]
+    wa, wb, wc = _weights(x, y, pixels, i, j, k)
     kind = surface.material[t]
-    gloss = zero
-    wrap = np.float32(0.3)
-    if kind == SKIN:
-        u = wa * surface.corners[t, 0, 0] + wb * surface.corners[t, 1, 0] + wc * surface.corners[t, 2, 0]
-        v = wa * surface.corners[t, 0, 1] + wb * surface.corners[t, 1, 1] + wc * surface.corners[t, 2, 1]
-        rows, columns = surface.texture.shape[0], surface.texture.shape[1]
-        left, top = int(math.floor(u)), int(math.floor(v))
-        fu, fv = u - left, v - top
-        top = min(max(top, 0), rows - 2)
-        left, right = left % columns, (left + 1) % columns
-        w00, w01, w10, w11 = (one - fu) * (one - fv), fu * (one - fv), (one - fu) * fv, fu * fv
-        red = zero
-        green = zero
-        blue = zero
-        texture = surface.texture
-        red = w00 * texture[top, left, 0] + w01 * texture[top, right, 0]
-        red += w10 * texture[top + 1, left, 0] + w11 * texture[top + 1, right, 0]
-        green = w00 * texture[top, left, 1] + w01 * texture[top, right, 1]
-        green += w10 * texture[top + 1, left, 1] + w11 * texture[top + 1, right, 1]
-        blue = w00 * texture[top, left, 2] + w01 * texture[top, right, 2]
-        blue += w10 * texture[top + 1, left, 2] + w11 * texture[top + 1, right, 2]
-        gloss = w00 * texture[top, left, 3] + w01 * texture[top, right, 3]
-        gloss += w10 * texture[top + 1, left, 3] + w11 * texture[top + 1, right, 3]
-    else:
-        red, green, blue = surface.colours[kind, 0], surface.colours[kind, 1], surface.colours[kind, 2]
-        px = wa * local[i, 0] + wb * local[j, 0] + wc * local[k, 0]
-        py = wa * local[i, 1] + wb * local[j, 1] + wc * local[k, 1]
-        pz = wa * local[i, 2] + wb * local[j, 2] + wc * local[k, 2]
-        if kind == EYE:
-            side = 0 if px < 0 else 1
-            ex, ey, ez = _unit(px - surface.eyes[side, 0], py - surface.eyes[side, 1], pz - surface.eyes[side, 2])
-            # coordinates on the ball, turned with the gaze; sines of the angle from the pupil
-            gx, gy = gaze[0], gaze[1]
-            iu, iv = ex - gx, ey - gy
-            radius = math.sqrt(iu * iu + iv * iv)
-            if ez < 0:
-                radius = np.float32(2)
-            soft = np.float32(0.045)
-            on_iris = one - _step(np.float32(0.45) - soft, np.float32(0.45) + soft, radius)
-            pupil = one - _step(np.float32(0.17) - soft, np.float32(0.17) + soft, radius)
-            streak = np.float32(0.82) + np.float32(0.18) * math.sin(np.float32(23) * math.atan2(iv, iu) + np.float32(9) * radius)
-            ring = one - np.float32(0.6) * _step(np.float32(0.33), np.float32(0.47), radius)
-            bright = streak * ring * (one - pupil)
-            edge = _step(np.float32(0.45), np.float32(0.95), abs(ex))
-            red = red * (one - np.float32(0.12) * edge)
-            green = green * (one - np.float32(0.3) * edge)
-            blue = blue * (one - np.float32(0.3) * edge)
-            red += on_iris * (surface.iris[0] * bright - red)
-            green += on_iris * (surface.iris[1] * bright - green)
-            blue += on_iris * (surface.iris[2] * bright - blue)
-            shade = one - np.float32(0.62) * _step(np.float32(0.0), np.float32(0.55), ey)  # the upper lid's
-            shade *= one - np.float32(0.45) * edge
-            red, green, blue = red * shade, green * shade, blue * shade
-            nx = turn[0, 0] * ex + turn[0, 1] * ey + turn[0, 2] * ez
-            ny = turn[1, 0] * ex + turn[1, 1] * ey + turn[1, 2] * ez
-            nz = turn[2, 0] * ex + turn[2, 1] * ey + turn[2, 2] * ez
-            sky, lit = np.float32(0.85), np.float32(0.9)
-            gloss = zero
-            # the cornea bulges, so that the light mirrors in it near the pupil
-            hx, hy, hz = _unit(lx, ly, lz + one)
-            mirror = (nx * hx + ny * hy + nz * hz)
-            spark = _step(np.float32(0.972), np.float32(0.985), mirror) * np.float32(0.8)
-            red, green, blue = red + spark, green + spark, blue + spark
-        elif kind == MOUTH or kind == TEETH or kind == TONGUE:
-            depth = surface.eyes[0, 2] + np.float32(0.12) - pz  # behind the lips
-            dark = one - _step(np.float32(-0.05), np.float32(0.75), depth)
-            dark *= np.float32(0.25) + np.float32(0.75) * _step(zero, np.float32(0.35), opening)
-            if kind == TEETH:
-                angle = math.atan2(px, pz - surface.eyes[0, 2] + np.float32(0.35))
-                gap = math.cos(angle * np.float32(26))
-                dark *= one - np.float32(0.3) * _step(np.float32(0.86), one, gap)
-                gloss = np.float32(0.5) * dark
-            else:
-                dark *= np.float32(0.55)
-            red, green, blue = red * dark, green * dark, blue * dark
-            sky, lit = np.float32(0.6), np.float32(0.75)
-        elif kind == HAIR:
-            u = wa * surface.corners[t, 0, 0] + wb * surface.corners[t, 1, 0] + wc * surface.corners[t, 2, 0]
-            v = wa * surface.corners[t, 0, 1] + wb * surface.corners[t, 1, 1] + wc * surface.corners[t, 2, 1]
-            wave = math.sin(u * np.float32(0.9) + math.sin(v * np.float32(0.05)) * np.float32(2))
-            wave += math.sin(u * np.float32(2.3) + np.float32(1.3)) + math.sin(u * np.float32(0.31) + v * np.float32(0.02))
-            bright = one + np.float32(0.16) * wave
-            red, green, blue = red * bright, green * bright, blue * bright
-            gloss = np.float32(0.25)
-        elif kind == GLASSES:
-            gloss = np.float32(0.9)
-    facing = nx * lx + ny * ly + nz * lz
-    if kind == SKIN:
-        red_wrap, green_wrap, blue_wrap = np.float32(0.42), np.float32(0.28), np.float32(0.22)
-    else:
-        red_wrap, green_wrap, blue_wrap = wrap, wrap, wrap
-    top_light = np.float32(0.62) + np.float32(0.38) * ny
-    fill = ambient * sky * top_light
-    lit = key * lit
-    r = red * (fill + lit * (one + warm) * max(zero, (facing + red_wrap) / (one + red_wrap)))
-    g = green * (fill + lit * max(zero, (facing + green_wrap) / (one + green_wrap)))
-    b = blue * (fill + lit * (one - warm) * max(zero, (facing + blue_wrap) / (one + blue_wrap)))
-    if gloss > 0:
-        hx, hy, hz = _unit(lx, ly, lz + one)
-        half = max(zero, nx * hx + ny * hy + nz * hz)
-        h2 = half * half
-        h4 = h2 * h2
-        h8 = h4 * h4
-        h16 = h8 * h8
-        shine = gloss * lit * (np.float32(0.10) * h16 * h8 + np.float32(0.05) * h4)
-        r, g, b = r + shine, g + shine, b + shine
-    return r, g, b
+    red, green, blue = surface.colours[kind, 0], surface.colours[kind, 1], surface.colours[kind, 2]
+    px = wa * local[i, 0] + wb * local[j, 0] + wc * local[k, 0]
+    py = wa * local[i, 1] + wb * local[j, 1] + wc * local[k, 1]
+    pz = wa * local[i, 2] + wb * local[j, 2] + wc * local[k, 2]
+    if kind == EYE:
+        return _eye(px, py, pz, surface, turn, gaze, light)
+    gloss = _ZERO
+    if kind == MOUTH or kind == TEETH or kind == TONGUE:
+        depth = surface.eyes[0, 2] + np.float32(0.12) - pz  # behind the lips
+        dark = _ONE - _step(np.float32(-0.05), np.float32(0.75), depth)
+        dark *= np.float32(0.25) + np.float32(0.75) * _step(_ZERO, np.float32(0.35), opening)
+        if kind == TEETH:
+            angle = math.atan2(px, pz - surface.eyes[0, 2] + np.float32(0.35))
+            dark *= _ONE - np.float32(0.3) * _step(np.float32(0.86), _ONE, math.cos(angle * np.float32(26)))
+            gloss = np.float32(0.5) * dark
+        else:
+            dark *= np.float32(0.55)
+        bright = dark * (light[3] * np.float32(0.6) + light[4] * np.float32(0.5))
+        return red * bright, green * bright, blue * bright
+    if kind == HAIR:
+        corners = surface.corners
+        u = wa * corners[t, 0, 0] + wb * corners[t, 1, 0] + wc * corners[t, 2, 0]
+        v = wa * corners[t, 0, 1] + wb * corners[t, 1, 1] + wc * corners[t, 2, 1]
+        wave = math.sin(u * np.float32(0.9) + np.float32(2) * math.sin(v * np.float32(0.05)))
+        wave += math.sin(u * np.float32(2.3) + np.float32(1.3)) + math.sin(u * np.float32(0.31) + v * np.float32(0.02))
+        bright = _ONE + np.float32(0.16) * wave
+        red, green, blue = red * bright, green * bright, blue * bright
+        gloss = np.float32(0.25)
+    elif kind == GLASSES:
+        gloss = np.float32(0.9)
+    shine = gloss * (wa * lit[i, 3] + wb * lit[j, 3] + wc * lit[k, 3])
+    red = red * (wa * lit[i, 0] + wb * lit[j, 0] + wc * lit[k, 0]) + shine
+    green = green * (wa * lit[i, 1] + wb * lit[j, 1] + wc * lit[k, 1]) + shine
+    blue = blue * (wa * lit[i, 2] + wb * lit[j, 2] + wc * lit[k, 2]) + shine
+    return red, green, blue
+
+
+@compiled(fastmath=True)
+def _eye(
+    px: float, py: float, pz: float, surface: Surface, turn: np.ndarray, gaze: np.ndarray, light: np.ndarray
+) -> tuple[float, float, float]:
+    """Linear light of the eyeball at a place on it: white, iris, pupil, the lid's shadow, a spark."""
+    red, green, blue = surface.colours[EYE, 0], surface.colours[EYE, 1], surface.colours[EYE, 2]
+    side = 0 if px < 0 else 1
+    ex, ey, ez = _unit(px - surface.eyes[side, 0], py - surface.eyes[side, 1], pz - surface.eyes[side, 2])
+    iu, iv = ex - gaze[0], ey - gaze[1]  # sines of the angles from the pupil
+    radius = math.sqrt(iu * iu + iv * iv)
+    soft = np.float32(0.045)
+    on_iris = _ONE - _step(np.float32(0.45) - soft, np.float32(0.45) + soft, radius)
+    pupil = _ONE - _step(np.float32(0.17) - soft, np.float32(0.17) + soft, radius)
+    streak = math.sin(np.float32(23) * math.atan2(iv, iu) + np.float32(9) * radius)
+    streak = np.float32(0.82) + np.float32(0.18) * streak
+    bright = streak * (_ONE - np.float32(0.6) * _step(np.float32(0.33), np.float32(0.47), radius)) * (_ONE - pupil)
+    edge = _step(np.float32(0.45), np.float32(0.95), abs(ex))
+    red *= _ONE - np.float32(0.12) * edge
+    green *= _ONE - np.float32(0.3) * edge
+    blue *= _ONE - np.float32(0.3) * edge
+    red += on_iris * (surface.iris[0] * bright - red)
+    green += on_iris * (surface.iris[1] * bright - green)
+    blue += on_iris * (surface.iris[2] * bright - blue)
+    shade = _ONE - np.float32(0.5) * _step(np.float32(0.05), np.float32(0.6), ey)  # the upper lid's
+    shade *= _ONE - np.float32(0.45) * edge
+    nx = turn[0, 0] * ex + turn[0, 1] * ey + turn[0, 2] * ez
+    ny = turn[1, 0] * ex + turn[1, 1] * ey + turn[1, 2] * ez
+    nz = turn[2, 0] * ex + turn[2, 1] * ey + turn[2, 2] * ez
+    facing = max(_ZERO, nx * light[0] + ny * light[1] + nz * light[2] + np.float32(0.3)) / np.float32(1.3)
+    shade *= np.float32(0.6) * light[4] + np.float32(0.9) * light[3] * facing
+    hx, hy, hz = _unit(light[0], light[1], light[2] + _ONE)
+    mirror = nx * hx + ny * hy + nz * hz
+    spark = light[3] * np.float32(1.1) * _step(np.float32(0.972), np.float32(0.985), mirror)
+    return red * shade + spark, green * shade + spark, blue * shade + spark
+
+
+@compiled()
+def _byte(value: float, to_srgb: np.ndarray) -> int:
+    return to_srgb[int(min(max(value, _ZERO), _ONE) * np.float32(4096))]
 
 
 @compiled(fastmath=True)
@@ -400,7 +478,7 @@ def draw(
     pixels: np.ndarray,
     nearness: np.ndarray,
     local: np.ndarray,
-    normals: np.ndarray,
+    lit: np.ndarray,
     surface: Surface,
     turn: np.ndarray,
     gaze: np.ndarray,
@@ -416,53 +494,49 @@ def draw(
     chosen[:] = -1
     nearest[:] = 0
     fine = pixels * np.float32(SAMPLES) + np.float32((SAMPLES - 1) / 2)
-    _cover(fine, nearness, surface.triangles, True, chosen, nearest)
-    rows, columns = out.shape[0], out.shape[1]
-    n = SAMPLES * SAMPLES
-    for row in range(rows):
-        for column in range(columns):
-            first = chosen[row * SAMPLES, column * SAMPLES]
-            low = np.float32(1e9)
-            high = np.float32(-1e9)
-            alike = True
-            for s in range(n):
-                r_, c_ = row * SAMPLES + s // SAMPLES, column * SAMPLES + s % SAMPLES
-                t = chosen[r_, c_]
-                if t < 0 or first < 0:
-                    alike = alike and t == first
-                else:
-                    alike = alike and surface.material[t] == surface.material[first]
-                    low, high = min(low, nearest[r_, c_]), max(high, nearest[r_, c_])
-            if alike and first < 0:
+    triangles, corners, texture = surface.triangles, surface.corners, surface.texture
+    material, cloth, colours = surface.material, surface.cloth, surface.colours
+    _cover(fine, nearness, triangles, True, chosen, nearest)
+    for row in range(out.shape[0]):
+        top = row * 2
+        for column in range(out.shape[1]):
+            side = column * 2
+            t0, t1 = chosen[top, side], chosen[top, side + 1]
+            t2, t3 = chosen[top + 1, side], chosen[top + 1, side + 1]
+            whole = t0 == t1 and t0 == t2 and t0 == t3
+            if whole and t0 < 0:
                 out[row, column, 0] = background[row, column, 0]
                 out[row, column, 1] = background[row, column, 1]
                 out[row, column, 2] = background[row, column, 2]
                 continue
-            if alike and high - low < _APART:
-                red, green, blue = _shade(
-                    first, np.float32(column), np.float32(row), pixels, local, normals, surface, turn, gaze, light, opening
-                )
-                out[row, column, 0] = to_srgb[int(min(max(red, 0), 1) * 4096)]
-                out[row, column, 1] = to_srgb[int(min(max(green, 0), 1) * 4096)]
-                out[row, column, 2] = to_srgb[int(min(max(blue, 0), 1) * 4096)]
-                continue
-            red = np.float32(0)
-            green = np.float32(0)
-            blue = np.float32(0)
-            for s in range(n):
-                r_, c_ = row * SAMPLES + s // SAMPLES, column * SAMPLES + s % SAMPLES
-                t = chosen[r_, c_]
+            if not whole and t0 >= 0 and t1 >= 0 and t2 >= 0 and t3 >= 0:
+                kind = material[t0]
+                if kind == material[t1] and kind == material[t2] and kind == material[t3]:
+                    z0, z1 = nearest[top, side], nearest[top, side + 1]
+                    z2, z3 = nearest[top + 1, side], nearest[top + 1, side + 1]
+                    whole = max(max(z0, z1), max(z2, z3)) - min(min(z0, z1), min(z2, z3)) < _APART
+            shift = 0 if whole else 2  # one place or four
+            red, green, blue = 0, 0, 0
+            for s in range(1 << shift):
+                x, y = np.float32(column), np.float32(row)
+                t = t0
+                if not whole:
+                    down, right = s >> 1, s & 1
+                    t = chosen[top + down, side + right]
+                    x += np.float32(0.5) * np.float32(right) - np.float32(0.25)
+                    y += np.float32(0.5) * np.float32(down) - np.float32(0.25)
                 if t < 0:
                     red += background[row, column, 0]
                     green += background[row, column, 1]
                     blue += background[row, column, 2]
                     continue
-                x = (np.float32(c_) - np.float32((SAMPLES - 1) / 2)) / np.float32(SAMPLES)
-                y = (np.float32(r_) - np.float32((SAMPLES - 1) / 2)) / np.float32(SAMPLES)
-                r, g, b = _shade(t, x, y, pixels, local, normals, surface, turn, gaze, light, opening)
-                red += to_srgb[int(min(max(r, 0), 1) * 4096)]
-                green += to_srgb[int(min(max(g, 0), 1) * 4096)]
-                blue += to_srgb[int(min(max(b, 0), 1) * 4096)]
-            out[row, column, 0] = int(red / n + np.float32(0.5))
-            out[row, column, 1] = int(green / n + np.float32(0.5))
-            out[row, column, 2] = int(blue / n + np.float32(0.5))
+                if material[t] == SKIN:
+                    r, g, b = _skin(t, x, y, pixels, lit, triangles, corners, texture, cloth, colours)
+                else:
+                    r, g, b = _other(t, x, y, pixels, lit, local, surface, turn, gaze, light, opening)
+                red += _byte(r, to_srgb)
+                green += _byte(g, to_srgb)
+                blue += _byte(b, to_srgb)
+            out[row, column, 0] = (red + shift) >> shift
+            out[row, column, 1] = (green + shift) >> shift
+            out[row, column, 2] = (blue + shift) >> shift

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from metst_core.synthetic.rasteriser import visible_triangles
+from metst_core.synthetic.rasteriser import PER_ROOT, visible_triangles
 from metst_core.synthetic.texture_space import TEXTURE_SIZE, latitude_longitude, texture_corners
 
 SKIN_TONES = {
@@ -58,7 +58,7 @@ class Canvas:
         if holes.any():  # the eyes, the mouth, the back's seam: as their neighbours
             filled = cKDTree(np.argwhere(holes == 0)).query(np.argwhere(holes == 1))[1]
             at[holes == 1] = at[holes == 0][filled]
-        latitude = 90 - (row + 0.5) * 180 / TEXTURE_SIZE[0]
+        latitude = 90 - (row + 0.5) * 360 / TEXTURE_SIZE[1]
         longitude = np.abs((column + 0.5) * 360 / TEXTURE_SIZE[1] - 180)
         angles = np.stack([latitude, longitude], axis=-1)
         return cls(at.astype(np.float32), angles.astype(np.float32), lips.astype(np.float32) / 255)
@@ -66,7 +66,7 @@ class Canvas:
     def texel(self, points: np.ndarray) -> np.ndarray:
         """Column and row (n, 2) of the front's place nearest to points (n, 2) of x, y."""
         if not hasattr(self, "_tree"):
-            front = np.argwhere((self.angles[..., 1] < 75) & (self.angles[..., 0] > -50))
+            front = np.argwhere((self.angles[..., 1] < 75) & (self.angles[..., 0] > -75))
             object.__setattr__(self, "_front", front)
             object.__setattr__(self, "_tree", cKDTree(self.at[front[:, 0], front[:, 1], :2]))
         nearest = self._tree.query(points)[1]  # type: ignore[attr-defined]
@@ -82,6 +82,7 @@ def linear(colour: Any) -> np.ndarray:
 def hair_above(angles: np.ndarray, card: dict[str, Any]) -> np.ndarray:
     """How far above the hairline a place lies, degrees; `angles (..., 2)` latitude and |longitude| in degrees."""
     line = np.interp(angles[..., 1], _HAIRLINE["longitude"], _HAIRLINE["latitude"])
+    line = line + (card["index"] * 7 % 11 - 4) * np.clip(1 - angles[..., 1] / 60, 0, 1)  # the forehead's height
     if card["hair"] == "beanie":
         line = np.interp(angles[..., 1], (0, 60, 90, 180), (33, 24, 14, -8))
     elif card["hair"] == "receding":
@@ -95,7 +96,7 @@ def hair_above(angles: np.ndarray, card: dict[str, Any]) -> np.ndarray:
 def scarf_outside(at: np.ndarray) -> np.ndarray:
     """How far outside the face a place lies that a headscarf leaves open; 0 is its edge."""
     x, y, z = np.moveaxis(at, -1, 0)
-    oval = np.hypot(x / 0.70, (y + 0.28) / 1.00) - 1
+    oval = np.hypot(x / 0.66, (y + 0.32) / 0.89) - 1
     return np.where(z > -0.9, oval, np.maximum(oval, 0.2))
 
 
@@ -106,7 +107,7 @@ def neckline(at: np.ndarray) -> np.ndarray:
 
 
 def paint(canvas: Canvas, card: dict[str, Any]) -> np.ndarray:
-    """The texture of the person on the card: (R, C, 4) float32, linear red, green, blue, and gloss."""
+    """The texture of the person on the card: (R, C, 4) uint8, red, green, blue, gloss, as `Surface` has them."""
     rng = np.random.default_rng([card["index"], 0x5C])
     x, y, z = np.moveaxis(canvas.at, -1, 0)
     ax = np.abs(x)
@@ -133,9 +134,9 @@ def paint(canvas: Canvas, card: dict[str, Any]) -> np.ndarray:
     tint(0.7 * spot(0.30, 0.06, 0.2, 0.07), (0.93, 0.84, 0.82))
     tint(spot(0.0, 0.65, 0.5, 0.22), (1.02, 1.01, 0.98))
 
-    for sigma, amount in ((0.8, 0.035), (1.8, 0.035), (6.0, 0.03), (20.0, 0.035)):
+    for sigma, amount in ((0.8, 0.022), (1.8, 0.014), (6.0, 0.011), (20.0, 0.02)):
         grain = _noise(rng, sigma)
-        tint(amount * (1 + 0.8 * age) * grain, (2, 2.15, 2.1))
+        tint(amount * (1 + 0.5 * age) * grain, (2, 2.15, 2.1))
     _spots(colour, canvas, rng, card, age, pale)
     _lines(colour, canvas, rng, age)
 
@@ -154,8 +155,8 @@ def paint(canvas: Canvas, card: dict[str, Any]) -> np.ndarray:
     _brows(colour, canvas, rng, card, hair_rgb, age)
     _lid_margin(colour, canvas, card)
     _hair(colour, gloss, canvas, rng, card, hair_rgb)
-    _clothes(colour, gloss, canvas, rng, card)
-    return np.dstack([np.clip(colour, 0.002, 1), np.clip(gloss, 0, 2)]).astype(np.float32)
+    linear_light = np.dstack([np.clip(colour, 0.002, 1), np.clip(gloss, 0, 2)])
+    return np.round(np.sqrt(linear_light) * PER_ROOT).astype(np.uint8)
 
 
 def _noise(rng: np.random.Generator, sigma: float) -> np.ndarray:
@@ -171,7 +172,7 @@ def _spots(
     colour: np.ndarray, canvas: Canvas, rng: np.random.Generator, card: dict[str, Any], age: float, pale: float
 ) -> None:
     """Freckles (more on pale skin), moles, spots of age."""
-    freckled = rng.uniform() < 0.35 * pale
+    freckled = rng.uniform() < 0.22 * pale
     groups = (
         (int(rng.integers(60, 160)) if freckled else int(rng.integers(0, 14)), 0.9, 0.78, (-0.55, -0.05)),
         (int(rng.integers(0, 4)), 1.5, 0.45, (-1.0, 0.6)),
@@ -259,8 +260,8 @@ def _brows(
         _stroke(soft, canvas, np.column_stack([side * (0.11 + 0.42 * ts), ys]), 3)
     cover = np.clip(0.75 * mask + 0.55 * cv2.GaussianBlur(soft, (0, 0), 2.0), 0, 0.92)
     if card["hair_colour"] in ("blond", "red", "grey"):
-        cover *= 0.8
-    brow = hair * (0.75 if card["hair_colour"] != "grey" else 0.5)
+        cover *= 0.75
+    brow = hair * (0.75 if card["hair_colour"] != "grey" else 0.25)
     colour += cover[..., None] * (brow - colour)
 
 
@@ -271,8 +272,8 @@ def _beard(
         return
     x, y, z = np.moveaxis(canvas.at, -1, 0)
     ax = np.abs(x)
-    jaw = np.clip((-0.62 + 0.85 * np.clip(ax - 0.30, 0, 1) - y) / 0.10, 0, 1) * np.clip((y + 1.5) / 0.25, 0, 1)
-    jaw *= np.clip((z + 1.05) / 0.15, 0, 1)
+    jaw = np.clip((-0.62 + 0.85 * np.clip(ax - 0.30, 0, 1) - y) / 0.10, 0, 1) * np.clip((y + 1.24) / 0.12, 0, 1)
+    jaw *= np.clip((z + 0.95) / 0.15, 0, 1)
     lip = np.exp(-(((y + 0.565) / 0.055) ** 2)) * np.clip((0.30 - ax) / 0.06, 0, 1)
     area = lip if card["beard"] == "moustache" else np.maximum(jaw, lip)
     area = area * (1 - np.clip(canvas.lips * 1.5, 0, 1)) * (1 - 0.6 * np.exp(-(((y + 0.79) / 0.03) ** 2) - (ax / 0.2) ** 2))
@@ -289,8 +290,8 @@ def _lid_margin(colour: np.ndarray, canvas: Canvas, card: dict[str, Any]) -> Non
     distance = np.linalg.norm(at - eye, axis=-1)
     dark = np.clip((0.185 - distance) / 0.03, 0, 1) * (at[..., 1] > -0.01)
     low = np.clip((0.175 - distance) / 0.03, 0, 1) * (at[..., 1] <= -0.01)
-    made_up = 0.75 if card["sex"] == "female" and card["age_group"] != "child" else 0.5
-    cover = cv2.GaussianBlur((made_up * dark + 0.3 * low).astype(np.float32), (0, 0), 0.6)
+    made_up = 0.6 if card["sex"] == "female" and card["age_group"] != "child" else 0.28
+    cover = cv2.GaussianBlur((made_up * dark + 0.08 * low).astype(np.float32), (0, 0), 0.6)
     colour += np.clip(cover, 0, 1)[..., None] * (np.array([0.02, 0.014, 0.012], np.float32) - colour)
 
 
@@ -315,10 +316,10 @@ def _hair(
         colour += cover[..., None] * (cloth * (knit * band)[..., None] - colour)
         gloss *= 1 - cover
         return
-    fringe = cv2.GaussianBlur(rng.standard_normal(TEXTURE_SIZE).astype(np.float32), (0, 0), sigmaX=0.9, sigmaY=7)
+    fringe = cv2.GaussianBlur(rng.standard_normal(TEXTURE_SIZE).astype(np.float32), (0, 0), sigmaX=0.9, sigmaY=5)
     fringe /= fringe.std()
-    soft = {"crop": 7.0, "bald": 14.0, "receding": 8.0}.get(card["hair"], 4.0)
-    cover = np.clip((above + 1.6 * fringe) / soft, 0, 1)
+    soft = {"crop": 7.0, "bald": 14.0, "receding": 9.0}.get(card["hair"], 6.0)
+    cover = np.clip((above + 1.1 * fringe) / soft, 0, 1)
     if card["hair"] in ("bald", "crop"):
         cover = cover * (0.62 if card["hair"] == "bald" else 0.86)
     if card["hair"] == "curly":
@@ -326,18 +327,6 @@ def _hair(
     else:
         turned = cv2.GaussianBlur(rng.standard_normal(TEXTURE_SIZE).astype(np.float32), (0, 0), sigmaX=1.0, sigmaY=14)
         strands = turned / turned.std()
-    bright = np.clip(1 + 0.28 * strands + 0.15 * _noise(rng, 9), 0.3, 2)
+    bright = np.clip(1 + 0.2 * strands + 0.12 * _noise(rng, 9), 0.3, 2)
     colour += cover[..., None] * (hair * bright[..., None] - colour)
     gloss += cover * (0.35 * np.clip(bright, 0.4, 1.6) - gloss)
-
-
-def _clothes(
-    colour: np.ndarray, gloss: np.ndarray, canvas: Canvas, rng: np.random.Generator, card: dict[str, Any]
-) -> None:
-    inside = neckline(canvas.at)
-    cover = np.clip(inside / 0.02, 0, 1)
-    cloth = linear(CLOTH_COLOURS[int(rng.integers(8))]) * rng.uniform(0.8, 1.2)
-    seam = 1 - 0.3 * np.exp(-(((inside - 0.09) / 0.012) ** 2))
-    weave = 1 + 0.05 * _noise(rng, 0.8) + 0.05 * _noise(rng, 8)
-    colour += cover[..., None] * (cloth * (seam * weave)[..., None] - colour)
-    gloss *= 1 - cover

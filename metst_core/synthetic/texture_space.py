@@ -1,4 +1,4 @@
-"""The plane the skin is painted on: latitude and longitude of MakeHuman's head, seen from its middle.
+"""The plane the skin is painted on: MakeHuman's head unrolled, a dome above a cylinder.
 
 Every head has the same triangles and every vertex one place on this plane, so what is painted (brows, lips,
 freckles) stays with the skin of whoever wears it, and moves with it.
@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import numpy as np
 
-TEXTURE_SIZE = (512, 1024)
-"""Rows (from the crown down to under the chin) and columns (once around; the face is in the middle)."""
+TEXTURE_SIZE = (600, 1024)
+"""Rows (from the crown down to the shoulders) and columns (once around; the face is in the middle)."""
 _MIDDLE = np.array([0.0, -0.1, -0.75])  # of the head, decimetres from the middle between the eyes
 
 
 def latitude_longitude(points: np.ndarray) -> np.ndarray:
-    """Latitude and longitude (radians; 0, 0 is straight ahead, x to the right) of points (..., 3): (..., 2)."""
+    """Latitude and longitude (radians; 0, 0 is straight ahead, x to the right) of points (..., 3): (..., 2).
+
+    Below the middle the latitude is the height in decimetres, as on a cylinder, so that the neck keeps its place.
+    """
     x, y, z = np.moveaxis(points - _MIDDLE, -1, 0)
-    return np.stack([np.arctan2(y, np.hypot(x, z)), np.arctan2(x, z)], axis=-1)
+    latitude = np.where(y > 0, np.arctan2(y, np.hypot(x, z)), y)
+    return np.stack([latitude, np.arctan2(x, z)], axis=-1)
 
 
 def texture_corners(angles: np.ndarray) -> np.ndarray:
@@ -27,7 +31,7 @@ def texture_corners(angles: np.ndarray) -> np.ndarray:
     longitude = angles[..., 1]
     across = np.ptp(longitude, axis=1) > np.pi
     longitude = np.where(across[:, None] & (longitude < 0), longitude + 2 * np.pi, longitude)
-    rows, columns = TEXTURE_SIZE
+    columns = TEXTURE_SIZE[1]
     column = (longitude / (2 * np.pi) + 0.5) * columns - 0.5
-    row = (0.5 - angles[..., 0] / np.pi) * rows - 0.5
+    row = (np.pi / 2 - angles[..., 0]) * columns / (2 * np.pi) - 0.5
     return np.stack([column, row], axis=-1)
