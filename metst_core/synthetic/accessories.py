@@ -62,9 +62,9 @@ def spectacles(style: str, eyes: np.ndarray, front: float, temples: np.ndarray) 
         parts.append(tube(np.column_stack([x, y, z]), thick, closed=True))
         end = temples[0 if side < 0 else 1]
         hinge = np.array([eye[0] + side * (0.03 + wide), eye[1] + 0.06, z[np.argmax(side * x)]])
-        bend = np.array([end[0] + side * 0.02, hinge[1], hinge[2] - 0.12])
-        t = np.linspace(0, 1, 6)[:, None]
-        path = np.vstack([hinge, bend + t * (end - bend)])
+        bend = np.array([0.5 * (hinge[0] + end[0]) + side * 0.05, hinge[1], hinge[2] - 0.25])
+        t = np.linspace(0, 1, 8)[:, None]
+        path = (1 - t) ** 2 * hinge + 2 * t * (1 - t) * bend + t**2 * end
         parts.append(tube(path, 0.8 * thick, closed=False))
     inner = eyes[:, 0] + np.array([1, -1]) * (wide - 0.03)
     t = np.linspace(0, 1, 8)
@@ -81,10 +81,10 @@ def long_hair(
 
     `longitudes (n,)` run from the left of the image around the back to the right, radians.
     """
-    top = 0.75
+    top = 0.62
     heights = np.concatenate([np.linspace(top, -0.3, 8), np.linspace(-0.5, length, 8)])
     waves = rng.uniform(0.015, 0.03) * np.sin(longitudes[None] * 9 + heights[:, None] * 5 + rng.uniform(0, 6))
-    dome = np.sqrt(np.clip(1 - (np.clip(heights - 0.05, 0, None) / 1.05) ** 2, 0, 1))
+    dome = np.sqrt(np.clip(1 - (np.clip(heights - 0.05, 0, None) / 0.98) ** 2, 0, 1))
     flare = 1 + 0.05 * np.clip(-heights, 0, None) - 0.10 * np.clip(-heights - 0.9, 0, None)
     r = radius[None] * dome[:, None] * flare[:, None] + waves
     x = r * np.sin(longitudes)[None]

@@ -131,7 +131,7 @@ def draw_card(index: int) -> dict[str, Any]:
     hair = _HAIR[sex][int(rng.integers(8))]
     if age == "child" and hair in ("receding", "bald", "bun"):
         hair = "short"
-    greying = {"child": 0.0, "young": 0.0, "middle": 0.35, "old": 0.95}[age]
+    greying = {"child": 0.0, "young": 0.0, "middle": 0.2, "old": 0.95}[age]
     colours = ("black", "dark brown") if ancestry != "european" else ("dark brown", "brown", "blond", "red")
     colour = "grey" if rng.uniform() < greying else str(rng.choice(colours))
     grown_man = sex == "male" and age != "child"

@@ -29,7 +29,8 @@ from metst_core.synthetic.rasteriser import CLOTH, EYE, GLASSES, HAIR, LASH, MOU
 from metst_core.synthetic.texture_space import latitude_longitude, texture_corners
 
 ASSET = ASSETS / "heads.npz"
-ASSET_SHA256 = ""
+ASSET_SHA256 = "cb5e2f398b2b0955950980286b5afbb355a51cf724c60d42b9a5a37199b95cd3"
+"""Of the file that comes with the package."""
 HEAD_QUANTUM, UNIT_QUANTUM = 1 / 8192, 1 / 65536
 """Steps of the asset's integers, decimetres (as `bake` wrote them)."""
 FRAME_SIZE = 320
@@ -86,7 +87,7 @@ VISEMES: dict[str, tuple[float, dict[str, float]]] = {
 """Mouth shape of speech -> the jaw's drop (IOD) and the channels' strengths, at full size."""
 
 _COLOURS = {
-    MOUTH: (150, 70, 66), EYE: (226, 220, 214), TEETH: (228, 218, 198), TONGUE: (196, 104, 100), LASH: (44, 32, 28),
+    MOUTH: (150, 70, 66), EYE: (214, 206, 200), TEETH: (240, 222, 190), TONGUE: (196, 104, 100), LASH: (44, 32, 28),
     GLASSES: (34, 30, 30),
 }  # fmt: skip
 _PIVOT = np.array([0.0, -1.25, -0.95], np.float32)  # top of the neck, decimetres
@@ -173,11 +174,11 @@ class Head:
         self.card: dict[str, Any] = dict(source.cards[index])
         rng = np.random.default_rng([index, 0x4EAD])
         shape = source.base + source.heads[index] * np.float32(HEAD_QUANTUM)
-        open_eyes = np.float32(rng.uniform(0.15, 0.5))
+        open_eyes = np.float32(rng.uniform(0.1, 0.35))
         for side in BOTH:
             shape += open_eyes * source.units[f"eyeWide{side}"]
             # at rest the corners of the mouth are not down
-            shape += np.float32(rng.uniform(0.05, 0.16)) * source.units[f"mouthSmile{side}"]
+            shape += np.float32(rng.uniform(0.06, 0.2)) * source.units[f"mouthSmile{side}"]
         corner = [np.linalg.norm(source.base - at, axis=1).argmin() for at in _CORNERS_AT]
         self._corners = np.array(corner)
         self._iod = float(np.linalg.norm(shape[corner[1]] - shape[corner[0]]))
@@ -194,7 +195,7 @@ class Head:
             warmth=float(rng.uniform(-0.04, 0.06)),
         )
         self._dress(shape, source, rng)
-        self._channels(shape, source)
+        self._channels(source)
         self._light_up()
         self.background = _wall(rng, FRAME_SIZE)
 
@@ -277,11 +278,15 @@ class Head:
         lids = CHANNELS.index("lids_down" if sines[1] > 0 else "lids_up")
         amounts[lids] += abs(sines[1]) * self._lid_follows[lids]
         local = rasteriser.move(self._neutral, self._starts, self._moved, self._steps, amounts)
-        for side in (0, 1):
-            rasteriser.keep_outside(local, self._lids[side], self._surface.eyes[side], self._lid_least[side])
+        self._slide_lids(local)
         opening = float(amounts[UNIT_INDEX["AU26"]] + 0.5 * amounts[UNIT_INDEX["AU25"]])
         look = np.array([sines[0], -sines[1]], np.float32)
         return local, look, opening
+
+    def _slide_lids(self, shape: np.ndarray) -> None:
+        """Keep the lids of `shape (V, 3)` outside the eyeballs, in place."""
+        for side in (0, 1):
+            rasteriser.keep_outside(shape, self._lids[side], self._surface.eyes[side], self._lid_least[side])
 
     def _placed(
         self, local: np.ndarray, pose: np.ndarray | None, size: int
@@ -403,12 +408,14 @@ class Head:
             worn.append((accessories.spectacles(self.card["glasses"], eyes, front, ends), GLASSES))
         return worn
 
-    def _channels(self, shape: np.ndarray, source: Baked) -> None:
+    def _channels(self, source: Baked) -> None:
         """How far every channel moves every vertex (decimetres per IOD of strength), sparse."""
-        still, _, normals, _ = self._placed(self._neutral, None, FRAME_SIZE)
-        visible = np.zeros(len(self._neutral), bool)
-        visible[np.unique(source.triangles[source.material == SKIN])] = True
-        visible &= normals[:, 2] > 0.1
+        still, nearness, _, _ = self._placed(self._neutral, None, FRAME_SIZE)
+        triangles = self._surface.triangles
+        chosen, _ = rasteriser.visible_triangles(still[triangles], nearness[triangles], FRAME_SIZE, FRAME_SIZE)
+        seen_triangles = np.unique(chosen[chosen >= 0])
+        on_skin = self._surface.material[seen_triangles] == SKIN
+        visible = np.unique(triangles[seen_triangles[on_skin]])
         starts, moved, steps = [0], [], []
         self._lid_follows = np.zeros(len(CHANNELS))
         for channel in CHANNELS:
@@ -421,8 +428,10 @@ class Head:
                     scale = self._iod / longest
                     self._lid_follows[CHANNELS.index(channel)] = longest / self._iod
                 else:
-                    step = 0.05
-                    seen = self._placed(self._neutral + np.float32(step) * delta, None, FRAME_SIZE)[0] - still
+                    step = 0.1
+                    shape = self._neutral + np.float32(step) * delta
+                    self._slide_lids(shape)
+                    seen = self._placed(shape, None, FRAME_SIZE)[0] - still
                     longest = float(np.linalg.norm(seen[visible], axis=1).max()) / step
                     scale = self.iod / longest
                     if channel == "AU45L":
@@ -444,10 +453,10 @@ class Head:
         near = towards + 0.28 * _sphere(24)
         near = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
         key = rasteriser.seen_from(self._neutral, normals, triangles, near, 256, 0.05)
-        self._surface = self._surface._replace(
-            occlusion=(0.12 + 0.88 * np.clip(sky, 0, 1)).astype(np.float32),
-            shadow=(0.25 + 0.75 * np.clip(key, 0, 1)).astype(np.float32),
-        )
+        sky, key = 0.12 + 0.88 * np.clip(sky, 0, 1), 0.25 + 0.75 * np.clip(key, 0, 1)
+        lids = np.concatenate(self._lids)  # what is folded in when the eye is open comes to light in a blink
+        sky[lids], key[lids] = np.maximum(sky[lids], 0.5), np.maximum(key[lids], 0.6)
+        self._surface = self._surface._replace(occlusion=sky.astype(np.float32), shadow=key.astype(np.float32))
 
 
 def _displacement(channel: str, source: Baked) -> np.ndarray:

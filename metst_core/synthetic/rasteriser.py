@@ -464,7 +464,8 @@ def _eye(
     shade *= np.float32(0.6) * light[4] + np.float32(0.9) * light[3] * facing
     hx, hy, hz = _unit(light[0], light[1], light[2] + _ONE)
     mirror = nx * hx + ny * hy + nz * hz
-    spark = light[3] * np.float32(1.1) * _step(np.float32(0.972), np.float32(0.985), mirror)
+    spark = light[3] * np.float32(1.1) * (np.float32(0.3) + np.float32(0.7) * on_iris)
+    spark *= _step(np.float32(0.983), np.float32(0.992), mirror)
     return red * shade + spark, green * shade + spark, blue * shade + spark
 
 

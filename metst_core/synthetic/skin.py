@@ -83,6 +83,8 @@ def hair_above(angles: np.ndarray, card: dict[str, Any]) -> np.ndarray:
     """How far above the hairline a place lies, degrees; `angles (..., 2)` latitude and |longitude| in degrees."""
     line = np.interp(angles[..., 1], _HAIRLINE["longitude"], _HAIRLINE["latitude"])
     line = line + (card["index"] * 7 % 11 - 4) * np.clip(1 - angles[..., 1] / 60, 0, 1)  # the forehead's height
+    if card["hair"] in ("long", "bob") and card["index"] % 3:  # parted, not a fringe
+        line = np.interp(angles[..., 1], (0, 12, 30, 50, 66, 78), (49, 45, 36, 22, 8, -4))
     if card["hair"] == "beanie":
         line = np.interp(angles[..., 1], (0, 60, 90, 180), (33, 24, 14, -8))
     elif card["hair"] == "receding":
@@ -134,7 +136,7 @@ def paint(canvas: Canvas, card: dict[str, Any]) -> np.ndarray:
     tint(0.7 * spot(0.30, 0.06, 0.2, 0.07), (0.93, 0.84, 0.82))
     tint(spot(0.0, 0.65, 0.5, 0.22), (1.02, 1.01, 0.98))
 
-    for sigma, amount in ((0.8, 0.022), (1.8, 0.014), (6.0, 0.011), (20.0, 0.02)):
+    for sigma, amount in ((0.8, 0.034), (1.8, 0.024), (6.0, 0.016), (20.0, 0.02)):
         grain = _noise(rng, sigma)
         tint(amount * (1 + 0.5 * age) * grain, (2, 2.15, 2.1))
     _spots(colour, canvas, rng, card, age, pale)
@@ -318,8 +320,9 @@ def _hair(
         return
     fringe = cv2.GaussianBlur(rng.standard_normal(TEXTURE_SIZE).astype(np.float32), (0, 0), sigmaX=0.9, sigmaY=5)
     fringe /= fringe.std()
-    soft = {"crop": 7.0, "bald": 14.0, "receding": 9.0}.get(card["hair"], 6.0)
-    cover = np.clip((above + 1.1 * fringe) / soft, 0, 1)
+    soft = {"crop": 7.0, "bald": 14.0, "receding": 10.0}.get(card["hair"], 8.0)
+    ragged = 1.1 if card["hair"] in ("long", "bob") else 0.6
+    cover = np.clip((above + ragged * fringe) / soft, 0, 1)
     if card["hair"] in ("bald", "crop"):
         cover = cover * (0.62 if card["hair"] == "bald" else 0.86)
     if card["hair"] == "curly":
@@ -328,5 +331,6 @@ def _hair(
         turned = cv2.GaussianBlur(rng.standard_normal(TEXTURE_SIZE).astype(np.float32), (0, 0), sigmaX=1.0, sigmaY=14)
         strands = turned / turned.std()
     bright = np.clip(1 + 0.2 * strands + 0.12 * _noise(rng, 9), 0.3, 2)
+    bright *= 0.72 + 0.28 * np.clip(above / 22, 0, 1)  # darker at the roots
     colour += cover[..., None] * (hair * bright[..., None] - colour)
     gloss += cover * (0.35 * np.clip(bright, 0.4, 1.6) - gloss)
