@@ -25,7 +25,7 @@ from metst_core.errors import InputError, MissingError
 from metst_core.files import ASSETS
 from metst_core.synthetic import accessories, rasteriser, skin
 from metst_core.synthetic.action_units import UNIT_INDEX, UNIT_NAMES
-from metst_core.synthetic.rasteriser import CLOTH, EYE, GLASSES, HAIR, LASH, MOUTH, SKIN, TEETH, TONGUE, Surface
+from metst_core.synthetic.rasteriser import CLOTH, EYE, GLASSES, LASH, MOUTH, SKIN, TEETH, TONGUE, Room, Surface
 from metst_core.synthetic.texture_space import latitude_longitude, texture_corners
 
 ASSET = ASSETS / "heads.npz"
@@ -195,6 +195,7 @@ class Head:
             warmth=float(rng.uniform(-0.04, 0.06)),
         )
         self._dress(shape, source, rng)
+        self._rooms: dict[int, Room] = {}
         self._channels(source)
         self._light_up()
         self.background = _wall(rng, FRAME_SIZE)
@@ -222,13 +223,12 @@ class Head:
         lamp = np.array([*direction, given.key, given.ambient, given.warmth], np.float32)
         lit = rasteriser.light_up(normals, self._surface.occlusion, self._surface.shadow, lamp)
         background = self.background if size == FRAME_SIZE else cv2.resize(self.background, (size, size))
-        n = rasteriser.SAMPLES
-        chosen = np.empty((size * n, size * n), np.int32)
-        nearest = np.empty((size * n, size * n), np.float32)
+        if size not in self._rooms:
+            self._rooms[size] = Room.of(size, len(self._surface.triangles))
         out = np.empty((size, size, 3), np.uint8)
         rasteriser.draw(
             pixels, nearness, local, lit, self._surface, turn, look, lamp, np.float32(opening), background,
-            rasteriser.TO_SRGB, chosen, nearest, out,
+            rasteriser.TO_SRGB, self._rooms[size], out,
         )  # fmt: skip
         return out
 
@@ -293,7 +293,7 @@ class Head:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Pixels (V, 2), nearness (V,), normals (V, 3), and the head's turn (3, 3)."""
         shift_x, shift_y, roll, scale, yaw, pitch = (0, 0, 0, 1, 0, 0) if pose is None else map(float, pose)
-        turns = np.stack([_rotation(yaw * s, pitch * s, roll * s) for s in np.linspace(0, 1, _TURNS)])
+        turns = _rotations(yaw, pitch, roll)
         zoom = size / FRAME_SIZE
         camera = np.array(
             [
@@ -328,15 +328,15 @@ class Head:
             base.append(np.tile(np.array([[0, 0.5, 0]], np.float32), (len(mesh[0]), 1)))
             triangles.append((mesh[1] + count).astype(np.int32))
             material.append(np.full(len(mesh[1]), kind, np.int32))
-            around = texture_corners(latitude_longitude(mesh[0][mesh[1]]))
-            places.append(around)
+            around = latitude_longitude(mesh[0][mesh[1]])
+            around[..., 0] = np.deg2rad(np.interp(around[..., 0], (-2, 1.5), (35, 80)))  # where hair is painted
+            places.append(texture_corners(around))
         self._neutral = np.ascontiguousarray(np.concatenate(vertices), dtype=np.float32)
         self._n_baked = len(shape)
         all_triangles = np.concatenate(triangles)
-        colours = np.zeros((9, 3), np.float32)
+        colours = np.zeros((8, 3), np.float32)
         for kind, colour in _COLOURS.items():
             colours[kind] = skin.linear(colour)
-        colours[HAIR] = skin.linear(skin.HAIR_COLOURS[card["hair_colour"]])
         colours[CLOTH] = skin.linear(skin.CLOTH_COLOURS[int(rng.integers(len(skin.CLOTH_COLOURS)))]) * rng.uniform(0.8, 1.2)
         if rng.uniform() < 0.4:
             colours[GLASSES] = skin.linear([(96, 60, 34), (120, 116, 112), (70, 24, 30)][int(rng.integers(3))])
@@ -349,7 +349,7 @@ class Head:
         centres = np.stack([shape[s].mean(axis=0) for s in sides]).astype(np.float32)
         self._eye_radius = float(np.linalg.norm(shape[sides[0]] - centres[0], axis=1).mean())
         self._surface = Surface(
-            np.ascontiguousarray(all_triangles, dtype=np.int32),
+            np.ascontiguousarray(all_triangles, dtype=np.uint32),
             kinds.astype(np.int32),
             np.concatenate(places).astype(np.float32),
             skin.paint(source.canvas, card),
@@ -393,10 +393,10 @@ class Head:
             length = -1.9 if hair == "long" else rng.uniform(-1.15, -0.85)
             mesh = accessories.long_hair(radius, longitudes, middle, length, rng)
             back = (mesh[0], mesh[1][:, ::-1])
-            worn += [(mesh, HAIR), (back, HAIR)]
+            worn += [(mesh, SKIN), (back, SKIN)]
         if hair == "bun":
             top = shape[np.argmax(shape[:, 1])]
-            worn.append((accessories.ball(np.array([0.0, top[1] + 0.12, top[2] - 0.25]), 0.3), HAIR))
+            worn.append((accessories.ball(np.array([0.0, top[1] + 0.12, top[2] - 0.25]), 0.3), SKIN))
         if self.card["glasses"] != "none":
             eye = np.unique(source.triangles[source.material == EYE])
             eyes = np.stack([shape[eye[base[eye, 0] * s > 0]].mean(axis=0) for s in (-1, 1)])
@@ -526,13 +526,19 @@ def _shorter_lashes(shape: np.ndarray, lash: np.ndarray, source: Baked, length: 
     return out
 
 
-def _rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """Degrees: yaw to the right of the image, pitch downwards, roll clockwise; (3, 3) float32."""
-    y, p, r = np.deg2rad([yaw, pitch, -roll])
-    about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
-    about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
-    about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
-    return (about_z @ about_y @ about_x).astype(np.float32)
+def _rotations(yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """From no turn to all of it: (_TURNS, 3, 3) float32.
+
+    Degrees: yaw to the right of the image, then pitch downwards, then roll clockwise.
+    """
+    share = np.linspace(0, 1, _TURNS)
+    (cy, sy), (cp, sp), (cr, sr) = ((np.cos(a), np.sin(a)) for a in np.deg2rad([[yaw], [pitch], [-roll]]) * share)
+    rows = (
+        (cr * cy - sr * sp * sy, -sr * cp, cr * sy + sr * sp * cy),
+        (sr * cy + cr * sp * sy, cr * cp, sr * sy - cr * sp * cy),
+        (-cp * sy, sp, cp * cy),
+    )
+    return np.array(rows, np.float32).transpose(2, 0, 1).copy()
 
 
 def _sphere(n: int) -> np.ndarray:

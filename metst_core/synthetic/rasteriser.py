@@ -1,7 +1,8 @@
 """A small z-buffer rasteriser: moved vertices -> what is seen where -> light.
 
-Visibility is found at `SAMPLES` x `SAMPLES` places per pixel; a pixel is shaded once where all of them see one smooth
-surface, and once per place at an outline, so that edges are soft and move by fractions of a pixel.  Axes are those of
+Visibility is found at two places per pixel, a quarter up and left and a quarter down and right of its middle: as many
+levels at a level or an upright edge as four places in a square give.  A pixel is shaded once where both see one smooth
+surface, and at each place at an outline, so that edges are soft and move by fractions of a pixel.  Axes are those of
 the head: x to the right of the image, y up, z towards the camera; lengths in decimetres.
 """
 
@@ -15,15 +16,15 @@ import numpy as np
 from metst_core.compiled import compiled
 from metst_core.synthetic.texture_space import TEXTURE_SIZE
 
-SAMPLES = 2
-"""Places per pixel and direction at which visibility is looked up; `draw` is written for 2."""
-SKIN, MOUTH, EYE, TEETH, TONGUE, LASH, HAIR, GLASSES, CLOTH = range(9)
-"""Materials; the first six as `bake.MATERIALS`."""
+SKIN, MOUTH, EYE, TEETH, TONGUE, LASH, GLASSES, CLOTH = range(8)
+"""Materials; the first six as `bake.MATERIALS`.  Skin is all that is painted: hair, caps and scarves too."""
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _RED, _GREEN, _BLUE = np.float32(0.42), np.float32(0.28), np.float32(0.22)
 PER_ROOT = 180
 """Steps of a texture's integers per root of linear light; 255 of them are twice the whitest white."""
 _TEXEL = np.float32(1 / PER_ROOT)
+_FAR_COLUMNS = 4096  # added and taken away, so that cutting off the fraction rounds down
+_FAR = np.float32(_FAR_COLUMNS)
 _LAST_COLUMN = TEXTURE_SIZE[1] - 1  # of a width that is a power of two
 _APART = np.float32(4e-4)  # difference of 1 / distance (1 / dm) from which two surfaces are not one
 
@@ -37,7 +38,7 @@ class Surface(NamedTuple):
     """What a head is made of, apart from where it is: triangles with materials, places on the texture, colours.
 
     `triangles (T, 3)`, `material (T,)`, `corners (T, 3, 2)` places on the texture, pixels; `texture (R, C, 4)` uint8
-    red, green, blue and gloss, each the root of linear light (`PER_ROOT` is 1); `colours (9, 3)` linear, by material; `cloth (V,)` above 0 where clothes lie on it; `occlusion (V,)` share of the sky that a
+    red, green, blue and gloss, each the root of linear light (`PER_ROOT` is 1); `colours (8, 3)` linear, by material; `cloth (V,)` above 0 where clothes lie on it; `occlusion (V,)` share of the sky that a
     vertex sees; `shadow (V,)` share of the key light; `eyes (2, 3)` centres of the eyeballs; `iris (3,)` linear.
     """
 
@@ -53,6 +54,28 @@ class Surface(NamedTuple):
     iris: np.ndarray
 
 
+class Room(NamedTuple):
+    """Room to work in for pictures of one size, filled anew with every frame.
+
+    `chosen`, `nearest (2 H, W)` the triangle seen at each place and 1 / its distance; `planes (T, 3, 8)` what `_lay` lays,
+    `laid (T,)` where it has.
+    """
+
+    chosen: np.ndarray
+    nearest: np.ndarray
+    planes: np.ndarray
+    laid: np.ndarray
+
+    @classmethod
+    def of(cls, size: int, triangles: int) -> Room:
+        return cls(
+            np.empty((2 * size, size), np.int32),
+            np.empty((2 * size, size), np.float32),
+            np.empty((triangles, 3, 8), np.float32),
+            np.empty(triangles, np.bool_),
+        )
+
+
 def visible_triangles(
     pixels: np.ndarray, nearness: np.ndarray, rows: int, columns: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -64,8 +87,8 @@ def visible_triangles(
     chosen = np.full((rows, columns), -1, np.int32)
     nearest = np.full((rows, columns), -np.inf, np.float32)
     flat = np.ascontiguousarray(pixels.reshape(-1, 2), dtype=np.float32)
-    corners = np.arange(3 * n, dtype=np.int32).reshape(n, 3)
-    _cover(flat, nearness.reshape(-1).astype(np.float32), corners, False, chosen, nearest)
+    corners = np.arange(3 * n, dtype=np.uint32).reshape(n, 3)
+    _cover(flat, nearness.reshape(-1).astype(np.float32), corners, False, 0.0, chosen, nearest)
     weights = np.zeros((rows, columns, 3))
     row, column = np.nonzero(chosen >= 0)
     a, b, c = np.moveaxis(pixels[chosen[row, column]], 1, 0)
@@ -82,62 +105,80 @@ def _cover(
     nearness: np.ndarray,
     triangles: np.ndarray,
     front_only: bool,
+    stagger: float,
     chosen: np.ndarray,
     nearest: np.ndarray,
 ) -> None:
-    """Write the nearest triangle at every cell of `chosen`, and its nearness into `nearest`."""
+    """Write the nearest triangle at every cell of `chosen`, and its nearness into `nearest`.
+
+    A cell's place is its column and row; odd rows lie `stagger` columns further to the right.
+    """
     rows, columns = chosen.shape
+    low_edge, high_edge = np.empty((2, 2), np.float32), np.empty((2, 2), np.float32)
+    far, last = np.float32(1e9), np.float32(columns - 1)
     for t in range(len(triangles)):
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ax, ay, bx, by, cx, cy = at[i, 0], at[i, 1], at[j, 0], at[j, 1], at[k, 0], at[k, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area == 0 or (front_only and area > 0):  # rows count downwards, so a front turns the other way
             continue
-        left = max(0, math.ceil(min(ax, bx, cx)))
-        right = min(columns - 1, math.floor(max(ax, bx, cx)))
-        top = max(0, math.ceil(min(ay, by, cy)))
-        bottom = min(rows - 1, math.floor(max(ay, by, cy)))
-        if left > right or top > bottom:
+        high_y = ay if ay > by else by
+        high_y = high_y if high_y > cy else cy
+        low_y = ay if ay < by else by
+        low_y = low_y if low_y < cy else cy
+        if high_y < 0 or low_y > rows - 1:
             continue
+        top = 0 if low_y < 0 else int(low_y)
+        bottom = rows - 1 if high_y > rows - 1 else int(high_y)
+        if top < low_y:
+            top += 1
+        if top > bottom:
+            continue
+        # along a row the triangle reaches from the last of the edges at its left to the first of those at its right;
+        # an edge is its column at row 0 and its step to the next row
+        lows = highs = 0
+        for n in range(3):
+            px, py, qx, qy = (ax, ay, bx, by) if n == 0 else ((bx, by, cx, cy) if n == 1 else (cx, cy, ax, ay))
+            if py == qy:
+                continue
+            slope = (qx - px) / (qy - py)
+            start = px - py * slope
+            if (qy > py) == (area > 0):
+                high_edge[highs, 0], high_edge[highs, 1] = start, slope
+                highs += 1
+            else:
+                low_edge[lows, 0], low_edge[lows, 1] = start, slope
+                lows += 1
+        if lows == 0 or highs == 0:
+            continue
+        if lows == 1:
+            low_edge[1, 0], low_edge[1, 1] = -far, _ZERO
+        if highs == 1:
+            high_edge[1, 0], high_edge[1, 1] = far, _ZERO
         inverse = _ONE / area
-        # weights are linear: their values at (left, top), and their steps to the right and downwards
-        b_x, b_y = (cy - ay) * inverse, -(cx - ax) * inverse
-        c_x, c_y = -(by - ay) * inverse, (bx - ax) * inverse
-        a_x = -b_x - c_x
-        z_x = b_x * (nearness[j] - nearness[i]) + c_x * (nearness[k] - nearness[i])
-        b_in = _ONE / b_x if b_x != 0 else _ZERO
-        c_in = _ONE / c_x if c_x != 0 else _ZERO
-        a_in = _ONE / a_x if a_x != 0 else _ZERO
-        width = np.float32(right - left)
+        zb, zc = (nearness[j] - nearness[i]) * inverse, (nearness[k] - nearness[i]) * inverse
+        z_x = zb * (cy - ay) - zc * (by - ay)
+        z_y = zc * (bx - ax) - zb * (cx - ax)
+        l0, l0y, l1, l1y = low_edge[0, 0], low_edge[0, 1], low_edge[1, 0], low_edge[1, 1]
+        h0, h0y, h1, h1y = high_edge[0, 0], high_edge[0, 1], high_edge[1, 0], high_edge[1, 1]
         for row in range(top, bottom + 1):
-            wb = (left - ax) * b_x + (row - ay) * b_y
-            wc = (left - ax) * c_x + (row - ay) * c_y
-            wa = _ONE - wb - wc
-            # the stretch of the row that lies inside: each weight is not below 0 from, or up to, some column
-            low, high = _ZERO, width
-            if b_x > 0:
-                low = max(low, -wb * b_in)
-            elif b_x < 0:
-                high = min(high, -wb * b_in)
-            elif wb < 0:
-                continue
-            if c_x > 0:
-                low = max(low, -wc * c_in)
-            elif c_x < 0:
-                high = min(high, -wc * c_in)
-            elif wc < 0:
-                continue
-            if a_x > 0:
-                low = max(low, -wa * a_in)
-            elif a_x < 0:
-                high = min(high, -wa * a_in)
-            elif wa < 0:
-                continue
+            y = np.float32(row)
+            aside = np.float32(stagger) if row & 1 else _ZERO
+            low, other = l0 + y * l0y, l1 + y * l1y
+            low = (other if other > low else low) - aside
+            high, other = h0 + y * h0y, h1 + y * h1y
+            high = (other if other < high else high) - aside
+            if low < 0:
+                low = _ZERO
+            if high > last:
+                high = last
             if low > high:
                 continue
-            start = math.ceil(low)
-            z = wa * nearness[i] + wb * nearness[j] + wc * nearness[k] + start * z_x
-            for column in range(left + start, left + math.floor(high) + 1):
+            start = np.int32(low)
+            if start < low:
+                start += 1
+            z = nearness[i] + (y - ay) * z_y + (np.float32(start) + aside - ax) * z_x
+            for column in range(start, np.int32(high) + 1):
                 if z > nearest[row, column]:
                     nearest[row, column] = z
                     chosen[row, column] = t
@@ -263,7 +304,7 @@ def seen_from(
             depth[v] = x * dx + y * dy + z * dz
         chosen[:] = -1
         nearest[:] = -1e9
-        _cover(at, depth, triangles, False, chosen, nearest)
+        _cover(at, depth, triangles, False, 0.0, chosen, nearest)
         for v in range(len(vertices)):
             cosine = normals[v, 0] * dx + normals[v, 1] * dy + normals[v, 2] * dz
             if cosine > 0.05:
@@ -314,7 +355,7 @@ def light_up(
     return lit
 
 
-@compiled(fastmath=True, inline="always")
+@compiled(fastmath=True)
 def _weights(
     x: float, y: float, pixels: np.ndarray, i: int, j: int, k: int
 ) -> tuple[float, float, float]:
@@ -327,31 +368,42 @@ def _weights(
     return _ONE - wb - wc, wb, wc
 
 
+@compiled(fastmath=True)
+def _lay(t: int, pixels: np.ndarray, lit: np.ndarray, surface: Surface, planes: np.ndarray) -> None:
+    """What changes over a triangle of skin, each as value at pixel (0, 0) and steps to the right and downwards.
+
+    Into `planes[t] (3, 8)`: column and row of the texture, red, green, blue, mirrored light, cloth.
+    """
+    i, j, k = surface.triangles[t, 0], surface.triangles[t, 1], surface.triangles[t, 2]
+    ax, ay = pixels[i, 0], pixels[i, 1]
+    bx, by, cx, cy = pixels[j, 0] - ax, pixels[j, 1] - ay, pixels[k, 0] - ax, pixels[k, 1] - ay
+    inverse = _ONE / (bx * cy - by * cx)
+    for n in range(7):
+        if n < 2:
+            a, b, c = surface.corners[t, 0, n], surface.corners[t, 1, n], surface.corners[t, 2, n]
+        elif n < 6:
+            a, b, c = lit[i, n - 2], lit[j, n - 2], lit[k, n - 2]
+        else:
+            a, b, c = surface.cloth[i], surface.cloth[j], surface.cloth[k]
+        right = ((b - a) * cy - (c - a) * by) * inverse
+        down = ((c - a) * bx - (b - a) * cx) * inverse
+        planes[t, 0, n], planes[t, 1, n], planes[t, 2, n] = a - right * ax - down * ay, right, down
+
+
 @compiled(fastmath=True, inline="always")
 def _skin(
-    t: int,
-    x: float,
-    y: float,
-    pixels: np.ndarray,
-    lit: np.ndarray,
-    triangles: np.ndarray,
-    corners: np.ndarray,
-    texture: np.ndarray,
-    cloth: np.ndarray,
-    colours: np.ndarray,
+    t: int, x: float, y: float, planes: np.ndarray, texture: np.ndarray, colours: np.ndarray
 ) -> tuple[float, float, float]:
     """Linear light of a triangle of skin, hair on it, or cloth, at the place (x, y): red, green, blue."""
-    i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-    wa, wb, wc = _weights(x, y, pixels, i, j, k)
-    u = wa * corners[t, 0, 0] + wb * corners[t, 1, 0] + wc * corners[t, 2, 0]
-    v = wa * corners[t, 0, 1] + wb * corners[t, 1, 1] + wc * corners[t, 2, 1]
+    u = planes[t, 0, 0] + x * planes[t, 1, 0] + y * planes[t, 2, 0]
+    v = planes[t, 0, 1] + x * planes[t, 1, 1] + y * planes[t, 2, 1]
     v = min(max(v, _ZERO), np.float32(texture.shape[0] - 2))
-    left, top = int(math.floor(u)), int(v)
-    fu, fv = u - np.float32(left), v - np.float32(top)
-    left, right = left & _LAST_COLUMN, (left + 1) & _LAST_COLUMN
-    fu, fv, gu, gv = fu * _TEXEL, fv, (_ONE - fu) * _TEXEL, _ONE - fv
+    column, row = int(u + _FAR) - _FAR_COLUMNS, int(v)
+    fu, fv = u - np.float32(column), v - np.float32(row)
+    left, right = np.uint32(column & _LAST_COLUMN), np.uint32((column + 1) & _LAST_COLUMN)
+    top, below = np.uint32(row), np.uint32(row + 1)
+    fu, gu, gv = fu * _TEXEL, (_ONE - fu) * _TEXEL, _ONE - fv
     w00, w01, w10, w11 = gu * gv, fu * gv, gu * fv, fu * fv
-    below = top + 1
     red = w00 * texture[top, left, 0] + w01 * texture[top, right, 0]
     red += w10 * texture[below, left, 0] + w11 * texture[below, right, 0]
     green = w00 * texture[top, left, 1] + w01 * texture[top, right, 1]
@@ -361,7 +413,7 @@ def _skin(
     gloss = w00 * texture[top, left, 3] + w01 * texture[top, right, 3]
     gloss += w10 * texture[below, left, 3] + w11 * texture[below, right, 3]
     red, green, blue, gloss = red * red, green * green, blue * blue, gloss * gloss
-    inside = wa * cloth[i] + wb * cloth[j] + wc * cloth[k]
+    inside = planes[t, 0, 6] + x * planes[t, 1, 6] + y * planes[t, 2, 6]
     if inside > 0:
         worn = _step(_ZERO, np.float32(0.02), inside)
         seam = _step(np.float32(0.07), np.float32(0.085), inside) - _step(np.float32(0.085), np.float32(0.1), inside)
@@ -370,10 +422,10 @@ def _skin(
         green += worn * (colours[CLOTH, 1] * seam - green)
         blue += worn * (colours[CLOTH, 2] * seam - blue)
         gloss *= _ONE - worn
-    shine = gloss * (wa * lit[i, 3] + wb * lit[j, 3] + wc * lit[k, 3])
-    red = red * (wa * lit[i, 0] + wb * lit[j, 0] + wc * lit[k, 0]) + shine
-    green = green * (wa * lit[i, 1] + wb * lit[j, 1] + wc * lit[k, 1]) + shine
-    blue = blue * (wa * lit[i, 2] + wb * lit[j, 2] + wc * lit[k, 2]) + shine
+    shine = gloss * (planes[t, 0, 5] + x * planes[t, 1, 5] + y * planes[t, 2, 5])
+    red = red * (planes[t, 0, 2] + x * planes[t, 1, 2] + y * planes[t, 2, 2]) + shine
+    green = green * (planes[t, 0, 3] + x * planes[t, 1, 3] + y * planes[t, 2, 3]) + shine
+    blue = blue * (planes[t, 0, 4] + x * planes[t, 1, 4] + y * planes[t, 2, 4]) + shine
     return red, green, blue
 
 
@@ -391,7 +443,7 @@ def _other(
     light: np.ndarray,
     opening: float,
 ) -> tuple[float, float, float]:
-    """As `_skin`, for everything else: eyes, mouth, lashes, loose hair, glasses."""
+    """As `_skin`, for everything else: eyes, mouth, lashes, glasses."""
     i, j, k = surface.triangles[t, 0], surface.triangles[t, 1], surface.triangles[t, 2]
     wa, wb, wc = _weights(x, y, pixels, i, j, k)
     kind = surface.material[t]
@@ -414,16 +466,7 @@ def _other(
             dark *= np.float32(0.55)
         bright = dark * (light[3] * np.float32(0.6) + light[4] * np.float32(0.5))
         return red * bright, green * bright, blue * bright
-    if kind == HAIR:
-        corners = surface.corners
-        u = wa * corners[t, 0, 0] + wb * corners[t, 1, 0] + wc * corners[t, 2, 0]
-        v = wa * corners[t, 0, 1] + wb * corners[t, 1, 1] + wc * corners[t, 2, 1]
-        wave = math.sin(u * np.float32(0.9) + np.float32(2) * math.sin(v * np.float32(0.05)))
-        wave += math.sin(u * np.float32(2.3) + np.float32(1.3)) + math.sin(u * np.float32(0.31) + v * np.float32(0.02))
-        bright = _ONE + np.float32(0.16) * wave
-        red, green, blue = red * bright, green * bright, blue * bright
-        gloss = np.float32(0.25)
-    elif kind == GLASSES:
+    if kind == GLASSES:
         gloss = np.float32(0.9)
     shine = gloss * (wa * lit[i, 3] + wb * lit[j, 3] + wc * lit[k, 3])
     red = red * (wa * lit[i, 0] + wb * lit[j, 0] + wc * lit[k, 0]) + shine
@@ -487,57 +530,58 @@ def draw(
     opening: float,
     background: np.ndarray,
     to_srgb: np.ndarray,
-    chosen: np.ndarray,
-    nearest: np.ndarray,
+    room: Room,
     out: np.ndarray,
 ) -> None:
-    """One frame into `out (H, W, 3)` uint8; `chosen`, `nearest` `(H * SAMPLES, W * SAMPLES)` are room to work in."""
+    """One frame into `out (H, W, 3)` uint8."""
+    chosen, nearest, planes, laid = room.chosen, room.nearest, room.planes, room.laid
     chosen[:] = -1
     nearest[:] = 0
-    fine = pixels * np.float32(SAMPLES) + np.float32((SAMPLES - 1) / 2)
-    triangles, corners, texture = surface.triangles, surface.corners, surface.texture
-    material, cloth, colours = surface.material, surface.cloth, surface.colours
-    _cover(fine, nearness, triangles, True, chosen, nearest)
+    laid[:] = False
+    staggered = np.empty(pixels.shape, np.float32)
+    for n in range(len(pixels)):  # the place of a cell: column - 1/4, row / 2 - 1/4; in odd rows half a column on
+        staggered[n, 0] = pixels[n, 0] + np.float32(0.25)
+        staggered[n, 1] = np.float32(2) * pixels[n, 1] + np.float32(0.5)
+    texture, material, colours = surface.texture, surface.material, surface.colours
+    _cover(staggered, nearness, surface.triangles, True, 0.5, chosen, nearest)
+    quarter, half = np.float32(0.25), np.float32(0.5)
     for row in range(out.shape[0]):
-        top = row * 2
         for column in range(out.shape[1]):
-            side = column * 2
-            t0, t1 = chosen[top, side], chosen[top, side + 1]
-            t2, t3 = chosen[top + 1, side], chosen[top + 1, side + 1]
-            whole = t0 == t1 and t0 == t2 and t0 == t3
-            if whole and t0 < 0:
+            first, second = chosen[2 * row, column], chosen[2 * row + 1, column]
+            whole = first == second
+            if whole and first < 0:
                 out[row, column, 0] = background[row, column, 0]
                 out[row, column, 1] = background[row, column, 1]
                 out[row, column, 2] = background[row, column, 2]
                 continue
-            if not whole and t0 >= 0 and t1 >= 0 and t2 >= 0 and t3 >= 0:
-                kind = material[t0]
-                if kind == material[t1] and kind == material[t2] and kind == material[t3]:
-                    z0, z1 = nearest[top, side], nearest[top, side + 1]
-                    z2, z3 = nearest[top + 1, side], nearest[top + 1, side + 1]
-                    whole = max(max(z0, z1), max(z2, z3)) - min(min(z0, z1), min(z2, z3)) < _APART
-            shift = 0 if whole else 2  # one place or four
+            if not whole and first >= 0 and second >= 0 and material[first] == material[second]:
+                whole = abs(nearest[2 * row, column] - nearest[2 * row + 1, column]) < _APART
+            places = 1 if whole else 2
             red, green, blue = 0, 0, 0
-            for s in range(1 << shift):
+            for s in range(places):
                 x, y = np.float32(column), np.float32(row)
-                t = t0
+                found = first if s == 0 else second
                 if not whole:
-                    down, right = s >> 1, s & 1
-                    t = chosen[top + down, side + right]
-                    x += np.float32(0.5) * np.float32(right) - np.float32(0.25)
-                    y += np.float32(0.5) * np.float32(down) - np.float32(0.25)
-                if t < 0:
+                    x, y = x - quarter + half * np.float32(s), y - quarter + half * np.float32(s)
+                if found < 0:
                     red += background[row, column, 0]
                     green += background[row, column, 1]
                     blue += background[row, column, 2]
                     continue
+                t = np.uint32(found)
                 if material[t] == SKIN:
-                    r, g, b = _skin(t, x, y, pixels, lit, triangles, corners, texture, cloth, colours)
+                    if not laid[t]:
+                        _lay(t, pixels, lit, surface, planes)
+                        laid[t] = True
+                    r, g, b = _skin(t, x, y, planes, texture, colours)
                 else:
                     r, g, b = _other(t, x, y, pixels, lit, local, surface, turn, gaze, light, opening)
                 red += _byte(r, to_srgb)
                 green += _byte(g, to_srgb)
                 blue += _byte(b, to_srgb)
-            out[row, column, 0] = (red + shift) >> shift
-            out[row, column, 1] = (green + shift) >> shift
-            out[row, column, 2] = (blue + shift) >> shift
+            if whole:
+                out[row, column, 0], out[row, column, 1], out[row, column, 2] = red, green, blue
+            else:
+                out[row, column, 0] = (red + 1) >> 1
+                out[row, column, 1] = (green + 1) >> 1
+                out[row, column, 2] = (blue + 1) >> 1

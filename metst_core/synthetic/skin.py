@@ -6,6 +6,7 @@ mouth at y = -.68, the chin at y = -1.15), so one drawing fits every head.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,7 @@ _HAIRLINE = {
 """Where the hair begins, degrees on the plane of the texture, either side."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Canvas:
     """Where each texel lies: `at (R, C, 3)` on the neutral head, `angles (R, C, 2)` latitude, |longitude| in degrees."""
 
@@ -65,12 +66,13 @@ class Canvas:
 
     def texel(self, points: np.ndarray) -> np.ndarray:
         """Column and row (n, 2) of the front's place nearest to points (n, 2) of x, y."""
-        if not hasattr(self, "_tree"):
-            front = np.argwhere((self.angles[..., 1] < 75) & (self.angles[..., 0] > -75))
-            object.__setattr__(self, "_front", front)
-            object.__setattr__(self, "_tree", cKDTree(self.at[front[:, 0], front[:, 1], :2]))
-        nearest = self._tree.query(points)[1]  # type: ignore[attr-defined]
-        return self._front[nearest][:, ::-1].astype(float)  # type: ignore[attr-defined]
+        front, tree = self._front
+        return front[tree.query(points)[1]][:, ::-1].astype(float)
+
+    @functools.cached_property
+    def _front(self) -> tuple[np.ndarray, cKDTree]:
+        front = np.argwhere((self.angles[..., 1] < 75) & (self.angles[..., 0] > -75))
+        return front, cKDTree(self.at[front[:, 0], front[:, 1], :2])
 
 
 def linear(colour: Any) -> np.ndarray:
