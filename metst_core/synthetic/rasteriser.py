@@ -22,6 +22,7 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 _RED, _GREEN, _BLUE = np.float32(0.42), np.float32(0.28), np.float32(0.22)
 PER_ROOT = 180
 """Steps of a texture's integers per root of linear light; 255 of them are twice the whitest white."""
+_BYTE = np.uint32(8)
 _TEXEL = np.float32(1 / PER_ROOT)
 _FAR_COLUMNS = 4096  # added and taken away, so that cutting off the fraction rounds down
 _FAR = np.float32(_FAR_COLUMNS)
@@ -37,8 +38,8 @@ TO_SRGB = np.round(255 * _SRGB).astype(np.uint8)
 class Surface(NamedTuple):
     """What a head is made of, apart from where it is: triangles with materials, places on the texture, colours.
 
-    `triangles (T, 3)`, `material (T,)`, `corners (T, 3, 2)` places on the texture, pixels; `texture (R, C, 4)` uint8
-    red, green, blue and gloss, each the root of linear light (`PER_ROOT` is 1); `colours (8, 3)` linear, by material; `cloth (V,)` above 0 where clothes lie on it; `occlusion (V,)` share of the sky that a
+    `triangles (T, 3)`, `material (T,)`, `corners (T, 3, 2)` places on the texture, pixels; `texture (R, C)` uint32,
+    from the lowest byte red, green, blue and gloss, each the root of linear light (`PER_ROOT` is 1); `colours (8, 3)` linear, by material; `cloth (V,)` above 0 where clothes lie on it; `occlusion (V,)` share of the sky that a
     vertex sees; `shadow (V,)` share of the key light; `eyes (2, 3)` centres of the eyeballs; `iris (3,)` linear.
     """
 
@@ -183,6 +184,18 @@ def _cover(
                     nearest[row, column] = z
                     chosen[row, column] = t
                 z += z_x
+
+
+@compiled()
+def find_visible(pixels: np.ndarray, nearness: np.ndarray, triangles: np.ndarray, room: Room) -> None:
+    """The z-buffer at both places of every pixel: fills `room.chosen` and `room.nearest`."""
+    room.chosen[:] = -1
+    room.nearest[:] = 0
+    staggered = np.empty(pixels.shape, np.float32)
+    for n in range(len(pixels)):  # the place of a cell: column - 1/4, row / 2 - 1/4; in odd rows half a column on
+        staggered[n, 0] = pixels[n, 0] + np.float32(0.25)
+        staggered[n, 1] = np.float32(2) * pixels[n, 1] + np.float32(0.5)
+    _cover(staggered, nearness, triangles, True, 0.5, room.chosen, room.nearest)
 
 
 @compiled()
@@ -404,14 +417,15 @@ def _skin(
     top, below = np.uint32(row), np.uint32(row + 1)
     fu, gu, gv = fu * _TEXEL, (_ONE - fu) * _TEXEL, _ONE - fv
     w00, w01, w10, w11 = gu * gv, fu * gv, gu * fv, fu * fv
-    red = w00 * texture[top, left, 0] + w01 * texture[top, right, 0]
-    red += w10 * texture[below, left, 0] + w11 * texture[below, right, 0]
-    green = w00 * texture[top, left, 1] + w01 * texture[top, right, 1]
-    green += w10 * texture[below, left, 1] + w11 * texture[below, right, 1]
-    blue = w00 * texture[top, left, 2] + w01 * texture[top, right, 2]
-    blue += w10 * texture[below, left, 2] + w11 * texture[below, right, 2]
-    gloss = w00 * texture[top, left, 3] + w01 * texture[top, right, 3]
-    gloss += w10 * texture[below, left, 3] + w11 * texture[below, right, 3]
+    m = np.uint32(255)
+    a, b, c, d = texture[top, left], texture[top, right], texture[below, left], texture[below, right]
+    red = w00 * np.float32(a & m) + w01 * np.float32(b & m) + w10 * np.float32(c & m) + w11 * np.float32(d & m)
+    a, b, c, d = a >> _BYTE, b >> _BYTE, c >> _BYTE, d >> _BYTE
+    green = w00 * np.float32(a & m) + w01 * np.float32(b & m) + w10 * np.float32(c & m) + w11 * np.float32(d & m)
+    a, b, c, d = a >> _BYTE, b >> _BYTE, c >> _BYTE, d >> _BYTE
+    blue = w00 * np.float32(a & m) + w01 * np.float32(b & m) + w10 * np.float32(c & m) + w11 * np.float32(d & m)
+    a, b, c, d = a >> _BYTE, b >> _BYTE, c >> _BYTE, d >> _BYTE
+    gloss = w00 * np.float32(a) + w01 * np.float32(b) + w10 * np.float32(c) + w11 * np.float32(d)
     red, green, blue, gloss = red * red, green * green, blue * blue, gloss * gloss
     inside = planes[t, 0, 6] + x * planes[t, 1, 6] + y * planes[t, 2, 6]
     if inside > 0:
@@ -534,16 +548,10 @@ def draw(
     out: np.ndarray,
 ) -> None:
     """One frame into `out (H, W, 3)` uint8."""
+    find_visible(pixels, nearness, surface.triangles, room)
     chosen, nearest, planes, laid = room.chosen, room.nearest, room.planes, room.laid
-    chosen[:] = -1
-    nearest[:] = 0
     laid[:] = False
-    staggered = np.empty(pixels.shape, np.float32)
-    for n in range(len(pixels)):  # the place of a cell: column - 1/4, row / 2 - 1/4; in odd rows half a column on
-        staggered[n, 0] = pixels[n, 0] + np.float32(0.25)
-        staggered[n, 1] = np.float32(2) * pixels[n, 1] + np.float32(0.5)
     texture, material, colours = surface.texture, surface.material, surface.colours
-    _cover(staggered, nearness, surface.triangles, True, 0.5, chosen, nearest)
     quarter, half = np.float32(0.25), np.float32(0.5)
     for row in range(out.shape[0]):
         for column in range(out.shape[1]):

@@ -111,7 +111,7 @@ def neckline(at: np.ndarray) -> np.ndarray:
 
 
 def paint(canvas: Canvas, card: dict[str, Any]) -> np.ndarray:
-    """The texture of the person on the card: (R, C, 4) uint8, red, green, blue, gloss, as `Surface` has them."""
+    """The texture of the person on the card: (R, C) uint32, as `Surface` has it."""
     rng = np.random.default_rng([card["index"], 0x5C])
     x, y, z = np.moveaxis(canvas.at, -1, 0)
     ax = np.abs(x)
@@ -160,7 +160,8 @@ def paint(canvas: Canvas, card: dict[str, Any]) -> np.ndarray:
     _lid_margin(colour, canvas, card)
     _hair(colour, gloss, canvas, rng, card, hair_rgb)
     linear_light = np.dstack([np.clip(colour, 0.002, 1), np.clip(gloss, 0, 2)])
-    return np.round(np.sqrt(linear_light) * PER_ROOT).astype(np.uint8)
+    steps = np.round(np.sqrt(linear_light) * PER_ROOT).astype(np.uint32)
+    return steps[..., 0] | steps[..., 1] << 8 | steps[..., 2] << 16 | steps[..., 3] << 24
 
 
 def _noise(rng: np.random.Generator, sigma: float) -> np.ndarray:
