@@ -53,7 +53,7 @@ def main() -> None:
         pose = np.array([0.02, 0.01, 2, 1, 8 * np.sin(number), 3])
         shown = person.render(units, jaw=wave, pose=pose)
 
-        def frame(person=person, units=units, wave=wave, pose=pose) -> np.ndarray:  # noqa: ANN001
+        def frame(person=person, units=units, wave=wave, pose=pose) -> np.ndarray:
             return person.render(units, jaw=wave, pose=pose)
 
         calls: dict[str, Callable[[], object]] = {

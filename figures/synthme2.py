@@ -17,7 +17,10 @@ COLUMNS = 10
 
 def persons() -> Figure:
     """Every head at rest."""
-    tiles = [cv2.resize(Head(i).render(), (144, 144), interpolation=cv2.INTER_AREA) for i in range(number_of_heads())]
+    tiles = [
+        cv2.resize(Head(i).render(), (144, 144), interpolation=cv2.INTER_AREA)
+        for i in range(number_of_heads())
+    ]
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % COLUMNS)
     sheet = np.vstack([np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)])
     figure = Figure(figsize=(10, 10 * sheet.shape[0] / sheet.shape[1]), dpi=144)

@@ -12,6 +12,7 @@ from metst_core.synthetic.action_units import (
 )
 from metst_core.synthetic.difficulty import TIERS, Difficulty, difficulty_of
 from metst_core.synthetic.generation import generate, plan_tables, read_truth
+from metst_core.synthetic.heads import CHANNELS, VISEMES, Head, Light, head, number_of_heads
 from metst_core.synthetic.mjpeg import write_mjpeg
 from metst_core.synthetic.plan import VERSION, compose_plan, plan_video
 from metst_core.synthetic.portraits import contact_sheet, face_mesh, identity, look_up
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTION_UNITS",
+    "CHANNELS",
     "EXPRESSIONS",
     "MEASURES",
     "MIRROR",
@@ -33,7 +35,10 @@ __all__ = [
     "UNIT_INDEX",
     "UNIT_NAMES",
     "VERSION",
+    "VISEMES",
     "Difficulty",
+    "Head",
+    "Light",
     "Renderer",
     "au_field",
     "check_release",
@@ -43,9 +48,11 @@ __all__ = [
     "face_mesh",
     "generate",
     "generate_release",
+    "head",
     "identity",
     "look_up",
     "movement_seen",
+    "number_of_heads",
     "plan_tables",
     "plan_video",
     "read_truth",

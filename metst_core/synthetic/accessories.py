@@ -69,7 +69,9 @@ def spectacles(style: str, eyes: np.ndarray, front: float, temples: np.ndarray) 
     inner = eyes[:, 0] + np.array([1, -1]) * (wide - 0.03)
     t = np.linspace(0, 1, 8)
     x = inner[0] + t * (inner[1] - inner[0])
-    bridge = np.column_stack([x, eyes[:, 1].mean() + 0.03 + 0.05 * np.sin(np.pi * t), np.full(8, front + 0.01)])
+    bridge = np.column_stack(
+        [x, eyes[:, 1].mean() + 0.03 + 0.05 * np.sin(np.pi * t), np.full(8, front + 0.01)]
+    )
     parts.append(tube(bridge, 0.9 * thick, closed=False))
     return join(*parts)
 
@@ -89,7 +91,10 @@ def long_hair(
     r = radius[None] * dome[:, None] * flare[:, None] + waves
     x = r * np.sin(longitudes)[None]
     z = middle[2] + r * np.cos(longitudes)[None]
-    y = np.broadcast_to(heights[:, None] + 0.03 * rng.standard_normal(len(longitudes))[None] * (heights < -1)[:, None], x.shape)
+    y = np.broadcast_to(
+        heights[:, None] + 0.03 * rng.standard_normal(len(longitudes))[None] * (heights < -1)[:, None],
+        x.shape,
+    )
     return grid(np.stack([x, y, z], axis=-1)[:, ::-1])
 
 

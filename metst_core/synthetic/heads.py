@@ -25,7 +25,18 @@ from metst_core.errors import InputError, MissingError
 from metst_core.files import ASSETS
 from metst_core.synthetic import accessories, rasteriser, skin
 from metst_core.synthetic.action_units import UNIT_INDEX, UNIT_NAMES
-from metst_core.synthetic.rasteriser import CLOTH, EYE, GLASSES, LASH, MOUTH, SKIN, TEETH, TONGUE, Room, Surface
+from metst_core.synthetic.rasteriser import (
+    CLOTH,
+    EYE,
+    GLASSES,
+    LASH,
+    MOUTH,
+    SKIN,
+    TEETH,
+    TONGUE,
+    Room,
+    Surface,
+)
 from metst_core.synthetic.texture_space import latitude_longitude, texture_corners
 
 ASSET = ASSETS / "heads.npz"
@@ -102,7 +113,18 @@ _HAIR_THICKNESS = {
 
 _EXTREMES: tuple[tuple[float, dict[str, float]], ...] = (
     (0.0, {}),
-    (0.3, {"AU25": 0.06, "AU10L": 0.05, "AU10R": 0.05, "AU20L": 0.06, "AU20R": 0.06, "AU5L": 0.05, "AU5R": 0.05}),
+    (
+        0.3,
+        {
+            "AU25": 0.06,
+            "AU10L": 0.05,
+            "AU10R": 0.05,
+            "AU20L": 0.06,
+            "AU20R": 0.06,
+            "AU5L": 0.05,
+            "AU5R": 0.05,
+        },
+    ),
     (0.1, {"funnel": 0.1, "pucker": 0.06, "AU45L": 1.0, "AU45R": 1.0}),
     (0.0, {"AU12L": 0.1, "AU12R": 0.1, "AU25": 0.08, "AU7L": 0.05, "AU7R": 0.05}),
 )
@@ -140,7 +162,9 @@ class Baked(NamedTuple):
 def baked() -> Baked:
     """The asset, read once; `MissingError` where it is not there."""
     if not ASSET.is_file():
-        raise MissingError(f"{ASSET}: no such file; install metst anew, or bake it (metst_core.synthetic.bake)")
+        raise MissingError(
+            f"{ASSET}: no such file; install metst anew, or bake it (metst_core.synthetic.bake)"
+        )
     with np.load(ASSET, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     base = arrays["base"].astype(np.float32) * np.float32(HEAD_QUANTUM)
@@ -261,7 +285,9 @@ class Head:
         What is seen at a place of the neutral frame lies, at the small strength a, `a * field` further; 0 off the head.
         """
         if unit not in CHANNELS or unit.startswith("gaze"):
-            raise InputError(f"{unit!r} moves no vertex; use one of {', '.join(n for n in CHANNELS if n[:4] != 'gaze')}")
+            raise InputError(
+                f"{unit!r} moves no vertex; use one of {', '.join(n for n in CHANNELS if n[:4] != 'gaze')}"
+            )
         amounts = np.zeros(len(CHANNELS), np.float32)
         still, _, _ = self._shape_of(amounts, np.zeros(2))
         pixels, nearness, _, _ = self._placed(still, None, FRAME_SIZE)
@@ -270,7 +296,9 @@ class Head:
         moved, _, _ = self._placed(self._shape_of(amounts, np.zeros(2))[0], None, FRAME_SIZE)[:3]
         flow = (moved - pixels) / step
         triangles = self._surface.triangles
-        chosen, weights = rasteriser.visible_triangles(pixels[triangles], nearness[triangles], FRAME_SIZE, FRAME_SIZE)
+        chosen, weights = rasteriser.visible_triangles(
+            pixels[triangles], nearness[triangles], FRAME_SIZE, FRAME_SIZE
+        )
         field = np.einsum("hwk,hwkc->hwc", weights, flow[triangles[chosen]])
         return np.where(chosen[..., None] >= 0, field, 0).astype(np.float32)
 
@@ -285,7 +313,9 @@ class Head:
         elif units is not None:
             given = np.asarray(units, np.float32)
             if given.shape not in ((len(UNIT_NAMES),), (len(CHANNELS),)):
-                raise InputError(f"units has shape {given.shape}; give ({len(UNIT_NAMES)},) or ({len(CHANNELS)},)")
+                raise InputError(
+                    f"units has shape {given.shape}; give ({len(UNIT_NAMES)},) or ({len(CHANNELS)},)"
+                )
             amounts[: len(given)] = given
         amounts[UNIT_INDEX["AU26"]] += jaw
         for side in "LR":
@@ -296,7 +326,7 @@ class Head:
     def _shape_of(self, amounts: np.ndarray, gaze: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """Vertices before turning, the gaze's sines, and how far the mouth is open (IOD)."""
         amounts = amounts.copy()
-        shift = gaze + [amounts[UNIT_INDEX["gaze_x"]], amounts[UNIT_INDEX["gaze_y"]]]
+        shift = gaze + np.array([amounts[UNIT_INDEX["gaze_x"]], amounts[UNIT_INDEX["gaze_y"]]])
         sines = np.clip(shift * self._iod / self._eye_radius, -0.6, 0.6)
         lids = CHANNELS.index("lids_down" if sines[1] > 0 else "lids_up")
         amounts[lids] += abs(sines[1]) * self._lid_follows[lids]
@@ -352,7 +382,9 @@ class Head:
             triangles.append((mesh[1] + count).astype(np.int32))
             material.append(np.full(len(mesh[1]), kind, np.int32))
             around = latitude_longitude(mesh[0][mesh[1]])
-            around[..., 0] = np.deg2rad(np.interp(around[..., 0], (-2, 1.5), (35, 80)))  # where hair is painted
+            around[..., 0] = np.deg2rad(
+                np.interp(around[..., 0], (-2, 1.5), (35, 80))
+            )  # where hair is painted
             places.append(texture_corners(around))
         self._neutral = np.ascontiguousarray(np.concatenate(vertices), dtype=np.float32)
         self._n_baked = len(shape)
@@ -360,16 +392,23 @@ class Head:
         colours = np.zeros((8, 3), np.float32)
         for kind, colour in _COLOURS.items():
             colours[kind] = skin.linear(colour)
-        colours[CLOTH] = skin.linear(skin.CLOTH_COLOURS[int(rng.integers(len(skin.CLOTH_COLOURS)))]) * rng.uniform(0.8, 1.2)
+        colours[CLOTH] = skin.linear(
+            skin.CLOTH_COLOURS[int(rng.integers(len(skin.CLOTH_COLOURS)))]
+        ) * rng.uniform(0.8, 1.2)
         if rng.uniform() < 0.4:
-            colours[GLASSES] = skin.linear([(96, 60, 34), (120, 116, 112), (70, 24, 30)][int(rng.integers(3))])
+            colours[GLASSES] = skin.linear(
+                [(96, 60, 34), (120, 116, 112), (70, 24, 30)][int(rng.integers(3))]
+            )
         self._triangles = np.ascontiguousarray(all_triangles, dtype=np.uint32)
         kinds = np.concatenate(material)
         at = np.concatenate(base)
         on_body = np.zeros(len(at), bool)
         on_body[on_skin] = True
         eye_vertices = np.unique(source.triangles[source.material == EYE])
-        sides = [eye_vertices[source.base[eye_vertices, 0] < 0], eye_vertices[source.base[eye_vertices, 0] > 0]]
+        sides = [
+            eye_vertices[source.base[eye_vertices, 0] < 0],
+            eye_vertices[source.base[eye_vertices, 0] > 0],
+        ]
         centres = np.stack([shape[s].mean(axis=0) for s in sides]).astype(np.float32)
         self._eye_radius = float(np.linalg.norm(shape[sides[0]] - centres[0], axis=1).mean())
         self._surface = Surface(
@@ -427,7 +466,10 @@ class Head:
             brow = (np.abs(base[:, 1]) < 0.2) & (np.abs(base[:, 0]) > 0.1) & (np.abs(base[:, 0]) < 0.5)
             front = float(shape[brow, 2].max()) + 0.03
             ears = np.abs(base[:, 0])
-            ear = [np.argmax(np.where((np.abs(base[:, 1] - 0.05) < 0.1) & (base[:, 0] * s > 0), ears, 0)) for s in (-1, 1)]
+            ear = [
+                np.argmax(np.where((np.abs(base[:, 1] - 0.05) < 0.1) & (base[:, 0] * s > 0), ears, 0))
+                for s in (-1, 1)
+            ]
             ends = shape[ear] + np.array([[0.09, 0.04, 0.05], [-0.09, 0.04, 0.05]])
             worn.append((accessories.spectacles(self.card["glasses"], eyes, front, ends), GLASSES))
         return worn
@@ -437,7 +479,9 @@ class Head:
         still, nearness, _, _ = self._placed(self._neutral, None, FRAME_SIZE)
         self._at_rest = still, nearness
         triangles = self._surface.triangles
-        chosen, _ = rasteriser.visible_triangles(still[triangles], nearness[triangles], FRAME_SIZE, FRAME_SIZE)
+        chosen, _ = rasteriser.visible_triangles(
+            still[triangles], nearness[triangles], FRAME_SIZE, FRAME_SIZE
+        )
         seen_triangles = np.unique(chosen[chosen >= 0])
         on_skin = self._surface.material[seen_triangles] == SKIN
         visible = np.unique(triangles[seen_triangles[on_skin]])
@@ -481,7 +525,9 @@ class Head:
         sky, key = 0.12 + 0.88 * np.clip(sky, 0, 1), 0.25 + 0.75 * np.clip(key, 0, 1)
         lids = np.concatenate(self._lids)  # what is folded in when the eye is open comes to light in a blink
         sky[lids], key[lids] = np.maximum(sky[lids], 0.5), np.maximum(key[lids], 0.6)
-        self._surface = self._surface._replace(occlusion=sky.astype(np.float32), shadow=key.astype(np.float32))
+        self._surface = self._surface._replace(
+            occlusion=sky.astype(np.float32), shadow=key.astype(np.float32)
+        )
 
     def _drop_hidden(self) -> None:
         """Leave out the triangles that no turn and no face shows, nor their neighbours: a third of the work."""
@@ -491,7 +537,9 @@ class Head:
             shape, _, _ = self._shape_of(self._amounts(units, jaw), np.zeros(2))
             for yaw in (-35, 0, 35):
                 for pitch in (-28, 0, 28):
-                    pixels, nearness, _, _ = self._placed(shape, np.array([0, 0, 0, 1, yaw, pitch]), FRAME_SIZE)
+                    pixels, nearness, _, _ = self._placed(
+                        shape, np.array([0, 0, 0, 1, yaw, pitch]), FRAME_SIZE
+                    )
                     rasteriser.find_visible(pixels, nearness, self._triangles, room)
                     seen[room.chosen[room.chosen >= 0]] = True
         touched = np.zeros(len(self._neutral), bool)
@@ -543,7 +591,9 @@ def _covered(
         cover = np.clip(above / (5 if card["hair"] == "beanie" else 14), 0, 1)
         cover = cover * cover * (3 - 2 * cover)
         beside = np.clip((angles[:, 1] - 55) / 20, 0, 1) * np.clip((115 - angles[:, 1]) / 20, 0, 1)
-        cover *= 1 - 0.7 * beside * np.clip((45 - angles[:, 0]) / 20, 0, 1)  # close to the head above the ears
+        cover *= 1 - 0.7 * beside * np.clip(
+            (45 - angles[:, 0]) / 20, 0, 1
+        )  # close to the head above the ears
     if card["hair"] == "curly":
         lumps = np.sin(9 * away[:, 0]) * np.sin(8 * away[:, 1] + 1) + np.sin(10 * away[:, 2])
         thick = thick * (1 + 0.12 * lumps)
@@ -551,7 +601,9 @@ def _covered(
     mask[on_skin] = 1
     grown = shape + away / radius * (thick * cover * mask)[:, None].astype(np.float32)
     if card["hair"] in ("scarf", "beanie"):  # the ears lie flat below it
-        ears = np.clip((np.abs(angles[:, 1] - 92) < 22) * cover * mask * (np.abs(source.base[:, 1]) < 0.6), 0, 1)
+        ears = np.clip(
+            (np.abs(angles[:, 1] - 92) < 22) * cover * mask * (np.abs(source.base[:, 1]) < 0.6), 0, 1
+        )
         limit = 0.80
         too_wide = np.clip(np.abs(grown[:, 0]) - limit, 0, None) * ears
         grown[:, 0] -= (np.sign(grown[:, 0]) * too_wide).astype(np.float32)
@@ -578,7 +630,9 @@ def _rotations(yaw: float, pitch: float, roll: float) -> np.ndarray:
     Degrees: yaw to the right of the image, then pitch downwards, then roll clockwise.
     """
     share = np.linspace(0, 1, _TURNS)
-    (cy, sy), (cp, sp), (cr, sr) = ((np.cos(a), np.sin(a)) for a in np.deg2rad([[yaw], [pitch], [-roll]]) * share)
+    (cy, sy), (cp, sp), (cr, sr) = (
+        (np.cos(a), np.sin(a)) for a in np.deg2rad([[yaw], [pitch], [-roll]]) * share
+    )
     rows = (
         (cr * cy - sr * sp * sy, -sr * cp, cr * sy + sr * sp * cy),
         (sr * cy + cr * sp * sy, cr * cp, sr * sy - cr * sp * cy),
@@ -605,6 +659,8 @@ def _wall(rng: np.random.Generator, size: int) -> np.ndarray:
         left, top = rng.uniform(-0.2, 1, 2)
         wide, high = rng.uniform(0.1, 0.5, 2)
         inside = (x > left) & (x < left + wide) & (y > top) & (y < top + high)
-        wall[inside] = wall[inside] * 0.4 + 0.6 * np.clip(tone + rng.uniform(-0.25, 0.25) + rng.uniform(-0.08, 0.08, 3), 0, 1)
+        wall[inside] = wall[inside] * 0.4 + 0.6 * np.clip(
+            tone + rng.uniform(-0.25, 0.25) + rng.uniform(-0.08, 0.08, 3), 0, 1
+        )
     soft = cv2.GaussianBlur(wall.astype(np.float32), (0, 0), size / 45)
     return np.clip(np.round(soft * 255), 0, 255).astype(np.uint8)

@@ -9,7 +9,7 @@ the head: x to the right of the image, y up, z towards the camera; lengths in de
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from metst_core.synthetic.texture_space import TEXTURE_SIZE
 
 SKIN, MOUTH, EYE, TEETH, TONGUE, LASH, GLASSES, CLOTH = range(8)
 """Materials; the first six as `bake.MATERIALS`.  Skin is all that is painted: hair, caps and scarves too."""
-_ZERO, _ONE = np.float32(0), np.float32(1)
+_ZERO: Any = np.float32(0)
+_ONE: Any = np.float32(1)
 _RED, _GREEN, _BLUE = np.float32(0.42), np.float32(0.28), np.float32(0.22)
 PER_ROOT = 180
 """Steps of a texture's integers per root of linear light; 255 of them are twice the whitest white."""
@@ -139,7 +140,9 @@ def _cover(
         # an edge is its column at row 0 and its step to the next row
         lows = highs = 0
         for n in range(3):
-            px, py, qx, qy = (ax, ay, bx, by) if n == 0 else ((bx, by, cx, cy) if n == 1 else (cx, cy, ax, ay))
+            px, py, qx, qy = (
+                (ax, ay, bx, by) if n == 0 else ((bx, by, cx, cy) if n == 1 else (cx, cy, ax, ay))
+            )
             if py == qy:
                 continue
             slope = (qx - px) / (qy - py)
@@ -192,7 +195,9 @@ def find_visible(pixels: np.ndarray, nearness: np.ndarray, triangles: np.ndarray
     room.chosen[:] = -1
     room.nearest[:] = 0
     staggered = np.empty(pixels.shape, np.float32)
-    for n in range(len(pixels)):  # the place of a cell: column - 1/4, row / 2 - 1/4; in odd rows half a column on
+    for n in range(
+        len(pixels)
+    ):  # the place of a cell: column - 1/4, row / 2 - 1/4; in odd rows half a column on
         staggered[n, 0] = pixels[n, 0] + np.float32(0.25)
         staggered[n, 1] = np.float32(2) * pixels[n, 1] + np.float32(0.5)
     _cover(staggered, nearness, triangles, True, 0.5, room.chosen, room.nearest)
@@ -322,7 +327,7 @@ def seen_from(
             cosine = normals[v, 0] * dx + normals[v, 1] * dy + normals[v, 2] * dz
             if cosine > 0.05:
                 all_[v] += cosine
-                row, column = int(round(at[v, 1])), int(round(at[v, 0]))
+                row, column = round(at[v, 1]), round(at[v, 0])
                 inside = 0 <= row < cells and 0 <= column < cells
                 if not inside or nearest[row, column] < depth[v] + offset:
                     seen[v] += cosine
@@ -343,9 +348,7 @@ def _step(low: float, high: float, x: float) -> float:
 
 
 @compiled(fastmath=True)
-def light_up(
-    normals: np.ndarray, occlusion: np.ndarray, shadow: np.ndarray, light: np.ndarray
-) -> np.ndarray:
+def light_up(normals: np.ndarray, occlusion: np.ndarray, shadow: np.ndarray, light: np.ndarray) -> np.ndarray:
     """What falls on every vertex: (V, 4) red, green, blue of the diffuse light, and the mirrored light.
 
     Skin lets light through, red the farthest: the edge of the shadow is wrapped around, by colour.
@@ -369,9 +372,7 @@ def light_up(
 
 
 @compiled(fastmath=True)
-def _weights(
-    x: float, y: float, pixels: np.ndarray, i: int, j: int, k: int
-) -> tuple[float, float, float]:
+def _weights(x: float, y: float, pixels: np.ndarray, i: int, j: int, k: int) -> tuple[float, float, float]:
     """Weights of the three corners at the place (x, y); outside the triangle those of its border."""
     ax, ay = pixels[i, 0], pixels[i, 1]
     bx, by, cx, cy = pixels[j, 0] - ax, pixels[j, 1] - ay, pixels[k, 0] - ax, pixels[k, 1] - ay
@@ -419,18 +420,26 @@ def _skin(
     w00, w01, w10, w11 = gu * gv, fu * gv, gu * fv, fu * fv
     m = np.uint32(255)
     a, b, c, d = texture[top, left], texture[top, right], texture[below, left], texture[below, right]
-    red = w00 * np.float32(a & m) + w01 * np.float32(b & m) + w10 * np.float32(c & m) + w11 * np.float32(d & m)
+    red = (
+        w00 * np.float32(a & m) + w01 * np.float32(b & m) + w10 * np.float32(c & m) + w11 * np.float32(d & m)
+    )
     a, b, c, d = a >> _BYTE, b >> _BYTE, c >> _BYTE, d >> _BYTE
-    green = w00 * np.float32(a & m) + w01 * np.float32(b & m) + w10 * np.float32(c & m) + w11 * np.float32(d & m)
+    green = (
+        w00 * np.float32(a & m) + w01 * np.float32(b & m) + w10 * np.float32(c & m) + w11 * np.float32(d & m)
+    )
     a, b, c, d = a >> _BYTE, b >> _BYTE, c >> _BYTE, d >> _BYTE
-    blue = w00 * np.float32(a & m) + w01 * np.float32(b & m) + w10 * np.float32(c & m) + w11 * np.float32(d & m)
+    blue = (
+        w00 * np.float32(a & m) + w01 * np.float32(b & m) + w10 * np.float32(c & m) + w11 * np.float32(d & m)
+    )
     a, b, c, d = a >> _BYTE, b >> _BYTE, c >> _BYTE, d >> _BYTE
     gloss = w00 * np.float32(a) + w01 * np.float32(b) + w10 * np.float32(c) + w11 * np.float32(d)
     red, green, blue, gloss = red * red, green * green, blue * blue, gloss * gloss
     inside = planes[t, 0, 6] + x * planes[t, 1, 6] + y * planes[t, 2, 6]
     if inside > 0:
         worn = _step(_ZERO, np.float32(0.02), inside)
-        seam = _step(np.float32(0.07), np.float32(0.085), inside) - _step(np.float32(0.085), np.float32(0.1), inside)
+        seam = _step(np.float32(0.07), np.float32(0.085), inside) - _step(
+            np.float32(0.085), np.float32(0.1), inside
+        )
         seam = _ONE - np.float32(0.3) * seam
         red += worn * (colours[CLOTH, 0] * seam - red)
         green += worn * (colours[CLOTH, 1] * seam - green)
@@ -468,7 +477,7 @@ def _other(
     if kind == EYE:
         return _eye(px, py, pz, surface, turn, gaze, light)
     gloss = _ZERO
-    if kind == MOUTH or kind == TEETH or kind == TONGUE:
+    if kind in (MOUTH, TEETH, TONGUE):
         depth = surface.eyes[0, 2] + np.float32(0.12) - pz  # behind the lips
         dark = _ONE - _step(np.float32(-0.05), np.float32(0.75), depth)
         dark *= np.float32(0.25) + np.float32(0.75) * _step(_ZERO, np.float32(0.35), opening)
@@ -504,7 +513,9 @@ def _eye(
     pupil = _ONE - _step(np.float32(0.17) - soft, np.float32(0.17) + soft, radius)
     streak = math.sin(np.float32(23) * math.atan2(iv, iu) + np.float32(9) * radius)
     streak = np.float32(0.82) + np.float32(0.18) * streak
-    bright = streak * (_ONE - np.float32(0.6) * _step(np.float32(0.33), np.float32(0.47), radius)) * (_ONE - pupil)
+    bright = (
+        streak * (_ONE - np.float32(0.6) * _step(np.float32(0.33), np.float32(0.47), radius)) * (_ONE - pupil)
+    )
     edge = _step(np.float32(0.45), np.float32(0.95), abs(ex))
     red *= _ONE - np.float32(0.12) * edge
     green *= _ONE - np.float32(0.3) * edge

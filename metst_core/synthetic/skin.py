@@ -84,7 +84,9 @@ def linear(colour: Any) -> np.ndarray:
 def hair_above(angles: np.ndarray, card: dict[str, Any]) -> np.ndarray:
     """How far above the hairline a place lies, degrees; `angles (..., 2)` latitude and |longitude| in degrees."""
     line = np.interp(angles[..., 1], _HAIRLINE["longitude"], _HAIRLINE["latitude"])
-    line = line + (card["index"] * 7 % 11 - 4) * np.clip(1 - angles[..., 1] / 60, 0, 1)  # the forehead's height
+    line = line + (card["index"] * 7 % 11 - 4) * np.clip(
+        1 - angles[..., 1] / 60, 0, 1
+    )  # the forehead's height
     if card["hair"] in ("long", "bob") and card["index"] % 3:  # parted, not a fringe
         line = np.interp(angles[..., 1], (0, 12, 30, 50, 66, 78), (49, 45, 36, 22, 8, -4))
     if card["hair"] == "beanie":
@@ -174,7 +176,12 @@ def _noise(rng: np.random.Generator, sigma: float) -> np.ndarray:
 
 
 def _spots(
-    colour: np.ndarray, canvas: Canvas, rng: np.random.Generator, card: dict[str, Any], age: float, pale: float
+    colour: np.ndarray,
+    canvas: Canvas,
+    rng: np.random.Generator,
+    card: dict[str, Any],
+    age: float,
+    pale: float,
 ) -> None:
     """Freckles (more on pale skin), moles, spots of age."""
     freckled = rng.uniform() < 0.22 * pale
@@ -224,7 +231,13 @@ def _lines(colour: np.ndarray, canvas: Canvas, rng: np.random.Generator, age: fl
         for level in (0.42, 0.53, 0.64):
             level += rng.normal(0, 0.015)
             xs = np.linspace(-rng.uniform(0.28, 0.42), rng.uniform(0.28, 0.42), 7)
-            _stroke(mask, canvas, np.column_stack([xs, level + 0.03 * np.abs(xs) + rng.normal(0, 0.008, 7)]), 1, 0.8)
+            _stroke(
+                mask,
+                canvas,
+                np.column_stack([xs, level + 0.03 * np.abs(xs) + rng.normal(0, 0.008, 7)]),
+                1,
+                0.8,
+            )
     soft = 0.40 * age * cv2.GaussianBlur(mask, (0, 0), 1.0)
     soft += (0.25 + 0.9 * age) * cv2.GaussianBlur(fold, (0, 0), 2.6)
     light = (0.3 + age) * 0.25 * cv2.GaussianBlur(fold, (0, 0), 5)
@@ -233,7 +246,12 @@ def _lines(colour: np.ndarray, canvas: Canvas, rng: np.random.Generator, age: fl
 
 
 def _strands(
-    mask: np.ndarray, canvas: Canvas, rng: np.random.Generator, roots: np.ndarray, along: np.ndarray, length: float
+    mask: np.ndarray,
+    canvas: Canvas,
+    rng: np.random.Generator,
+    roots: np.ndarray,
+    along: np.ndarray,
+    length: float,
 ) -> None:
     """Short hairs (n) from `roots (n, 2)` (x, y) along `along (n, 2)`, `length` decimetres."""
     tips = roots + along * (length * rng.uniform(0.6, 1.3, (len(roots), 1)))
@@ -244,7 +262,12 @@ def _strands(
 
 
 def _brows(
-    colour: np.ndarray, canvas: Canvas, rng: np.random.Generator, card: dict[str, Any], hair: np.ndarray, age: float
+    colour: np.ndarray,
+    canvas: Canvas,
+    rng: np.random.Generator,
+    card: dict[str, Any],
+    hair: np.ndarray,
+    age: float,
 ) -> None:
     thick = rng.uniform(0.032, 0.048) * (1.25 if card["sex"] == "male" else 0.9)
     arch, lift = rng.uniform(0.02, 0.06), rng.uniform(-0.01, 0.02)
@@ -254,7 +277,13 @@ def _brows(
         n = 260
         t = rng.uniform(0, 1, n) ** 0.9
         cx = 0.11 + 0.42 * t
-        cy = 0.185 + lift + arch * np.sin(np.pi * np.clip(t * 0.95, 0, 1)) + 0.01 * t - 0.075 * np.clip(t - 0.62, 0, 1)
+        cy = (
+            0.185
+            + lift
+            + arch * np.sin(np.pi * np.clip(t * 0.95, 0, 1))
+            + 0.01 * t
+            - 0.075 * np.clip(t - 0.62, 0, 1)
+        )
         spread = thick * (1 - 0.72 * np.clip((t - 0.45) / 0.55, 0, 1)) * np.clip(0.55 + t * 5, 0, 1)
         roots = np.column_stack([side * cx, cy + rng.uniform(-1, 1, n) * spread])
         angle = np.deg2rad(70 - 95 * t)  # upright at the nose, along the arch outside
@@ -277,13 +306,23 @@ def _beard(
         return
     x, y, z = np.moveaxis(canvas.at, -1, 0)
     ax = np.abs(x)
-    jaw = np.clip((-0.62 + 0.85 * np.clip(ax - 0.30, 0, 1) - y) / 0.10, 0, 1) * np.clip((y + 1.24) / 0.12, 0, 1)
+    jaw = np.clip((-0.62 + 0.85 * np.clip(ax - 0.30, 0, 1) - y) / 0.10, 0, 1) * np.clip(
+        (y + 1.24) / 0.12, 0, 1
+    )
     jaw *= np.clip((z + 0.95) / 0.15, 0, 1)
     lip = np.exp(-(((y + 0.565) / 0.055) ** 2)) * np.clip((0.30 - ax) / 0.06, 0, 1)
     area = lip if card["beard"] == "moustache" else np.maximum(jaw, lip)
-    area = area * (1 - np.clip(canvas.lips * 1.5, 0, 1)) * (1 - 0.6 * np.exp(-(((y + 0.79) / 0.03) ** 2) - (ax / 0.2) ** 2))
+    area = (
+        area
+        * (1 - np.clip(canvas.lips * 1.5, 0, 1))
+        * (1 - 0.6 * np.exp(-(((y + 0.79) / 0.03) ** 2) - (ax / 0.2) ** 2))
+    )
     grain = cv2.GaussianBlur(_noise(rng, 0.7), (0, 0), sigmaX=0.01, sigmaY=1.2)
-    cover = {"stubble": 0.33, "beard": 0.86, "moustache": 0.85}[card["beard"]] * area * np.clip(1 + 0.22 * grain, 0, 1.2)
+    cover = (
+        {"stubble": 0.33, "beard": 0.86, "moustache": 0.85}[card["beard"]]
+        * area
+        * np.clip(1 + 0.22 * grain, 0, 1.2)
+    )
     colour += np.clip(cover, 0, 0.95)[..., None] * (hair * 1.1 - colour)
 
 
@@ -301,7 +340,12 @@ def _lid_margin(colour: np.ndarray, canvas: Canvas, card: dict[str, Any]) -> Non
 
 
 def _hair(
-    colour: np.ndarray, gloss: np.ndarray, canvas: Canvas, rng: np.random.Generator, card: dict[str, Any], hair: np.ndarray
+    colour: np.ndarray,
+    gloss: np.ndarray,
+    canvas: Canvas,
+    rng: np.random.Generator,
+    card: dict[str, Any],
+    hair: np.ndarray,
 ) -> None:
     if card["hair"] == "scarf":
         cloth = linear(CLOTH_COLOURS[int(rng.integers(8))])
@@ -321,8 +365,10 @@ def _hair(
         colour += cover[..., None] * (cloth * (knit * band)[..., None] - colour)
         gloss *= 1 - cover
         return
-    fringe = cv2.GaussianBlur(rng.standard_normal(TEXTURE_SIZE).astype(np.float32), (0, 0), sigmaX=0.9, sigmaY=5)
-    fringe /= fringe.std()
+    fringe = cv2.GaussianBlur(
+        rng.standard_normal(TEXTURE_SIZE).astype(np.float32), (0, 0), sigmaX=0.9, sigmaY=5
+    )
+    fringe = fringe / fringe.std()
     soft = {"crop": 7.0, "bald": 14.0, "receding": 10.0}.get(card["hair"], 8.0)
     ragged = 1.1 if card["hair"] in ("long", "bob") else 0.6
     cover = np.clip((above + ragged * fringe) / soft, 0, 1)
@@ -331,7 +377,9 @@ def _hair(
     if card["hair"] == "curly":
         strands = _noise(rng, 2.2)
     else:
-        turned = cv2.GaussianBlur(rng.standard_normal(TEXTURE_SIZE).astype(np.float32), (0, 0), sigmaX=1.0, sigmaY=14)
+        turned = cv2.GaussianBlur(
+            rng.standard_normal(TEXTURE_SIZE).astype(np.float32), (0, 0), sigmaX=1.0, sigmaY=14
+        )
         strands = turned / turned.std()
     bright = np.clip(1 + 0.2 * strands + 0.12 * _noise(rng, 9), 0.3, 2)
     bright *= 0.72 + 0.28 * np.clip(above / 22, 0, 1)  # darker at the roots

@@ -60,7 +60,14 @@ def test_the_asset_is_the_recorded_one_small_and_holds_no_pickle():
 def test_the_heads_are_of_both_sexes_all_ages_and_several_ancestries_with_and_without_glasses():
     cards = baked().cards
     assert len(cards) == number_of_heads() >= 50
-    for trait, least in (("sex", 2), ("age_group", 4), ("ancestry", 4), ("glasses", 3), ("hair", 8), ("skin", 8)):
+    for trait, least in (
+        ("sex", 2),
+        ("age_group", 4),
+        ("ancestry", 4),
+        ("glasses", 3),
+        ("hair", 8),
+        ("skin", 8),
+    ):
         counts = {value: sum(c[trait] == value for c in cards) for value in {c[trait] for c in cards}}
         assert len(counts) >= least, trait
     assert sum(c["glasses"] != "none" for c in cards) >= 10
@@ -194,7 +201,9 @@ def test_the_head_turns_as_version_1_means_it(person, landmarker):
         ahead = (mesh - rest)[tip, axis] - (mesh - rest)[corners, axis].mean()
         assert (ahead > 3) if axis == 0 else ((mesh - rest)[tip, 1] > 3)
     rolled = turned(roll=10)
-    slope = np.degrees(np.arctan2(*(rolled[263] - rolled[33])[[1, 0]])) - np.degrees(np.arctan2(*(rest[263] - rest[33])[[1, 0]]))
+    slope = np.degrees(np.arctan2(*(rolled[263] - rolled[33])[[1, 0]])) - np.degrees(
+        np.arctan2(*(rest[263] - rest[33])[[1, 0]])
+    )
     assert slope == pytest.approx(10, abs=1.5)
     shifted = turned(shift_x=0.1, shift_y=0.05) - rest
     assert shifted[:468, :2].mean(axis=0) == pytest.approx(np.array([0.1, 0.05]) * person.iod, abs=1.5)
