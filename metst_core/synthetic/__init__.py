@@ -15,6 +15,7 @@ from metst_core.synthetic.conditions import CONDITIONS, Conditions, conditions_o
 from metst_core.synthetic.difficulty import TIERS, Difficulty, difficulty_of
 from metst_core.synthetic.films import FILM_VERSION, FilmPlan, film_tables, plan_film
 from metst_core.synthetic.generation import generate, plan_tables, read_truth
+from metst_core.synthetic.heads import CHANNELS, VISEMES, Head, Light, head, number_of_heads
 from metst_core.synthetic.likeness import likeness
 from metst_core.synthetic.mjpeg import write_mjpeg
 from metst_core.synthetic.persons import Person, draw_person
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTION_UNITS",
+    "CHANNELS",
     "CONDITIONS",
     "EXPRESSIONS",
     "FILM_VERSION",
@@ -42,9 +44,12 @@ __all__ = [
     "UNIT_INDEX",
     "UNIT_NAMES",
     "VERSION",
+    "VISEMES",
     "Conditions",
     "Difficulty",
     "FilmPlan",
+    "Head",
+    "Light",
     "Person",
     "Prior",
     "Renderer",
@@ -60,10 +65,12 @@ __all__ = [
     "film_tables",
     "generate",
     "generate_release",
+    "head",
     "identity",
     "likeness",
     "look_up",
     "movement_seen",
+    "number_of_heads",
     "plan_film",
     "plan_tables",
     "plan_video",
