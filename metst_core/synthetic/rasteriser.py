@@ -335,7 +335,7 @@ def seen_from(
 
 
 @compiled()
-def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:
+def _unit(x: float, y: float, z: float) -> tuple[Any, Any, Any]:
     length = math.sqrt(x * x + y * y + z * z) + np.float32(1e-12)
     return x / length, y / length, z / length
 
@@ -511,7 +511,7 @@ def _eye(
     soft = np.float32(0.045)
     on_iris = _ONE - _step(np.float32(0.45) - soft, np.float32(0.45) + soft, radius)
     pupil = _ONE - _step(np.float32(0.17) - soft, np.float32(0.17) + soft, radius)
-    streak = math.sin(np.float32(23) * math.atan2(iv, iu) + np.float32(9) * radius)
+    streak: Any = math.sin(np.float32(23) * math.atan2(iv, iu) + np.float32(9) * radius)
     streak = np.float32(0.82) + np.float32(0.18) * streak
     bright = (
         streak * (_ONE - np.float32(0.6) * _step(np.float32(0.33), np.float32(0.47), radius)) * (_ONE - pupil)

@@ -3,6 +3,8 @@
 Directions of the action units are those of the FACS manual (Ekman, Friesen and Hager, 2002), as in test_synthetic.
 """
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -98,9 +100,10 @@ def test_landmarks_are_found_at_rest_and_lie_where_the_head_says(landmarker, ind
 
 
 @pytest.mark.slow
-def test_landmarks_are_found_in_every_head_with_every_action_unit_viseme_and_turn(landmarker):
+def test_landmarks_are_found_in_heads_with_every_action_unit_viseme_and_turn(landmarker):
+    """Of every sixth head; of all sixty, some two minutes of processor time, where METST_EVERY_HEAD is set."""
     missed = []
-    for index in range(number_of_heads()):
+    for index in range(0, number_of_heads(), 1 if os.environ.get("METST_EVERY_HEAD") else 6):
         one = Head(index)
         frames = {f"AU{au}": one.render(both(au, 0.08)) for au in ACTION_UNITS}
         frames |= {name: one.render(units, jaw=jaw) for name, (jaw, units) in VISEMES.items()}
