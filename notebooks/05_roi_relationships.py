@@ -335,8 +335,10 @@ held_out = key[0] if key[0] in with_me else with_me[0]
 network = networks[held_out]
 windows = me_windows(motion, held_out)
 maps = {
-    "spotting": roi_attribution(network, windows.motion, windows.mask),
-    "recognition": roi_attribution(network, windows.motion, windows.mask, "emotion", windows.classes),
+    "spotting": roi_attribution(network, windows.motion, windows.mask, n_steps=128),
+    "recognition": roi_attribution(
+        network, windows.motion, windows.mask, "emotion", windows.classes, n_steps=128
+    ),
 }
 print(f"{len(networks)} network(s); subject {held_out} is held out, {len(windows.motion)} MEs")
 

@@ -84,12 +84,13 @@ def roi_attribution(
     mask: np.ndarray | None = None,
     output: str = "score",
     classes: np.ndarray | None = None,
-    n_steps: int = 128,
+    n_steps: int = 24,
 ) -> np.ndarray:
     """What each ROI at each frame contributes to an output: motion `(n, 2R, k)` -> `(n, R, k)`, signed.
 
     Integrated gradients, in `n_steps` steps on the line from a face that does not move (motion 0): the
-    contributions of a window add up to output(motion) - output(0).  The output is the sum over the frames of
+    contributions of a window add up to output(motion) - output(0) as far as the steps are fine enough (on networks of
+    the default run up to a quarter is missing with 24 steps, under 1% with 128).  The output is the sum over the frames of
     `mask` `(n, k)` (default: all) of the score (`output="score"`, spotting) or of the logit of class `classes`
     `(n,)` (`"emotion"`, recognition).  x and y are added.
     """
