@@ -14,19 +14,12 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from common import Line, parser, write
+from common import Line, parser, seconds_per_call, write
 
 from metst_core.synthetic import look_up
 from metst_core.synthetic.heads import FRAME_SIZE, Head, number_of_heads
 
 FRAMES_PER_ROUND = 10
-
-
-def seconds_per_call(call: Callable[[], object], calls: int) -> float:
-    started = time.process_time()
-    for _ in range(calls):
-        call()
-    return (time.process_time() - started) / calls
 
 
 def main() -> None:

@@ -15,18 +15,11 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from common import Line, parser, write
+from common import Line, parser, seconds_per_call, write
 
 from metst_core.synthetic import TIERS, Renderer, difficulty_of, identity, look_up, plan_video
 
 FRAMES_PER_ROUND = 20
-
-
-def seconds_per_call(call: Callable[[], object], calls: int) -> float:
-    started = time.process_time()
-    for _ in range(calls):
-        call()
-    return (time.process_time() - started) / calls
 
 
 def main() -> None:
