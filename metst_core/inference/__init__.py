@@ -1,6 +1,14 @@
 """A trained network with its constants, run over a film."""
 
-from metst_core.inference.analysis import RESULT_COLUMNS, STOPPED, Analysis, Findings, decode_trace
+from metst_core.inference.analysis import (
+    RESULT_COLUMNS,
+    STOPPED,
+    Analysis,
+    Findings,
+    decode_trace,
+    film_clock,
+    naming,
+)
 from metst_core.inference.calibration import Calibration
 from metst_core.inference.quality import (
     FLAGS,
@@ -38,10 +46,12 @@ __all__ = [
     "QualityLog",
     "TrainedModel",
     "decode_trace",
+    "film_clock",
     "fine_tune",
     "load_model",
     "meaning",
     "moves_much",
+    "naming",
     "quality_table",
     "runs",
     "save_model",

@@ -148,8 +148,8 @@ class Analysis:
         self.path = Path(video_path)
         self.trained = load_model(model)
         self.trouble = ""
-        with _naming(self.path):
-            self.fps, self.times, self.size = _clock(self.path, image_fps)
+        with naming(self.path):
+            self.fps, self.times, self.size = film_clock(self.path, image_fps)
         if len(self.times) < 2:
             raise InputError(
                 f"{self.path}: a single frame holds no movement; give a video of 2 frames or more"
@@ -194,7 +194,7 @@ class Analysis:
         outside = 0.0  # time that the caller spent between two steps
         try:
             with (
-                _naming(self.path),
+                naming(self.path),
                 one_opencv_thread(),
                 prefetched(self._frames(), _FRAMES_AHEAD) as frames,
                 self._windows(frames) as windows,
@@ -365,7 +365,7 @@ def _threshold(smoothed: np.ndarray, trained: TrainedModel) -> float:
     return spot_threshold(smoothed, trained.p) if trained.threshold is None else trained.threshold
 
 
-def _clock(path: Path, image_fps: float) -> tuple[float, np.ndarray, tuple[int, int]]:
+def film_clock(path: Path, image_fps: float) -> tuple[float, np.ndarray, tuple[int, int]]:
     """Frame rate, time of every frame (n_frames,) in seconds, and size of a video or folder of images."""
     if path.is_dir():
         if not (math.isfinite(image_fps) and image_fps > 0):
@@ -376,7 +376,7 @@ def _clock(path: Path, image_fps: float) -> tuple[float, np.ndarray, tuple[int, 
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Turn what OpenCV, MediaPipe or the system have to say about a video into an error that names it."""
     try:
         yield

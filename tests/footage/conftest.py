@@ -1,0 +1,12 @@
+"""Small real-looking films that all tests of the room share: a synthetic person without micro-expressions."""
+
+import pytest
+
+from metst_core.synthetic import generate
+
+
+@pytest.fixture(scope="session")
+def still(tmp_path_factory):
+    """Three seconds of a person who does nothing but sway a little, as a data set."""
+    folder = tmp_path_factory.mktemp("footage") / "still"
+    return generate(folder, 1, 1, 3, seed=5, tier="easy", me_free=1, progress=False)
