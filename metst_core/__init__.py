@@ -5,6 +5,7 @@
 One's own video
     analyse                 the micro-expressions of a video: `metst.analyse("clip.mp4")`
     plant                   micro-expressions of known size and time planted into one's own films
+    limits                  how small a micro-expression could be found in a film
 
 Data
     load_dataset            a set of the field (or synthetic, or one's own folder) as one `Dataset`
@@ -36,7 +37,7 @@ from metst_core.version import __version__
 if TYPE_CHECKING:
     from metst_core.cli import show_versions
     from metst_core.datasets import load_dataset
-    from metst_core.footage import plant
+    from metst_core.footage import limits, plant
     from metst_core.metrics import evaluate
     from metst_core.models import METST, METSTPlus
     from metst_core.pipeline import analyse
@@ -52,6 +53,7 @@ __all__ = [
     "evaluate",
     "generate",
     "leave_one_subject_out",
+    "limits",
     "load_dataset",
     "plant",
     "show_versions",
@@ -64,6 +66,7 @@ _BEHIND = {
     "evaluate": "metst_core.metrics",
     "generate": "metst_core.synthetic",
     "leave_one_subject_out": "metst_core.training",
+    "limits": "metst_core.footage",
     "load_dataset": "metst_core.datasets",
     "plant": "metst_core.footage",
     "show_versions": "metst_core.cli",

@@ -7,8 +7,6 @@ from metst_core.experiment.baselines import (
     chance_predictions,
     chance_scores,
     majority_emotion,
-    motion_contrast,
-    motion_path,
     motion_spotter,
 )
 from metst_core.experiment.card import CARD_MARKS, write_card
@@ -30,6 +28,7 @@ from metst_core.experiment.results import (
 from metst_core.experiment.run import Run, describe
 from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
+from metst_core.rivals import motion_contrast, motion_path
 
 __all__ = [
     "BEYOND",

@@ -10,6 +10,7 @@ from metst_core.inference.analysis import (
     naming,
 )
 from metst_core.inference.calibration import Calibration
+from metst_core.inference.judged import PARTS, motion_of_parts, unrest_of
 from metst_core.inference.quality import (
     FLAGS,
     LIMITS,
@@ -34,6 +35,7 @@ __all__ = [
     "LIMITS",
     "LOOK_EVERY",
     "NOTICE",
+    "PARTS",
     "RESULT_COLUMNS",
     "STOPPED",
     "Analysis",
@@ -50,10 +52,12 @@ __all__ = [
     "fine_tune",
     "load_model",
     "meaning",
+    "motion_of_parts",
     "moves_much",
     "naming",
     "quality_table",
     "runs",
     "save_model",
     "timing_marks",
+    "unrest_of",
 ]

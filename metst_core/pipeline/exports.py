@@ -14,6 +14,7 @@ import pandas as pd
 from metst_core.datasets import SUBMISSION_COLUMNS
 from metst_core.errors import InputError
 from metst_core.files import run_record, write_json
+from metst_core.footage import latest_limits, limits_line
 from metst_core.inference import NOTICE, RESULT_COLUMNS, Findings, meaning
 from metst_core.tables import write_table
 
@@ -42,6 +43,7 @@ def as_dict(result: Findings) -> dict[str, Any]:
         "threshold": result.threshold,
         "intervals": result.table.to_dict("records"),
         "quality": result.quality.to_dict("records"),
+        "limits": latest_limits(result.path, result.model),
         "score": np.round(result.score, 5),
         "smoothed": np.round(result.smoothed, 5),
         "work_seconds": dict(result.seconds),
@@ -126,6 +128,8 @@ def summary_text(result: Findings) -> str:
             f"  and {len(result.table) - len(shown)} more with lower scores; the table (--csv) holds them all"
         )
     lines += [f"  ! {text}" for text in quality_lines(result.quality)]
+    if result.has_face:
+        lines.append(f"  limits: {limits_line(result.path, result.model)}")
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from metst_core.plots.figures import (
     state_strip,
     training_curves,
 )
+from metst_core.plots.recall import RecallCurve, recall_curves, recall_page
 from metst_core.plots.relations import (
     Course,
     Face,
@@ -46,6 +47,7 @@ __all__ = [
     "Course",
     "ErrorView",
     "Face",
+    "RecallCurve",
     "Scale",
     "ScoreLine",
     "ablation",
@@ -62,6 +64,8 @@ __all__ = [
     "method_label",
     "metric_label",
     "motion_traces",
+    "recall_curves",
+    "recall_page",
     "relation_graph",
     "relation_matrix",
     "relation_page",
