@@ -6,6 +6,7 @@ One's own video
     analyse                 the micro-expressions of a video: `metst.analyse("clip.mp4")`
     plant                   micro-expressions of known size and time planted into one's own films
     limits                  how small a micro-expression could be found in a film
+    adapt                   a network taught by one's own recordings without micro-expressions
 
 Data
     load_dataset            a set of the field (or synthetic, or one's own folder) as one `Dataset`
@@ -37,7 +38,7 @@ from metst_core.version import __version__
 if TYPE_CHECKING:
     from metst_core.cli import show_versions
     from metst_core.datasets import load_dataset
-    from metst_core.footage import limits, plant
+    from metst_core.footage import adapt, limits, plant
     from metst_core.metrics import evaluate
     from metst_core.models import METST, METSTPlus
     from metst_core.pipeline import analyse
@@ -49,6 +50,7 @@ __all__ = [
     "METSTPlus",
     "MetstError",
     "__version__",
+    "adapt",
     "analyse",
     "evaluate",
     "generate",
@@ -62,6 +64,7 @@ __all__ = [
 _BEHIND = {
     "METST": "metst_core.models",
     "METSTPlus": "metst_core.models",
+    "adapt": "metst_core.footage",
     "analyse": "metst_core.pipeline",
     "evaluate": "metst_core.metrics",
     "generate": "metst_core.synthetic",

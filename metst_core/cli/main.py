@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from metst_core.cli import (
     ablate,
+    adapt,
     analyse,
     check,
     compare,
@@ -22,7 +23,7 @@ from metst_core.cli import (
 from metst_core.errors import MetstError
 from metst_core.version import __version__
 
-COMMANDS = (check, fetch, synth, analyse, plant, limits, reproduce, compare, seeds, ablate, released)
+COMMANDS = (check, fetch, synth, analyse, plant, limits, adapt, reproduce, compare, seeds, ablate, released)
 """One module per command, in the order of `metst --help`; each has `add_parser` and `run`."""
 
 

@@ -58,8 +58,8 @@ def add_film_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
-def add_planting_options(parser: argparse.ArgumentParser) -> None:
-    """How micro-expressions are planted."""
+def add_planting_options(parser: argparse.ArgumentParser, density: bool = True) -> None:
+    """How micro-expressions are planted; `density` adds how often."""
     parser.add_argument(
         "--prior",
         default="dense",
@@ -69,5 +69,8 @@ def add_planting_options(parser: argparse.ArgumentParser) -> None:
         "--strengths", type=float, nargs=2, default=(0.004, 0.035), metavar=("LOW", "HIGH"),
         help="weakest and strongest apex, inter-ocular distances (0.004 0.035)",
     )  # fmt: skip
-    parser.add_argument("--per-minute", type=float, metavar="N", help="how many a minute (as the prior says)")
+    if density:
+        parser.add_argument(
+            "--per-minute", type=float, metavar="N", help="how many a minute (as the prior says)"
+        )
     parser.add_argument("--seed", type=int, default=0)

@@ -1,5 +1,6 @@
 """Known movements planted into real films: what a recording can show, and a network taught by it."""
 
+from metst_core.footage.adapting import Adaptation, adapt
 from metst_core.footage.films import Film, films_of
 from metst_core.footage.findable import Limits, hits, limits, limits_of, plan_rounds
 from metst_core.footage.measuring import FilmMotion, measure, measure_planted
@@ -15,6 +16,7 @@ __all__ = [
     "REASONS",
     "SHAM",
     "STRENGTHS",
+    "Adaptation",
     "Curve",
     "Film",
     "FilmMotion",
@@ -22,6 +24,7 @@ __all__ = [
     "Manner",
     "Point",
     "Track",
+    "adapt",
     "films_of",
     "fit_curve",
     "hits",

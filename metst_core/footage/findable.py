@@ -9,7 +9,7 @@ with the threshold at which it makes as many finds as the network in the film as
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -251,17 +251,22 @@ def limits(
     manner = Manner(prior, strengths, per_minute or _density(face, n_events), seed, sham)
     rounds, refused = plan_rounds(film, face, manner, n_events)
     base = measure(film, trained, face, MediaPipeLandmarker() if landmarker is None else landmarker, progress)
-    return limits_of(base, rounds, manner, refused, progress)
+    return limits_of(base, rounds, manner, refused, progress=progress)
 
 
 def limits_of(
     base: FilmMotion,
     rounds: Sequence[Sequence[Event]],
     manner: Manner,
-    refused: dict[str, int] | None = None,
+    refused: Mapping[str, int] | None = None,
+    changed: Sequence[Mapping[int, np.ndarray]] | None = None,
     progress: bool = True,
 ) -> Limits:
-    """The limits of a film that was measured as it is, from these rounds of plantings."""
+    """The limits of a film that was measured as it is, from these rounds of plantings.
+
+    changed: what `measure_planted` gave for the rounds, where that is known.
+    """
+    changed = measure_planted(base, rounds, progress) if changed is None else changed
     k_p = base.model.k_p
     before = base.finds(base.answers)
     contrast = base.contrast(base.motion)
@@ -271,10 +276,8 @@ def limits_of(
     )
     unrest = unrest_of(parts, base.model.window)
     rows: list[tuple[Any, ...]] = []
-    for number, (events, changed) in enumerate(
-        zip(rounds, measure_planted(base, rounds, progress), strict=True)
-    ):
-        motion, answers = base.with_windows(changed)
+    for number, (events, windows) in enumerate(zip(rounds, changed, strict=True)):
+        motion, answers = base.with_windows(windows)
         truth = base.in_model_frames(events)
         seen = [
             hits(table, truth)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -73,13 +73,30 @@ class FilmMotion:
         """Minutes with a face."""
         return float(self.has_face.sum()) / self.model.fps / 60
 
+    def of(self, model: TrainedModel) -> FilmMotion:
+        """The same motion as another network sees it, which reads the same features in the same windows."""
+        with one_thread():
+            answers = predict_windows(model.network, self.motion)
+        return replace(self, model=model, answers=answers)
+
+    def within(self, frames: np.ndarray) -> FilmMotion:
+        """The same film as if there were a face in some of its frames `(n,)` bool alone."""
+        return replace(self, has_face=self.has_face & frames)
+
+    def with_motion(self, changed: Mapping[int, np.ndarray]) -> np.ndarray:
+        """Motion of all windows, with that of some exchanged (window -> `(C, k)`)."""
+        motion = self.motion.copy()
+        for row, values in changed.items():
+            motion[row] = values
+        return motion
+
     def with_windows(self, changed: Mapping[int, np.ndarray]) -> tuple[np.ndarray, Answers]:
         """Motion and answers of all windows, with the motion of some exchanged (window -> `(C, k)`)."""
+        motion = self.with_motion(changed)
         if not changed:
-            return self.motion, self.answers
+            return motion, self.answers
         rows = list(changed)
-        motion, score, probabilities = self.motion.copy(), self.answers[0].copy(), self.answers[1].copy()
-        motion[rows] = np.stack([changed[row] for row in rows])
+        score, probabilities = self.answers[0].copy(), self.answers[1].copy()
         with one_thread():
             score[rows], probabilities[rows] = predict_windows(self.model.network, motion[rows])
         return motion, (score, probabilities)

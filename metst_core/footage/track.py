@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -39,6 +39,7 @@ REASONS = {
     "turned": "the face is turned away by more than {turned:g} degrees",
     "several_faces": "more than one face: crop the film to one person",
     "face_too_small": "the face is too small: film closer, or at more pixels",
+    "elsewhere": "the place belongs to another part of the film",
 }
 """Why nothing can be planted in a frame."""
 
@@ -90,6 +91,10 @@ class Track:
         """The frames in which something can be planted: `(T,)` bool."""
         usable: np.ndarray = ~np.any(list(self.marks.values()), axis=0)
         return usable
+
+    def within(self, frames: np.ndarray) -> Track:
+        """The same film, in which some of its frames `(T,)` bool alone can be used."""
+        return replace(self, marks={**self.marks, "elsewhere": ~frames})
 
     def reason(self, first: int, last: int) -> str:
         """Why nothing can be planted from frame `first` to `last`; an empty text where it can."""
