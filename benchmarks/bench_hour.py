@@ -73,7 +73,7 @@ OUTPUTS["all"] = {
 
 def analyse(video: Path, out: Path, outputs: str) -> dict[str, Any]:
     """`metst analyse` on `video` with its outputs; its time, its peak memory, and what was seen on the way."""
-    command = [sys.executable, "-m", "metst_core.cli.main", "analyse", str(video)]
+    command = [sys.executable, "-m", "metst_core.cli", "analyse", str(video)]
     for option, file in OUTPUTS[outputs].items():
         command += [option, str(out / file)]
     started = time.perf_counter()
