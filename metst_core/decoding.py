@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.signal import find_peaks
 
 from metst_core.checks import number_array, number_between, one_of, whole_number
 from metst_core.errors import InputError
@@ -77,6 +76,8 @@ def spot_intervals(score: np.ndarray, k_p: int, p: float = 0.55, strategy: str =
     >>> spot_intervals(score, k_p=5)
     array([[23, 28, 33]])
     """
+    from scipy.signal import find_peaks  # a second and 60 MB: not before the first frame is read
+
     one_of("strategy", strategy, STRATEGIES)
     k_p = whole_number("k_p", k_p, 0)
     smoothed = smooth(score, k_p)
