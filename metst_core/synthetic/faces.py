@@ -23,6 +23,12 @@ _TO_THE_FACE = {"yaw": 1.16, "pitch": 1.16, "roll": 1.4}
 _PARALLAX = 0.3
 """The same of a portrait, of which a turn moves the near parts against the far ones."""
 
+_DARKEST = 0.3
+"""How far a portrait's tone may change: beyond, a photograph looks painted."""
+
+_CLOSED_MOUTH = {"AU25": 0.5, "AU26": 0.5}
+"""Of a portrait, behind whose lips there is nothing: what it shows of these, for speech would stretch the lips."""
+
 _BLINKS = [UNIT_INDEX["AU45L"], UNIT_INDEX["AU45R"]]
 
 
@@ -86,16 +92,18 @@ class PortraitFace:
     """A photograph, warped as in version 1; it knows the action units alone, and blinks as it did there."""
 
     def __init__(self, seed: int, index: int, portrait: str) -> None:
-        person = identity(seed, index, (portrait,))
+        person = identity(seed, index, (portrait,), _DARKEST)
         self._renderer = Renderer(person)
         self.iod = person.iod
         self.mesh = person.mesh[:, :2]
         self.presence = head_weight(*grid_points(FRAME_SIZE, FRAME_SIZE, 1), person.mesh)
 
     def shown(self, channels: np.ndarray) -> np.ndarray:
-        """The action units and the gaze."""
+        """The action units and the gaze; half of the opening of the mouth."""
         shown = channels.copy()
         shown[..., len(UNIT_NAMES) :] = 0
+        for name, share in _CLOSED_MOUTH.items():
+            shown[..., UNIT_INDEX[name]] *= share
         return shown
 
     def ways(self, head: np.ndarray) -> np.ndarray:
