@@ -13,6 +13,7 @@ from metst_core.synthetic.action_units import UNIT_INDEX, UNIT_NAMES, grid_point
 from metst_core.synthetic.backdrop import Backdrop
 from metst_core.synthetic.cast import look_of
 from metst_core.synthetic.expressions import BLINK_STRENGTH
+from metst_core.synthetic.films import FilmPlan
 from metst_core.synthetic.heads import CHANNELS, FRAME_SIZE, Head
 from metst_core.synthetic.plan import HEAD_NAMES
 from metst_core.synthetic.portraits import face_mesh, head_weight, identity
@@ -127,6 +128,14 @@ def face_of(seed: int, index: int, portraits: Sequence[str] = ()) -> Face:
     if look.head >= 0:
         return HeadFace(look.head)
     return PortraitFace(seed, index, look.portrait)
+
+
+def rest_of(plan: FilmPlan) -> np.ndarray:
+    """The channels of the person's resting face: (C,)."""
+    held = np.zeros(len(CHANNELS), np.float32)
+    for name, strength in plan.person.rest.items():
+        held[UNIT_INDEX[name]] = strength
+    return held
 
 
 def channels_of(intensity: np.ndarray, mouth: np.ndarray) -> np.ndarray:

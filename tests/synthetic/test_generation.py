@@ -32,7 +32,7 @@ from metst_core.synthetic import (
 )
 from metst_core.synthetic.backdrop import Backdrop
 from metst_core.synthetic.cast import look_of, number_of_faces
-from metst_core.synthetic.faces import channels_of
+from metst_core.synthetic.faces import channels_of, rest_of
 from metst_core.synthetic.shooting import _row_by_row
 from metst_core.video import probe, read_frames
 
@@ -61,11 +61,7 @@ def film(tier="calm", seconds=3.0, fps=30, person=6, per_minute=40.0, **knobs):
 
 
 def at_rest(face, plan):
-    """The channels of the person's resting face."""
-    held = np.zeros(plan.intensity.shape[1] + plan.mouth.shape[1], np.float32)
-    for name, strength in plan.person.rest.items():
-        held[UNIT_INDEX[name]] = strength
-    return face.shown(held)
+    return face.shown(rest_of(plan))
 
 
 def bytes_of(root):
@@ -228,6 +224,7 @@ def test_a_set_has_the_layout_and_the_truth_of_its_plan(small_set):
             assert np.array_equal(truth[name], getattr(plan, name)), name
         beside = [i for i, name in enumerate(UNIT_NAMES) if not name.startswith("AU45")]
         assert np.array_equal(truth["intensity"][:, beside], plan.intensity[:, beside])
+        assert (truth["intensity"] >= truth["rest"] - 1e-6)[:, :-2].all() and truth["rest"].any()
         assert truth["mesh"].shape == (478, 2)
         assert np.hypot(*(truth["mesh"][263] - truth["mesh"][33])) == pytest.approx(truth["iod"], rel=0.06)
         assert sum(1 for _ in dataset.frames(row.subject, row.video)) == plan.n_frames == row.n_frames == 60
