@@ -12,17 +12,9 @@ import pytest
 from metst_core.errors import InputError
 from metst_core.landmarks import MediaPipeLandmarker
 from metst_core.synthetic.action_units import ACTION_UNITS, MIRROR, UNIT_INDEX, UNIT_NAMES, UNITS
-from metst_core.synthetic.heads import (
-    ASSET,
-    ASSET_SHA256,
-    CHANNELS,
-    VISEMES,
-    Head,
-    asset_digest,
-    baked,
-    head,
-    number_of_heads,
-)
+from metst_core.synthetic.channels import CHANNELS, VISEMES
+from metst_core.synthetic.head_asset import ASSET, ASSET_SHA256, asset_digest, baked, number_of_heads
+from metst_core.synthetic.heads import Head, head
 
 MOVING = [unit.name for unit in UNITS if unit.au is not None]
 SAMPLE = (1, 12)  # a man with curls, a woman with long hair
