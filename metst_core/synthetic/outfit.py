@@ -57,9 +57,11 @@ def dress(shape: np.ndarray, source: Baked, card: dict[str, Any], rng: np.random
     shape = _covered(shape, source, card, on_skin, angles)
     lash = np.unique(source.triangles[source.material == LASH])
     shape = _shorter_lashes(shape, lash, source, 0.75 if card["sex"] == "female" else 0.5)
-    corners = texture_corners(latitude_longitude(source.base[source.triangles]))
-    vertices, triangles = [shape], [source.triangles]
-    material, places = [source.material], [corners]
+    # lashes below the eye are finer than a pixel: as a band of the mesh they look like kohl
+    below = (source.material == LASH) & (source.base[source.triangles, 1].mean(axis=1) < -0.01)
+    drawn = source.triangles[~below]
+    vertices, triangles = [shape], [drawn]
+    material, places = [source.material[~below]], [texture_corners(latitude_longitude(source.base[drawn]))]
     base = [source.base]
     for mesh, kind in _worn(shape, source, card, rng):
         count = sum(len(v) for v in vertices)
@@ -202,7 +204,5 @@ def _shorter_lashes(shape: np.ndarray, lash: np.ndarray, source: Baked, length: 
     out = shape.copy()
     apart = np.linalg.norm(source.base[lash][:, None] - source.base[on_skin][None], axis=2)
     root = on_skin[apart.argmin(axis=1)]
-    lower = source.base[lash, 1:2] < 0.0
-    share = np.where(lower, 0.3 * length, length).astype(np.float32)
-    out[lash] = shape[root] + share * (shape[lash] - shape[root])
+    out[lash] = shape[root] + np.float32(length) * (shape[lash] - shape[root])
     return out
