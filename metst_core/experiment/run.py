@@ -135,6 +135,7 @@ class Run:
                 p.seconds,
                 seed=self.seed,
                 tier=p.tier,
+                prior=p.prior,
                 n_jobs=self._jobs,
             )
         return load_dataset(self.dataset_name, self.data_root, **self.set_options)
