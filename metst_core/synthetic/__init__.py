@@ -11,12 +11,14 @@ from metst_core.synthetic.action_units import (
     UNITS,
 )
 from metst_core.synthetic.annotators import agreement
+from metst_core.synthetic.channels import CHANNELS, VISEMES
 from metst_core.synthetic.conditions import CONDITIONS, Conditions, conditions_of
 from metst_core.synthetic.difficulty import TIERS, Difficulty, difficulty_of
 from metst_core.synthetic.faces import Face, face_of
 from metst_core.synthetic.films import FILM_VERSION, FilmPlan, film_tables, plan_film
 from metst_core.synthetic.generation import VERSIONS, generate
-from metst_core.synthetic.heads import CHANNELS, VISEMES, Head, Light, head, number_of_heads
+from metst_core.synthetic.head_asset import number_of_heads
+from metst_core.synthetic.heads import Head, Light, head
 from metst_core.synthetic.likeness import likeness
 from metst_core.synthetic.manners import plan_tables, read_truth
 from metst_core.synthetic.mjpeg import write_mjpeg

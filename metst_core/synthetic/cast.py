@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from metst_core.files import content_hash
-from metst_core.synthetic.heads import baked, number_of_heads
+from metst_core.synthetic.head_asset import baked, number_of_heads
 from metst_core.synthetic.portraits import BUNDLED_PORTRAITS
 
 _PORTRAIT_EVERY = 21

@@ -12,9 +12,10 @@ from metst_core.errors import InputError
 from metst_core.synthetic.action_units import UNIT_INDEX, UNIT_NAMES, grid_points
 from metst_core.synthetic.backdrop import Backdrop
 from metst_core.synthetic.cast import look_of
+from metst_core.synthetic.channels import CHANNELS
 from metst_core.synthetic.expressions import BLINK_STRENGTH
 from metst_core.synthetic.films import FilmPlan
-from metst_core.synthetic.heads import CHANNELS, FRAME_SIZE, Head
+from metst_core.synthetic.heads import FRAME_SIZE, Head
 from metst_core.synthetic.plan import HEAD_NAMES
 from metst_core.synthetic.portraits import face_mesh, head_weight, identity
 from metst_core.synthetic.render import Renderer
@@ -45,7 +46,7 @@ class Face(Protocol):
     presence: np.ndarray
 
     def shown(self, channels: np.ndarray) -> np.ndarray:
-        """What of `channels (..., C)`, as `heads.CHANNELS`, this face shows; the same shape."""
+        """What of `channels (..., C)`, as `channels.CHANNELS`, this face shows; the same shape."""
 
     def ways(self, head: np.ndarray) -> np.ndarray:
         """How far the poses `head (T, 6)` move the middle of the face: (T, 2), frame pixels."""
@@ -139,7 +140,7 @@ def rest_of(plan: FilmPlan) -> np.ndarray:
 
 
 def channels_of(intensity: np.ndarray, mouth: np.ndarray) -> np.ndarray:
-    """`intensity (T, U)` of a plan and its `mouth (T, M)` as `heads.CHANNELS`: (T, C)."""
+    """`intensity (T, U)` of a plan and its `mouth (T, M)` as `channels.CHANNELS`: (T, C)."""
     made = np.concatenate([intensity, mouth], axis=1).astype(np.float32)
     if made.shape[1] != len(CHANNELS):
         raise InputError(f"{made.shape[1]} columns for {len(CHANNELS)} channels")

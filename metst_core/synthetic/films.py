@@ -47,7 +47,7 @@ class FilmPlan(Plan):
     `intensity` holds the resting face as well.  Its column AU26 is the opening of the `jaw`, and the columns
     `gaze_x`, `gaze_y` are where the eyes look (`gaze`): a head with a jaw and eyeballs of its own takes these
     two and leaves the columns out.  `mouth (T, M)` is what speech does beside the action units, as
-    `heads.MOUTH_UNITS` (portraits leave it out).  `light (T,)` is what falls on the face and `exposure (T,)` what the camera
+    `channels.MOUTH_UNITS` (portraits leave it out).  `light (T,)` is what falls on the face and `exposure (T,)` what the camera
     does about it, both relative; `gain` is their product.  All are as shown.
     """
 

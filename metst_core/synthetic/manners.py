@@ -17,11 +17,11 @@ from metst_core.checks import as_path
 from metst_core.errors import MissingError
 from metst_core.files import atomic_path, content_hash
 from metst_core.synthetic.action_units import UNIT_NAMES
+from metst_core.synthetic.channels import MOUTH_UNITS
 from metst_core.synthetic.conditions import Conditions
 from metst_core.synthetic.difficulty import Difficulty
 from metst_core.synthetic.faces import Face, channels_of, face_of, rest_of
 from metst_core.synthetic.films import FILM_VERSION, FilmPlan, film_suffix, film_tables, plan_film
-from metst_core.synthetic.heads import MOUTH_UNITS
 from metst_core.synthetic.mjpeg import write_mjpeg
 from metst_core.synthetic.persons import draw_person
 from metst_core.synthetic.plan import HEAD_NAMES, VERSION, Plan, plan_video

@@ -15,17 +15,17 @@ from typing import NamedTuple
 import numpy as np
 
 from metst_core.synthetic.action_units import UNITS
+from metst_core.synthetic.channels import MOUTH_UNITS
 from metst_core.synthetic.conditions import Conditions
 from metst_core.synthetic.draws import Quantiles, Stream
 from metst_core.synthetic.events import Event
-from metst_core.synthetic.heads import MOUTH_UNITS
 from metst_core.synthetic.persons import Person
 
 
 class Viseme(NamedTuple):
     """What a sound looks like: AU -> intensity relative to the jaw of a wide vowel (AU26 = 1).
 
-    `mouth` is the same for the channels of `heads.MOUTH_UNITS`.
+    `mouth` is the same for the channels of `channels.MOUTH_UNITS`.
     """
 
     sounds: str
@@ -117,7 +117,7 @@ _MOUTH = {viseme.sounds: viseme.mouth for viseme in (*CONSONANTS, *VOWELS)}
 
 
 def mouth_of(events: Sequence[Event], n_frames: int) -> np.ndarray:
-    """What the visemes among `events` do beside action units: (n_frames, M) float32, as `heads.MOUTH_UNITS`."""
+    """What the visemes among `events` do beside action units: (n_frames, M) float32, as `channels.MOUTH_UNITS`."""
     names = list(MOUTH_UNITS)
     total = np.zeros((n_frames, len(names)), np.float32)
     for event in events:
