@@ -35,7 +35,7 @@ PARTS = ("decoding", "quality", "landmarks", "flow", "model", "pages", "film")
 
 def make_video(folder: Path, seconds: float, size: int) -> Path:
     """One synthetic video, enlarged to `size` x `size`."""
-    dataset = generate(folder / "set", 1, 1, seconds, seed=3, tier="default", progress=False)
+    dataset = generate(folder / "set", 1, 1, seconds, seed=3, tier="default", version=1, progress=False)
     source = Path(dataset.videos["path"].iloc[0])
     frames = (cv2.resize(frame, (size, size), interpolation=cv2.INTER_CUBIC) for frame in read_frames(source))
     write_video(folder / "clip.mp4", frames, 30.0)

@@ -41,7 +41,9 @@ BAR = re.compile(r"(\d+)/(\d+) \[[\d:]+<([\d:]+),")
 
 def there_and_back(folder: Path, minutes: float, size: int) -> Iterator[np.ndarray]:
     """`minutes` of frames (size, size, 3): a synthetic clip forward and backward, so that it never jumps."""
-    dataset = generate(folder / "set", 1, 1, min(CLIP_SECONDS, 60 * minutes), seed=3, progress=False)
+    dataset = generate(
+        folder / "set", 1, 1, min(CLIP_SECONDS, 60 * minutes), seed=3, version=1, progress=False
+    )
     clip = [
         cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
         for frame in read_frames(dataset.videos["path"].iloc[0])
