@@ -9,7 +9,7 @@ RUN     ?= $(PROFILE)
 PY      := .venv/bin/python
 STAMP   := .venv/.installed
 FIGURES := 01b_rois 01d_traces 02a_score 02b_state 04d_comparison 05a_together
-EXTRAS  := notebooks,dev,distributed,browser
+EXTRAS  := notebooks,dev,distributed,browser,book
 
 .DEFAULT_GOAL := help
 .PHONY: help setup reproduce test quick test-browser lint figures bench notebooks clean

@@ -53,6 +53,7 @@ data_options = {}  # of load_dataset
 n_jobs = None  # videos or folds at once; None: as many as cores, up to 4
 
 # %%
+# %matplotlib inline
 import itertools
 
 import cv2
@@ -133,7 +134,7 @@ difference = clip[apex].astype(float).mean(axis=2) - clip[onset].astype(float).m
 axes[3].imshow(128 + 8 * difference, cmap="gray", vmin=0, vmax=255)
 axes[3].set(title="apex − onset, × 8", xticks=[], yticks=[])
 figure.suptitle(f"{example.emotion}, subject {example.subject}, video {example.video}")
-_ = run.figure(
+run.figure(
     figure, "01a_frames", "One micro-expression: three frames and their difference, eight times amplified."
 )
 
@@ -230,7 +231,7 @@ ax.set(
     ylabel="row (pixel)",
     title="flow from the window's first frame to the apex, arrows × 6.7",
 )
-_ = run.figure(
+run.figure(
     figure,
     "01c_flow",
     "Optical flow inside the boxes at the apex, arrows enlarged; black: the nose bridge, whose motion is head motion.",
@@ -294,7 +295,7 @@ for ax, (au, rows) in zip(axes, study.groupby("AU"), strict=True):
     ax.set(title=f"AU {au}", xlabel="px of the 320 crop (bars: noise, root mean square)")
 axes[0].invert_yaxis()
 axes[1].legend(frameon=False, fontsize=8)
-_ = run.figure(
+run.figure(
     figure,
     "01e_jitter",
     "A movement of 0.01 inter-ocular distances: noise (bars) and what is measured at the apex (dots), for landmarks and ROI motion, with and without the nose-bridge correction.",
@@ -359,7 +360,7 @@ ax.hist(
 )
 ax.set(xlabel="largest ROI motion in the frame (px of the 320 crop)", ylabel="density (1/px)")
 ax.legend(frameon=False)
-_ = run.figure(
+run.figure(
     figure,
     "01f_separation",
     "Largest ROI motion per frame inside and outside micro-expressions: they overlap widely, so a threshold on motion is not enough.",

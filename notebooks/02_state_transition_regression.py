@@ -48,6 +48,7 @@ data_options = {}  # of load_dataset
 n_jobs = None  # videos or folds at once; None: as many as cores, up to 4
 
 # %%
+# %matplotlib inline
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -529,7 +530,7 @@ for column, (edge, found) in zip(axes.T, aligned.items(), strict=True):
             ax.set_ylabel(label)
     column[0].set_title(f"{len(found)} MEs at their {edge}")
     column[-1].set_xlabel(f"time from the {edge} (s)")
-_ = run.figure(
+run.figure(
     figure,
     "02c_transition",
     "All micro-expressions of an unseen subject, aligned at onset and at offset: true intensity, position of the hidden state, and the step size of one channel; thick: mean.",
@@ -731,7 +732,7 @@ axes[1, 0].set_ylabel("answer (0 to 1);\nbars: intervals")
 figure.legend(
     *axes[1, 0].get_legend_handles_labels(), loc="outside lower center", frameon=False, ncols=4, fontsize=8
 )
-_ = run.figure(
+run.figure(
     figure,
     "02d_contrast",
     "A toy world: what a window classifier and frame-wise regression answer to a short and a long micro-expression, and the intervals they report.",
