@@ -30,6 +30,7 @@ from metst_core.experiment.results import (
 from metst_core.experiment.run import Run, describe
 from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
+from metst_core.experiment.wording import ahead, comparison_in_words, over, told
 
 __all__ = [
     "BEYOND",
@@ -49,6 +50,7 @@ __all__ = [
     "ReleasedScore",
     "Run",
     "Scored",
+    "ahead",
     "beside_published",
     "build",
     "build_from",
@@ -60,6 +62,7 @@ __all__ = [
     "collect_results",
     "compare",
     "compare_runs",
+    "comparison_in_words",
     "comparison_table",
     "describe",
     "errors_by_kind",
@@ -70,6 +73,7 @@ __all__ = [
     "motion_path",
     "motion_spotter",
     "one_of_each",
+    "over",
     "over_seeds",
     "read_order",
     "refresh",
@@ -78,6 +82,7 @@ __all__ = [
     "run_ablation",
     "run_name",
     "score_released",
+    "told",
     "train_on_all",
     "verdict",
     "view_of",

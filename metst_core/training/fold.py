@@ -70,9 +70,14 @@ def fold_of(material: Material, subject: str, config: TrainConfig) -> Fold:
     if not held_out:
         raise FoldError("the subject has no video with a micro-expression, and 'official' drops the others")
     k_p = fold_half_length(material.annotations, subject, config.protocol)
-    windows = material.labelled(training)
+    windows = material.labelled(training, k_p if config.asked == "windows" else None)
     if not windows.scores.any():
-        raise FoldError("no training subject has a micro-expression with a frame between onset and offset")
+        what = (
+            "that a window would find"
+            if config.asked == "windows"
+            else "with a frame between onset and offset"
+        )
+        raise FoldError(f"no training subject has a micro-expression {what}")
     seed = fold_seed(config.seed, subject)
     model, history, drawn = fit_windows(windows, config, seed)
     with fold_conditions(seed, config.device):

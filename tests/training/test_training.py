@@ -104,7 +104,7 @@ def test_every_model_is_built_answers_per_frame_and_the_rivals_are_as_large_as_m
     channels = {"metst": 10, "metst_plus": 36}[config.features]
     score, logits = network(torch.zeros(2, channels, 7))
     assert score.shape == (2, 7) and logits.shape == (2, 7, 5)
-    if model not in ("metst", "metst_plus", "boosting_vrme"):
+    if METHODS[model].network not in ("metst", "metst_plus"):
         size = sum(p.numel() for p in network.parameters())
         plus = sum(p.numel() for p in config.with_model("metst_plus").build().parameters())
         # a Transformer grows by one feature per head at a time, which is coarse when it is this small
