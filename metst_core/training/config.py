@@ -24,6 +24,7 @@ from metst_core.rivals import SEQUENCE_NETWORKS, MovingReferenceNetwork, count_p
 from metst_core.rois import roi_names
 
 PROTOCOLS = ("strict", "official")
+SCORE_LOSSES = ("squared error", "cross-entropy")
 ASKED = ("frames", "windows")
 """What a network is asked: of each frame, is it inside a micro-expression; of each window, is it one."""
 
@@ -70,7 +71,8 @@ class TrainConfig:
         epoch is used, there is no model selection.
     ratio: windows without a micro-expression drawn per window with one.
     scale_low, scale_high, scale_step: the random factors that a window is multiplied with.
-    score_weight, class_weight: weights of mean squared error (score) and cross-entropy (classes) in the loss.
+    score_weight, class_weight: weights of the score's loss and of the classes' cross-entropy in the loss.
+    score_loss: of the score, "squared error" (the papers') or "cross-entropy".
     neutral_weight: factor on the neutral class's balanced weight (with `synergy=0` neutral weighs nothing).
     seed: of the weights, the drawn windows, their order and scale; each fold's own numbers follow from it and
         the subject's name.
@@ -103,6 +105,7 @@ class TrainConfig:
     scale_step: float = 0.01
     score_weight: float = 0.9
     class_weight: float = 0.1
+    score_loss: str = "squared error"
     neutral_weight: float = 6.0
     seed: int = 100
     synergy: int = 2
@@ -170,6 +173,7 @@ _CHOICES: dict[str, Sequence[Any]] = {
     "synergy": SYNERGIES,
     "protocol": PROTOCOLS,
     "asked": ASKED,
+    "score_loss": SCORE_LOSSES,
 }
 _RANGES = {
     "width": (1, 4096),
