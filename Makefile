@@ -46,9 +46,10 @@ lint: $(STAMP)
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-# The figures that the README shows: those of the latest run of PROFILE (`make reproduce` redraws them).
+# The figures and the answer that the README shows: those of the latest run of PROFILE (`make reproduce` redraws them).
 figures:
 	cp $(foreach f,$(FIGURES),"runs/$(RUN)/figures/$(f).png") figures/
+	$(PY) -m metst_core.experiment.answer "runs/$(RUN)" README.md
 
 # The .ipynb files from their text form (notebooks/*.py), outputs stripped.
 notebooks: $(STAMP)

@@ -1,6 +1,7 @@
 """A whole run and its page; the authors' networks; the recipe of the bundled weights."""
 
 from metst_core.experiment.ablation import CELLS, Ablation, Cell, run_ablation, window_cells, without_effect
+from metst_core.experiment.answer import Answer, answer, write_answer
 from metst_core.experiment.authors import ReleasedScore, checkpoint_files, read_order, score_released
 from metst_core.experiment.baselines import (
     BaselineResult,
@@ -42,6 +43,7 @@ __all__ = [
     "PUBLISHED_SCORES",
     "SCHEMA",
     "Ablation",
+    "Answer",
     "BaselineResult",
     "Cell",
     "HeldOut",
@@ -51,6 +53,7 @@ __all__ = [
     "Run",
     "Scored",
     "ahead",
+    "answer",
     "beside_published",
     "build",
     "build_from",
@@ -88,6 +91,7 @@ __all__ = [
     "view_of",
     "window_cells",
     "without_effect",
+    "write_answer",
     "write_card",
     "write_page",
     "write_weights",

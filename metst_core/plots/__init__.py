@@ -15,6 +15,7 @@ from metst_core.plots.figures import (
     state_strip,
     training_curves,
 )
+from metst_core.plots.moving import flicker
 from metst_core.plots.relations import (
     Course,
     Face,
@@ -61,6 +62,7 @@ __all__ = [
     "edges_of",
     "emotion_handles",
     "error_gallery",
+    "flicker",
     "focus_bars",
     "interval_timeline",
     "lag_curves",
