@@ -285,12 +285,18 @@ class Run:
         return {**found, "chance": chance, "without_others": fewer}
 
     def figure(self, figure: Figure, name: str, caption: str) -> Figure:
-        """Keep `figure` as `figures/<name>.png` with its caption; returns it, so that the notebook shows it."""
+        """Keep `figure` as `figures/<name>.png` with its caption; returns it, so that the notebook shows it.
+
+        A figure of pyplot's is taken from it, else the notebook would show it once more by itself.
+        """
         with atomic_path(self.out / "figures" / f"{name}.png") as temporary:
             figure.savefig(temporary, dpi=110)
         captions = self.out / "figures" / "captions.json"
         known = json.loads(captions.read_text(encoding="utf-8")) if captions.is_file() else {}
         write_json({**known, name: caption}, captions)
+        from matplotlib import pyplot
+
+        pyplot.close(figure)
         return figure
 
     def record(self, notebook: str, **found: Any) -> None:
