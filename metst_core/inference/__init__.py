@@ -1,15 +1,28 @@
 """A trained network with its constants, run over a film."""
 
-from metst_core.inference.analysis import RESULT_COLUMNS, STOPPED, Analysis, Findings, decode_trace
+from metst_core.inference.analysis import (
+    NEAR,
+    RESULT_COLUMNS,
+    STOPPED,
+    Analysis,
+    Findings,
+    decode_trace,
+    near_misses,
+)
 from metst_core.inference.calibration import Calibration
+from metst_core.inference.faces import (
+    Face,
+    FaceChoice,
+    FaceFinder,
+    Follower,
+    LandmarkFaceFinder,
+    MediaPipeFaceFinder,
+)
+from metst_core.inference.per_frame import Measured
 from metst_core.inference.quality import (
     FLAGS,
     LIMITS,
     LOOK_EVERY,
-    Face,
-    FaceFinder,
-    LandmarkFaceFinder,
-    MediaPipeFaceFinder,
     QualityLog,
     meaning,
     moves_much,
@@ -25,15 +38,19 @@ __all__ = [
     "FLAGS",
     "LIMITS",
     "LOOK_EVERY",
+    "NEAR",
     "NOTICE",
     "RESULT_COLUMNS",
     "STOPPED",
     "Analysis",
     "Calibration",
     "Face",
+    "FaceChoice",
     "FaceFinder",
     "Findings",
+    "Follower",
     "LandmarkFaceFinder",
+    "Measured",
     "MediaPipeFaceFinder",
     "QualityLog",
     "TrainedModel",
@@ -42,6 +59,7 @@ __all__ = [
     "load_model",
     "meaning",
     "moves_much",
+    "near_misses",
     "quality_table",
     "runs",
     "save_model",

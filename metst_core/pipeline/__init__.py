@@ -16,6 +16,7 @@ from metst_core.pipeline.exports import (
     results_table,
     summary_text,
     write_csv,
+    write_frames,
     write_megc,
     write_results_json,
 )
@@ -23,15 +24,25 @@ from metst_core.pipeline.live import LiveScore, camera_widget
 from metst_core.pipeline.page import write_page
 from metst_core.pipeline.reel import Clip, clips_of, face_jpeg, write_annotated_video
 from metst_core.pipeline.result import AnalysisResult, analyse
+from metst_core.pipeline.summary import (
+    SUMMARY_COLUMNS,
+    Refused,
+    summary_table,
+    usable_frames,
+    verdict_of,
+    write_summary,
+)
 
 __all__ = [
     "NOTICE",
     "STOPPED",
+    "SUMMARY_COLUMNS",
     "Analysis",
     "AnalysisResult",
     "Calibration",
     "Clip",
     "LiveScore",
+    "Refused",
     "TrainedModel",
     "analyse",
     "camera_widget",
@@ -43,10 +54,15 @@ __all__ = [
     "load_model",
     "results_table",
     "save_model",
+    "summary_table",
     "summary_text",
+    "usable_frames",
+    "verdict_of",
     "write_annotated_video",
     "write_csv",
+    "write_frames",
     "write_megc",
     "write_page",
     "write_results_json",
+    "write_summary",
 ]
