@@ -17,12 +17,15 @@ from metst_core.inference.faces import (
     Follower,
     LandmarkFaceFinder,
     MediaPipeFaceFinder,
+    alone,
+    faces_of,
 )
 from metst_core.inference.per_frame import Measured
 from metst_core.inference.quality import (
     FLAGS,
     LIMITS,
     LOOK_EVERY,
+    QUALITY_COLUMNS,
     QualityLog,
     meaning,
     moves_much,
@@ -30,16 +33,18 @@ from metst_core.inference.quality import (
     runs,
     timing_marks,
 )
-from metst_core.inference.trained import BUNDLED, NOTICE, TrainedModel, load_model, save_model
+from metst_core.inference.trained import BUNDLED, BUNDLED_NAME, NOTICE, TrainedModel, load_model, save_model
 from metst_core.inference.tuning import fine_tune
 
 __all__ = [
     "BUNDLED",
+    "BUNDLED_NAME",
     "FLAGS",
     "LIMITS",
     "LOOK_EVERY",
     "NEAR",
     "NOTICE",
+    "QUALITY_COLUMNS",
     "RESULT_COLUMNS",
     "STOPPED",
     "Analysis",
@@ -54,7 +59,9 @@ __all__ = [
     "MediaPipeFaceFinder",
     "QualityLog",
     "TrainedModel",
+    "alone",
     "decode_trace",
+    "faces_of",
     "fine_tune",
     "load_model",
     "meaning",

@@ -7,7 +7,7 @@ before it looks (`Follower.hide_others`); the crop of the one that is meant lies
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -192,7 +192,7 @@ class Follower:
         here = self._matched(faces)
         mine = self._mine
         if mine is None or mine not in here:
-            last_seen = 0 if mine is None else self._n_looks - 1 - mine.missed
+            last_seen = 0 if mine is None else self._n_looks - mine.missed
             new = [track.face for track in here if track.born > last_seen]
             picked = self.choice.pick(new)
             if picked is None and mine is not None and len(new) == 1:
@@ -241,6 +241,33 @@ class Follower:
             own = _within(grey, (x - left, y - top, x + right, y + bottom))
             hidden[own] = grey[own]
         return hidden
+
+
+def alone(grey: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """A grey frame (H, W) of which only the surroundings of a face are left, for a landmarker that is to find that one.
+
+    bounds: left, top, right, bottom of the face; where they are NaN the frame comes back as it is.
+    """
+    if not np.isfinite(bounds).all():
+        return grey
+    left, top, right, bottom = bounds.tolist()
+    x, y = right - left, bottom - top
+    part = _within(grey, (left - 0.6 * x, top - 0.8 * y, right + 0.6 * x, bottom + 0.8 * y))
+    left_over = np.full_like(grey, _HIDDEN_GREY)
+    left_over[part] = grey[part]
+    return left_over
+
+
+def faces_of(frames: Iterable[np.ndarray], finder: FaceFinder) -> list[FaceChoice]:
+    """Who is in a film's first frames (RGB, looked at one by one): a choice per face, from left to right.
+
+    Those of the first frame that shows the most; none where no frame shows a face.
+    """
+    most: list[Face] = []
+    for frame in frames:
+        found = finder(frame)
+        most = found if len(found) > len(most) else most
+    return [FaceChoice(0, face.bounds) for face in sorted(most, key=lambda face: float(face.centre[0]))]
 
 
 def _within(image: np.ndarray, bounds: tuple[float, float, float, float]) -> tuple[slice, slice]:

@@ -10,6 +10,7 @@ machine.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def analyse(
     model: str | Path | Network | TrainedModel = "bundled",
     landmarker: Landmarker | None = None,
     image_fps: float = 30.0,
-    progress: bool = True,
+    progress: bool | Callable[[int, int], None] = True,
     face_finder: FaceFinder | None = None,
     face: str | int | FaceChoice = "largest",
 ) -> AnalysisResult:
@@ -98,7 +99,8 @@ def analyse(
     model: see `load_model`.  landmarker: instead of MediaPipe (see `metst_core.landmarks`); with one's own, a second
     face in the picture goes unnoticed, unless a `face_finder` (see `metst_core.inference`) looks for it.  image_fps:
     frames per second of a folder of images.  face: which of several faces, followed from its first look on: `largest`,
-    `left`, `right`, a number from the left (1 is the leftmost), or a box `left,top,width,height` in pixels.
+    `left`, `right`, a number from the left (1 is the leftmost), or a box `left,top,width,height` in pixels.  progress:
+    a bar, or a function that is called with the frames that are done and those in all.
 
     Memory does not grow with the length of the video but for a few numbers per frame.  Ctrl-C, and a video that
     breaks on the way, give the result so far (`complete` is False, `trouble` says why); if nothing is done yet, they
@@ -114,18 +116,45 @@ def analyse(
     >>> result.complete, result.score.shape
     (True, (60,))
     """
-    counting = (
-        f"{Path(video_path).name[:30]}: counting its frames"  # a long video takes minutes (`video.probe`)
-    )
-    with tqdm(desc=counting, bar_format="{desc}", unit="frame", leave=False, disable=not progress) as bar:
+    analysis: Analysis
+    with _Progress(Path(video_path), progress) as report:
         analysis = Analysis(video_path, model, landmarker, image_fps, face_finder, face)
-        bar.bar_format, bar.leave = None, True
-        bar.set_description(analysis.video[:30], refresh=False)
-        bar.reset(total=analysis.n_model_frames)
+        report.begin(analysis)
         try:
             for done in analysis:
-                bar.update(done - bar.n)
+                report.move(done)
         except KeyboardInterrupt:
             if not analysis.stop():
                 raise
     return AnalysisResult.of(analysis)
+
+
+class _Progress:
+    """A bar of one video, or a function that is called with the frames that are done and those in all."""
+
+    def __init__(self, path: Path, how: bool | Callable[[int, int], None]) -> None:
+        self._call = how if callable(how) else None
+        # A long video takes minutes before its frames are counted (`video.probe`).
+        counting = f"{path.name[:30]}: counting its frames"
+        hidden = callable(how) or not how
+        self._bar = tqdm(desc=counting, bar_format="{desc}", unit="frame", leave=False, disable=hidden)
+        self._total = 0
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def begin(self, analysis: Analysis) -> None:
+        self._total = analysis.n_model_frames
+        self._bar.bar_format, self._bar.leave = None, True
+        self._bar.set_description(analysis.video[:30], refresh=False)
+        self._bar.reset(total=self._total)
+        if self._call is not None:
+            self._call(0, self._total)
+
+    def move(self, n_done: int) -> None:
+        self._bar.update(n_done - self._bar.n)
+        if self._call is not None:
+            self._call(n_done, self._total)
