@@ -16,6 +16,7 @@ from metst_core.decoding import spot_threshold
 from metst_core.errors import InputError
 from metst_core.experiment.comparisons import Scored
 from metst_core.extraction import MotionSet
+from metst_core.inference import motion_contrast, peak_intervals
 from metst_core.metrics import (
     METRICS,
     Evaluation,
@@ -27,7 +28,6 @@ from metst_core.metrics import (
     resamples,
     scores_of_counts,
 )
-from metst_core.rivals import motion_contrast, peak_intervals
 from metst_core.tables import EMOTIONS, PREDICTION_COLUMNS, check_predictions, empty_predictions
 from metst_core.training import PROTOCOLS, fold_half_length, scored_videos
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
 from tqdm import tqdm
 
 from metst_core.checks import as_path, whole_number
@@ -35,7 +34,6 @@ from metst_core.inference import (
     Calibration,
     FaceFinder,
     TrainedModel,
-    decode_trace,
     fine_tune,
     load_model,
     save_model,
@@ -46,7 +44,6 @@ from metst_core.models import Network
 from metst_core.synthetic import Event
 from metst_core.tables import check_annotations
 from metst_core.video import probe
-from metst_core.windows import stitch
 
 PARTS = ("learn", "choose", "check")
 SHARES = (0.5, 0.25, 0.25)
@@ -70,6 +67,7 @@ _PASSES = {
     "choose": 4,
     "check": 4,
 }  # how often a part is gone through, with `DENSITY` movements a minute
+_ENDS = ["onset", "apex", "offset"]
 _RATIO = 3.0  # windows without a planted movement per window with one
 
 
@@ -268,56 +266,34 @@ def _chosen(before: TrainedModel, tuned: TrainedModel, pieces: Sequence[_Piece])
     finds on the part as it is than the network of before gives there.
     """
     budget = sum(len(piece.base.finds(piece.base.answers)) for piece in pieces)
-    traces = [_traces(piece, tuned) for piece in pieces]
-    best, best_f1 = float(_THRESHOLDS[-1]), -1.0
-    for threshold in _THRESHOLDS.tolist():
-        model = dataclasses.replace(tuned, threshold=threshold)
-        if sum(len(decode_trace(model, *trace.as_it_is)) for trace in traces) > budget:
-            continue
-        f1 = _f1([pair for trace in traces for pair in trace.decoded(model)])
-        if f1 > best_f1:
-            best, best_f1 = threshold, f1
-    chosen = dataclasses.replace(tuned, threshold=best)
     low = dataclasses.replace(tuned, threshold=_LOWEST_CANDIDATE)
-    scores: list[float] = []
-    hit: list[bool] = []
-    for trace in traces:
-        for finds, truth in trace.decoded(low):
-            scores += finds["score"].tolist()
-            hit += (match_intervals(finds[["onset", "apex", "offset"]].to_numpy(), truth) >= 0).tolist()
-    if not 0 < sum(hit) < len(hit):
+    # Of peaks that are near, the higher is kept: those above a threshold are the same whichever lower ones there are.
+    candidates = [_candidates(piece, low) for piece in pieces]
+    as_it_is = np.concatenate([scores for scores, _ in candidates])
+    planted = [pair for _, pairs in candidates for pair in pairs]
+    allowed = [t for t in _THRESHOLDS.tolist() if (as_it_is >= t).sum() <= budget] or [float(_THRESHOLDS[-1])]
+    f1 = [_f1([(finds[finds["score"] >= t], truth) for finds, truth in planted]) for t in allowed]
+    chosen = dataclasses.replace(tuned, threshold=allowed[int(np.argmax(f1))])
+    scores = np.concatenate([finds["score"].to_numpy() for finds, _ in planted])
+    hit = np.concatenate([match_intervals(finds[_ENDS].to_numpy(), truth) >= 0 for finds, truth in planted])
+    if not 0 < hit.sum() < len(hit):
         return chosen
-    evidence = {"n_intervals": len(hit), "n_true": sum(hit), "of": f"planted movements, {DENSITY:g} a minute"}
-    return dataclasses.replace(chosen, calibration=Calibration.fit(np.array(scores), np.array(hit), evidence))
+    evidence = {
+        "n_intervals": len(hit), "n_true": int(hit.sum()), "of": f"planted movements, {DENSITY:g} a minute"
+    }  # fmt: skip
+    return dataclasses.replace(chosen, calibration=Calibration.fit(scores, hit, evidence))
 
 
-@dataclass(frozen=True, eq=False)
-class _Traces:
-    """Score and probabilities of a piece as it is and of every round, and the planted intervals of these."""
-
-    as_it_is: tuple[np.ndarray, np.ndarray]
-    rounds: list[tuple[np.ndarray, np.ndarray]]
-    truth: list[np.ndarray]
-
-    def decoded(self, model: TrainedModel) -> list[tuple[pd.DataFrame, np.ndarray]]:
-        """The finds of every round and its truth."""
-        return [
-            (decode_trace(model, *trace), truth) for trace, truth in zip(self.rounds, self.truth, strict=True)
-        ]
-
-
-def _traces(piece: _Piece, model: TrainedModel) -> _Traces:
+def _candidates(
+    piece: _Piece, model: TrainedModel
+) -> tuple[np.ndarray, list[tuple[pd.DataFrame, np.ndarray]]]:
+    """Scores of the finds in a piece as it is, and for every round the finds and the planted intervals."""
     base = piece.base.of(model)
-
-    def trace(answers: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        score, probabilities = (stitch(part, base.n_frames) for part in answers)
-        return np.where(base.has_face, score, 0.0), probabilities
-
-    return _Traces(
-        trace(base.answers),
-        [trace(base.with_windows(changed)[1]) for changed in piece.changed],
-        [base.in_model_frames(events) for events in piece.rounds],
-    )
+    planted = [
+        (base.finds(base.with_windows(changed)[1]), base.in_model_frames(events))
+        for events, changed in zip(piece.rounds, piece.changed, strict=True)
+    ]
+    return base.finds(base.answers)["score"].to_numpy(), planted
 
 
 def _f1(pairs: Sequence[tuple[pd.DataFrame, np.ndarray]]) -> float:
@@ -326,7 +302,7 @@ def _f1(pairs: Sequence[tuple[pd.DataFrame, np.ndarray]]) -> float:
     for finds, truth in pairs:
         apex = finds["apex"].to_numpy()[:, None]
         inside = (apex >= truth[None, :, 0]) & (apex <= truth[None, :, 2])
-        matched = match_intervals(finds[["onset", "apex", "offset"]].to_numpy(), truth)
+        matched = match_intervals(finds[_ENDS].to_numpy(), truth)
         touched = set(np.flatnonzero(inside.any(axis=0)).tolist()) | set(matched[matched >= 0].tolist())
         hits += len(touched)
         total += len(finds) + len(truth)
@@ -364,6 +340,8 @@ def gain(sides: dict[str, Limits], intervals: Intervals = INTERVALS) -> tuple[fl
 
 def most_false(finds: int, minutes: float, level: float = 0.95) -> float:
     """The rate of false finds a minute that so few finds in so many minutes do not rule out (Poisson, one-sided)."""
+    from scipy.stats import chi2  # half a second, for this function alone
+
     return float(chi2.ppf(level, 2 * (finds + 1)) / 2 / minutes)
 
 

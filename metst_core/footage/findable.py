@@ -27,11 +27,17 @@ from metst_core.footage.plan import STRENGTHS, Manner, plan_events, sort_out, wi
 from metst_core.footage.recall import Curve, Point, fit_curve
 from metst_core.footage.saying import as_dict, curve_points, paragraph
 from metst_core.footage.track import Mesher, Track, say, track
-from metst_core.inference import FaceFinder, TrainedModel, load_model, motion_of_parts, unrest_of
+from metst_core.inference import (
+    FaceFinder,
+    TrainedModel,
+    load_model,
+    motion_of_parts,
+    peak_intervals,
+    unrest_of,
+)
 from metst_core.landmarks import Landmarker, MediaPipeLandmarker
 from metst_core.metrics import Intervals, match_intervals
 from metst_core.models import Network
-from metst_core.rivals import peak_intervals
 from metst_core.synthetic import ACTION_UNITS, UNIT_INDEX, UNITS, Event, Stream
 from metst_core.tables import write_table
 from metst_core.windows import stitch

@@ -20,11 +20,10 @@ from tqdm import tqdm
 from metst_core.footage.films import Film
 from metst_core.footage.track import Track
 from metst_core.footage.warp import warp
-from metst_core.inference import TrainedModel, decode_trace, naming
+from metst_core.inference import TrainedModel, decode_trace, motion_contrast, naming
 from metst_core.landmarks import Landmarker, one_at_a_time
 from metst_core.models import predict_windows
 from metst_core.motion import WindowTracker, stream_motion
-from metst_core.rivals import motion_contrast
 from metst_core.rois import Bounds
 from metst_core.synthetic import Event, intensity_of
 from metst_core.video import read_frames, resample_map, resampled_numbers

@@ -92,7 +92,7 @@ def plant(
     >>> import tempfile
     >>> from metst_core.synthetic import generate
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     person = generate(f"{folder}/still", 1, 1, seconds=2, tier="easy", me_free=1, progress=False)
+    ...     person = generate(f"{folder}/still", 1, 1, 2, version=1, tier="easy", me_free=1, progress=False)
     ...     planted = plant(person, f"{folder}/planted", seed=1, progress=False)
     >>> planted.name, len(planted.videos), len(planted.annotations)
     ('folder', 1, 1)

@@ -7,7 +7,6 @@ the ROIs' motion, averaged over a window around each frame.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
 from metst_core.rois import REFERENCE, select_rois
 
@@ -29,5 +28,8 @@ def motion_of_parts(motion: np.ndarray, features: str) -> np.ndarray:
 
 def unrest_of(parts: np.ndarray, window: int) -> np.ndarray:
     """The means over `window` frames around each, `(n, 2)`, of what `motion_of_parts` says of a film's frames `(n, 2)`."""
-    smoothed: np.ndarray = uniform_filter1d(parts, window, axis=0, mode="nearest")
-    return smoothed
+    half = window // 2
+    padded = np.pad(parts, ((half, window - half), (0, 0)), mode="edge")
+    sums = np.cumsum(padded, axis=0)
+    means: np.ndarray = (sums[window:] - sums[:-window]) / window
+    return means

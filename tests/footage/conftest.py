@@ -9,7 +9,7 @@ from metst_core.synthetic import generate
 def still(tmp_path_factory):
     """Three seconds of a person who does nothing but sway a little, as a data set."""
     folder = tmp_path_factory.mktemp("footage") / "still"
-    return generate(folder, 1, 1, 3, seed=5, tier="easy", me_free=1, progress=False)
+    return generate(folder, 1, 1, 3, seed=5, tier="easy", version=1, me_free=1, progress=False)
 
 
 @pytest.fixture(scope="session", autouse=True)

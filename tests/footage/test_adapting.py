@@ -8,6 +8,7 @@ import pytest
 import torch
 from support.own_videos import POINTS, landmarker, mouth_model, picture
 
+from metst_core.checkpoints import own
 from metst_core.cli import main
 from metst_core.errors import InputError
 from metst_core.footage import adapt, adapting
@@ -18,7 +19,7 @@ from metst_core.tables import inside
 from metst_core.video import write_video
 from metst_core.windows import window_starts
 
-SECONDS = 6
+SECONDS = 4
 
 
 class Blind(METST):
@@ -43,7 +44,7 @@ def finder(image):
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
-    """Three persons who sit still, for six seconds each, with a little noise."""
+    """Three persons who sit still, for four seconds each, with a little noise."""
     root = tmp_path_factory.mktemp("lab")
     rng = np.random.default_rng(0)
     for number, person in enumerate(("anna", "bob", "carl")):
@@ -59,7 +60,7 @@ def films(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr(adapting, "LEAST", 0.05)
-    monkeypatch.setattr(adapting, "_MOST", {"learn": 6, "choose": 8, "check": 12})
+    monkeypatch.setattr(adapting, "_MOST", {"learn": 3, "choose": 5, "check": 9})
 
 
 HOW = adapting.Adaptation(epochs=1, prior="sammlv", strengths=(0.06, 0.1), seed=2)
@@ -81,6 +82,7 @@ def taught(monkeypatch):
         return dataclasses.replace(trained, network=mouth_model().network)
 
     monkeypatch.setattr(adapting, "fine_tune", teach)
+    monkeypatch.setitem(own._NETWORKS, "MouthNetwork", type(mouth_model().network))  # so that it can be saved
     return given
 
 
@@ -97,22 +99,10 @@ def test_a_network_that_gets_better_is_written_with_its_limits(films, taught, tm
     assert adapted.threshold in adapting._THRESHOLDS
     [motion] = taught
     assert motion.subjects == card["persons"]["learn"]
-
-
-def test_what_was_planted_is_what_is_learned(films, taught, tmp_path):
-    """Targets and motion agree: the mouth moves more inside the annotated intervals than outside."""
-    adapt(films / "anna" / "1.mkv", tmp_path / "w", blind(), **OPTIONS)
-    [motion] = taught
     assert len(motion.annotations)
-    for (subject, video), windows in motion.windows.items():
-        n_frames = motion.n_frames(subject, video)
-        assert len(windows) == len(window_starts(n_frames, 50))
-        assert n_frames <= SECONDS * 30 / 2  # the first half of the film alone
-    moved = [
-        np.abs(windows).max(axis=1)[:, 10:40].ravel()[inside_of(motion, key)]
-        for key, windows in motion.windows.items()
-    ]
-    assert np.concatenate(moved).mean() > 1
+    moved = np.concatenate([np.abs(w).max(axis=1)[:, 10:40].ravel() for w in motion.windows.values()])
+    is_inside = np.concatenate([inside_of(motion, key) for key in motion.windows])
+    assert moved[is_inside].mean() > 3 * moved[~is_inside].mean()  # targets and motion agree
 
 
 def inside_of(motion, key):
@@ -157,6 +147,6 @@ def test_too_little_is_refused_before_the_work(films, monkeypatch, tmp_path, cap
     monkeypatch.setattr(adapting, "track", lambda *a: pytest.fail("worked before looking"))
     film = str(films / "anna" / "1.mkv")
     assert main(["adapt", film, "--out", str(tmp_path / "w"), "--quiet"]) == 1
-    assert "6 s of recordings, too little to learn from; give 5 minutes or more" in capsys.readouterr().err
+    assert "4 s of recordings, too little to learn from; give 5 minutes or more" in capsys.readouterr().err
     with pytest.raises(InputError, match="epochs"):
         adapt(film, tmp_path / "w", how=adapting.Adaptation(epochs=0))
