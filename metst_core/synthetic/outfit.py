@@ -36,7 +36,7 @@ class Body(NamedTuple):
 
     `neutral (V, 3)` the vertices, the first `n_baked` of them MakeHuman's; `follows (V,)` how far each turns with the head;
     `lids` and `lid_least`, for either eye, the vertices that slide over the eyeball and their least distance from its
-    middle; `eye_radius` (all in decimetres).
+    middle; `eye_radius` (all in decimetres); `lips` the vertices around where the lips meet.
     """
 
     neutral: np.ndarray
@@ -46,6 +46,7 @@ class Body(NamedTuple):
     lids: list[np.ndarray]
     lid_least: list[np.ndarray]
     eye_radius: float
+    lips: np.ndarray
 
 
 def dress(shape: np.ndarray, source: Baked, card: dict[str, Any], rng: np.random.Generator) -> Body:
@@ -117,7 +118,9 @@ def dress(shape: np.ndarray, source: Baked, card: dict[str, Any], rng: np.random
         chosen = (distance < 1.75 * eye_radius) & (neutral[near_eye, 2] > centres[side, 2])
         lids.append(near_eye[chosen].astype(np.int32))
         lid_least.append(np.minimum(distance[chosen], 1.06 * eye_radius).astype(np.float32))
-    return Body(neutral, len(shape), surface, follows, lids, lid_least, eye_radius)
+    x, y, z = source.base[on_skin].T
+    lips = on_skin[(np.abs(x) < 0.3) & (np.abs(y + 0.68) < 0.07) & (z > -0.1)]
+    return Body(neutral, len(shape), surface, follows, lids, lid_least, eye_radius, lips)
 
 
 def _worn(
