@@ -284,7 +284,7 @@ for a, b in pairs[:3]:
     print(f"{b} against {a}: {told}  (STRS {step.difference:+.3f} [{step.low:+.3f}, {step.high:+.3f}])")
 
 # %% [markdown]
-# Read this before you believe any ranking, ours included. The sliding window here is no straw man: it has as many parameters, the same 18 ROIs, loss and decoding, and it counts motion from the first frame of its *own* half second. That last point matters: drift of the head from before the patch is gone, while ME-TST+ counts from the start of a window of 50 frames and must learn to see through it. Our synthetic MEs are single bumps that fit into the patch; nothing in them asks for a longer memory. On such data a good patch is enough, and the case for the state has to be made on real faces. (A first version of this baseline counted motion as ME-TST+ does, and lost by far: how a baseline is fed can decide a comparison.)
+# Read this before you believe any ranking, ours included. The sliding window here is no straw man: it has as many parameters, the same 18 ROIs, loss and decoding, and it counts motion from the first frame of its *own* half second. That last point matters: drift of the head from before the patch is gone, while ME-TST+ counts from the start of a window of 50 frames and must learn to see through it. Most of our synthetic MEs are bumps that fit into the patch; few ask for a longer memory. On such data a good patch is enough, and the case for the state has to be made on real faces. (A first version of this baseline counted motion as ME-TST+ does, and lost by far: how a baseline is fed can decide a comparison.)
 #
 # The same people are not the only luck: another training seed gives another network. Over the seeds that were trained (ME-TST+, strict):
 
@@ -401,7 +401,7 @@ if dataset == "synthetic":
 #
 # What the papers report on licensed data (none of it is reproduced here), and what this run found.
 #
-# **Different data: do not compare across the bar.** Left are real micro-expressions of people in a laboratory; right, with the synthetic set, one warped portrait, a set made so that methods can be told apart. Within a column the numbers can be compared, across columns they mean nothing.
+# **Different data: do not compare across the bar.** Left are real micro-expressions of people in a laboratory; right, with the synthetic set, drawn heads, a set made so that methods can be told apart. Within a column the numbers can be compared, across columns they mean nothing.
 
 # %%
 PUBLISHED_SCORES.rename_axis("method")

@@ -29,6 +29,7 @@ from metst_core.experiment.results import (
 )
 from metst_core.experiment.run import Run, describe
 from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
+from metst_core.experiment.seen_unseen import Familiarity, familiarity
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Ablation",
     "BaselineResult",
     "Cell",
+    "Familiarity",
     "HeldOut",
     "Profile",
     "Recipe",
@@ -64,6 +66,7 @@ __all__ = [
     "describe",
     "errors_by_kind",
     "execute",
+    "familiarity",
     "headline_texts",
     "majority_emotion",
     "motion_contrast",

@@ -63,9 +63,13 @@ class Backdrop:
 def _silhouette(rng: np.random.Generator, size: int) -> np.ndarray:
     """Somebody out of focus, standing in the middle: how much of them is at each pixel, 0..1."""
     shape = np.zeros((size, size), np.float32)
-    tall, wide = rng.uniform(0.1, 0.35) * size, rng.uniform(0.10, 0.15) * size
-    middle = (size // 2, int(tall + wide))
-    cv2.ellipse(shape, middle, (int(wide * 0.75), int(wide)), 0, 0, 360, (1.0,), -1)
-    body = (size // 2, int(tall + 3.2 * wide + size / 2))
-    cv2.ellipse(shape, body, (int(2 * wide), int(size / 2 + 1.2 * wide)), 0, 0, 360, (1.0,), -1)
+    top, half = rng.uniform(0.05, 0.3) * size, rng.uniform(0.07, 0.10) * size
+    cv2.ellipse(
+        shape, (size // 2, int(top + 1.3 * half)), (int(half), int(1.3 * half)), 0, 0, 360, (1.0,), -1
+    )
+    # from the neck over the shoulders down the arm, half widths from the middle; heights below the top of the head
+    sides = [(0.55, 2.0), (0.65, 2.9), (1.9, 3.3), (2.4, 4.0), (2.6, 6.5), (2.7, 20.0)]
+    right = [(size / 2 + x * half, top + y * half) for x, y in sides]
+    left = [(size - x, y) for x, y in right[::-1]]
+    cv2.fillPoly(shape, [np.array(right + left, np.int32)], (1.0,))
     return cv2.GaussianBlur(shape, (0, 0), size / 45) * np.float32(0.9)

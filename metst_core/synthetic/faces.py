@@ -14,6 +14,7 @@ from metst_core.synthetic.backdrop import Backdrop
 from metst_core.synthetic.cast import look_of
 from metst_core.synthetic.channels import CHANNELS
 from metst_core.synthetic.expressions import BLINK_STRENGTH
+from metst_core.synthetic.films import FilmPlan
 from metst_core.synthetic.heads import FRAME_SIZE, Head
 from metst_core.synthetic.plan import HEAD_NAMES
 from metst_core.synthetic.portraits import face_mesh, head_weight, identity
@@ -23,6 +24,12 @@ _TO_THE_FACE = {"yaw": 1.16, "pitch": 1.16, "roll": 1.4}
 """From the top of a head's neck, about which it turns, to the middle of the face, inter-ocular distances."""
 _PARALLAX = 0.3
 """The same of a portrait, of which a turn moves the near parts against the far ones."""
+
+_DARKEST = 0.3
+"""How far a portrait's tone may change: beyond, a photograph looks painted."""
+
+_CLOSED_MOUTH = {"AU25": 0.5, "AU26": 0.5}
+"""Of a portrait, behind whose lips there is nothing: what it shows of these, for speech would stretch the lips."""
 
 _BLINKS = [UNIT_INDEX["AU45L"], UNIT_INDEX["AU45R"]]
 
@@ -87,16 +94,18 @@ class PortraitFace:
     """A photograph, warped as in version 1; it knows the action units alone, and blinks as it did there."""
 
     def __init__(self, seed: int, index: int, portrait: str) -> None:
-        person = identity(seed, index, (portrait,))
+        person = identity(seed, index, (portrait,), _DARKEST)
         self._renderer = Renderer(person)
         self.iod = person.iod
         self.mesh = person.mesh[:, :2]
         self.presence = head_weight(*grid_points(FRAME_SIZE, FRAME_SIZE, 1), person.mesh)
 
     def shown(self, channels: np.ndarray) -> np.ndarray:
-        """The action units and the gaze."""
+        """The action units and the gaze; half of the opening of the mouth."""
         shown = channels.copy()
         shown[..., len(UNIT_NAMES) :] = 0
+        for name, share in _CLOSED_MOUTH.items():
+            shown[..., UNIT_INDEX[name]] *= share
         return shown
 
     def ways(self, head: np.ndarray) -> np.ndarray:
@@ -120,6 +129,14 @@ def face_of(seed: int, index: int, portraits: Sequence[str] = ()) -> Face:
     if look.head >= 0:
         return HeadFace(look.head)
     return PortraitFace(seed, index, look.portrait)
+
+
+def rest_of(plan: FilmPlan) -> np.ndarray:
+    """The channels of the person's resting face: (C,)."""
+    held = np.zeros(len(CHANNELS), np.float32)
+    for name, strength in plan.person.rest.items():
+        held[UNIT_INDEX[name]] = strength
+    return held
 
 
 def channels_of(intensity: np.ndarray, mouth: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from metst_core.synthetic.action_units import UNIT_NAMES
 from metst_core.synthetic.channels import MOUTH_UNITS
 from metst_core.synthetic.conditions import Conditions
 from metst_core.synthetic.difficulty import Difficulty
-from metst_core.synthetic.faces import Face, channels_of, face_of
+from metst_core.synthetic.faces import Face, channels_of, face_of, rest_of
 from metst_core.synthetic.films import FILM_VERSION, FilmPlan, film_suffix, film_tables, plan_film
 from metst_core.synthetic.mjpeg import write_mjpeg
 from metst_core.synthetic.persons import draw_person
@@ -193,7 +193,7 @@ def _film_truth(plan: FilmPlan, face: Face) -> dict[str, np.ndarray]:
         **_truth_of(plan),
         "intensity": shown[:, : len(UNIT_NAMES)],
         "mouth_names": np.array(list(MOUTH_UNITS)), "mouth": shown[:, len(UNIT_NAMES) :],
-        "light": plan.light, "exposure": plan.exposure, "noise": plan.noise,
+        "rest": face.shown(rest_of(plan))[: len(UNIT_NAMES)], "light": plan.light, "exposure": plan.exposure, "noise": plan.noise,
         "mesh": face.mesh, "iod": np.array(face.iod),
     }  # fmt: skip
 
@@ -209,7 +209,8 @@ def read_truth(root: str | Path, subject: str, video: str) -> dict[str, np.ndarr
     `intensity` and `me_intensity (T, U)` (inter-ocular distances; columns `units`), `head (T, 6)` (columns
     `head_names`, see `HEAD_NAMES`), `gain (T,)`, `shown (T,)`, `mesh (478, 2)` and `iod` of the neutral
     face (frame pixels), `fps`.  Version 2 adds `mouth (T, M)` (columns `mouth_names`: speech beyond the action
-    units, IOD), `light`, `exposure` and `noise (T,)`; its `intensity` holds the resting face, AU26 is the jaw.
+    units, IOD), `light`, `exposure` and `noise (T,)`; its `intensity` holds the resting face, `rest (U,)`, and AU26 is
+    the jaw.
     """
     path = as_path("root", root) / "truth" / f"{subject}_{video}.npz"
     if not path.is_file():

@@ -115,11 +115,11 @@ def face_mesh(image: np.ndarray) -> np.ndarray | None:
     return MediaPipeLandmarker().mesh(image)
 
 
-def identity(seed: int, index: int, portraits: tuple[str, ...] = ()) -> Identity:
+def identity(seed: int, index: int, portraits: tuple[str, ...] = (), darkest: float = 1.0) -> Identity:
     """The person `index` of a set: depends on `seed`, `index` and the portraits alone.
 
     `portraits` are paths of portrait photographs, or names of `BUNDLED_PORTRAITS`, to use in turn (none: the
-    `BUNDLED_PORTRAIT`).  Odd numbered
+    `BUNDLED_PORTRAIT`); `darkest` is how far the skin's tone may be changed, 0..1.  Odd numbered
     persons are mirrored.  Raises an `InputError` naming the file if no face is found in it.
     """
     rng = np.random.default_rng([seed, index, 0x1D])
@@ -140,7 +140,7 @@ def identity(seed: int, index: int, portraits: tuple[str, ...] = ()) -> Identity
     )
 
     mesh = _push(standard, traits, iod)
-    canvas = _restyle(canvas, mesh, rng)
+    canvas = _restyle(canvas, mesh, rng, darkest)
     scale = iod / inter_ocular(points)
     return Identity(seed, index, source, canvas, mesh, points[:, 2] * scale, traits)
 
@@ -258,14 +258,14 @@ def _push(mesh: np.ndarray, traits: dict[str, float], iod: float) -> np.ndarray:
     return new
 
 
-def _restyle(canvas: np.ndarray, mesh: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _restyle(canvas: np.ndarray, mesh: np.ndarray, rng: np.random.Generator, darkest: float) -> np.ndarray:
     """Vary skin tone, light direction and skin texture of a canvas (BGR uint8)."""
     x, y = _canvas_points()
     iod = inter_ocular(mesh)
     skin = _skin_mask(canvas, mesh, x, y)[..., None]
     lab = cv2.cvtColor(canvas.astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
 
-    darkness = rng.uniform(0, 1) ** 1.3
+    darkness = darkest * rng.uniform(0, 1) ** 1.3
     tone = np.array([1 - 0.38 * darkness, 1 + 0.25 * darkness, 1 + 0.25 * darkness], np.float32)
     shift = rng.uniform(-1, 1, 2) * 2.5
     toned = lab * tone + np.array([0, *shift], np.float32)
