@@ -264,6 +264,16 @@ def _byte(value: float) -> int:
     return _TO_SRGB[int(min(max(value, _ZERO), _ONE) * np.float32(4096))]
 
 
+@compiled()
+def _touch(triangles: np.ndarray, first: int, second: int) -> bool:
+    """Whether two triangles share a corner: lips that meet do not, however near."""
+    for i in range(3):
+        for j in range(3):
+            if triangles[first, i] == triangles[second, j]:
+                return True
+    return False
+
+
 @compiled(fastmath=True)
 def draw(
     pixels: np.ndarray,
@@ -294,6 +304,7 @@ def draw(
                 continue
             if not whole and first >= 0 and second >= 0 and material[first] == material[second]:
                 whole = abs(nearest[2 * row, column] - nearest[2 * row + 1, column]) < _APART
+                whole = whole and _touch(surface.triangles, first, second)
             places = 1 if whole else 2
             red, green, blue = 0, 0, 0
             for s in range(places):
