@@ -111,7 +111,7 @@ class TestSummary:
         assert table["verdict"].tolist() == ["usable", "unusable", "unusable"]
         assert table["why"].tolist()[0] == ""
         assert table["why"].tolist()[1].startswith("face lost in 100%")
-        assert table.loc["gone.mp4", "why"] == "gone.mp4: no such file"
+        assert table.loc["gone.mp4", "why"] == "no such file"
         assert table["intervals"].fillna(-1).tolist() == [1, 0, -1]
         assert table["seconds"].round(2).tolist()[:2] == [3.0, 3.0]
 
