@@ -15,6 +15,7 @@ from metst_core.experiment.comparisons import Scored, compare, over_seeds, verdi
 from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
 from metst_core.experiment.held_out import HeldOut, calibrate
 from metst_core.experiment.notebooks import execute, reproduce
+from metst_core.experiment.own_weights import check_profile_here, train_weights
 from metst_core.experiment.page import refresh, write_page
 from metst_core.experiment.profiles import BEYOND, MAIN_JOB, PROFILES, Profile, run_name
 from metst_core.experiment.results import (
@@ -28,6 +29,7 @@ from metst_core.experiment.results import (
 )
 from metst_core.experiment.run import Run, describe
 from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
+from metst_core.experiment.scoring import Scores, average_precision, score_files, score_tables
 from metst_core.experiment.seen_unseen import Familiarity, familiarity
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
 from metst_core.experiment.wording import ahead, comparison_in_words, over, told
@@ -53,14 +55,17 @@ __all__ = [
     "ReleasedScore",
     "Run",
     "Scored",
+    "Scores",
     "ahead",
     "answer",
+    "average_precision",
     "beside_published",
     "build",
     "build_from",
     "calibrate",
     "chance_predictions",
     "chance_scores",
+    "check_profile_here",
     "check_results",
     "checkpoint_files",
     "collect_results",
@@ -86,9 +91,12 @@ __all__ = [
     "results_dict",
     "run_ablation",
     "run_name",
+    "score_files",
     "score_released",
+    "score_tables",
     "told",
     "train_on_all",
+    "train_weights",
     "verdict",
     "view_of",
     "window_cells",
