@@ -16,6 +16,7 @@ from metst_core.cli import (
     limits,
     name,
     plant,
+    prepare,
     released,
     reproduce,
     score,
@@ -27,7 +28,8 @@ from metst_core.errors import MetstError
 from metst_core.version import __version__
 
 COMMANDS = (
-    check, fetch, synth, analyse, plant, limits, adapt, name, train, score, reproduce, compare, seeds, ablate, released,
+    check, fetch, synth, analyse, plant, limits, adapt, name, train, score, reproduce, compare, seeds, ablate, prepare,
+    released,
 )  # fmt: skip
 """One module per command, in the order of `metst --help`; each has `add_parser` and `run`."""
 

@@ -12,11 +12,13 @@ from metst_core.experiment.baselines import (
 )
 from metst_core.experiment.card import CARD_MARKS, write_card
 from metst_core.experiment.comparisons import Scored, compare, over_seeds, verdict
+from metst_core.experiment.exercises import check, write_student
 from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
 from metst_core.experiment.held_out import HeldOut, calibrate
 from metst_core.experiment.notebooks import execute, reproduce
 from metst_core.experiment.own_weights import check_profile_here, train_weights
 from metst_core.experiment.page import refresh, write_page
+from metst_core.experiment.prepared import by_hand, find_prepared, prepare, unpack
 from metst_core.experiment.profiles import BEYOND, MAIN_JOB, PROFILES, Profile, run_name
 from metst_core.experiment.results import (
     PUBLISHED_SCORES,
@@ -62,9 +64,11 @@ __all__ = [
     "beside_published",
     "build",
     "build_from",
+    "by_hand",
     "calibrate",
     "chance_predictions",
     "chance_scores",
+    "check",
     "check_profile_here",
     "check_results",
     "checkpoint_files",
@@ -77,6 +81,7 @@ __all__ = [
     "errors_by_kind",
     "execute",
     "familiarity",
+    "find_prepared",
     "headline_texts",
     "majority_emotion",
     "motion_contrast",
@@ -85,6 +90,7 @@ __all__ = [
     "one_of_each",
     "over",
     "over_seeds",
+    "prepare",
     "read_order",
     "refresh",
     "reproduce",
@@ -97,6 +103,7 @@ __all__ = [
     "told",
     "train_on_all",
     "train_weights",
+    "unpack",
     "verdict",
     "view_of",
     "window_cells",
@@ -104,5 +111,6 @@ __all__ = [
     "write_answer",
     "write_card",
     "write_page",
+    "write_student",
     "write_weights",
 ]
