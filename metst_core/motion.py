@@ -108,6 +108,15 @@ class MotionWindow(NamedTuple):
     shift: np.ndarray
 
 
+def unmeasured(features: str = "metst_plus", window: int = 50) -> MotionWindow:
+    """The window of a film of one frame: there is nothing to compare it with, so its motion is zero."""
+    n = 2 * len(rois.select_rois(features))
+    nothing = np.zeros((2, window), np.float32)
+    return MotionWindow(
+        0, np.zeros((n, window), np.float32), np.zeros(1, bool), nothing, nothing.astype(np.int32)
+    )
+
+
 def stream_motion(
     frames: np.ndarray | Iterable[np.ndarray],
     landmarker: Landmarker,
@@ -123,7 +132,8 @@ def stream_motion(
         landmarker is still asked for one image at a time); the numbers are the same.  With two or more, frames are
         read some way ahead, so an iterable must not overwrite those that it has given.
     phases: the frames at which windowing begins, different ones from 0 to k/2 - 1.  The windows whose `start` is
-        phase + i k/2 are those of a run on the frames from that phase on; the frames are read once for all.
+        phase + i k/2 are those of a run on the frames from that phase on; the frames are read once for all.  A phase
+        after which there are fewer than 2 frames has no window.
     """
     half = half_window(window)
     one_of("tail", tail, ("keep", "drop"))
@@ -186,10 +196,11 @@ def _stream(
             yield from _arrived(in_flight, window)
     if trouble is not None:
         raise trouble
-    shortest = n_frames - max(phases)
-    if shortest < 2:
-        raise InputError(f"a video of {shortest} frame(s) holds no motion; give 2 frames or more")
+    longest = n_frames - min(phases)
+    if longest < 2:
+        raise InputError(f"a video of {max(0, longest)} frame(s) holds no motion; give 2 frames or more")
     if tail == "drop":
+        shortest = n_frames - max(phases)
         if shortest < window:
             raise InputError(
                 f"a video of {shortest} frames is shorter than one window of {window}; "
@@ -198,7 +209,8 @@ def _stream(
         return
     # A phase's last window is needed only where its first half is not the second half of the one before.
     for each in open_windows:
-        if each.start + half < n_frames or each.start in phases:
+        is_first = each.start in phases and len(each.steps) > 1
+        if each.start + half < n_frames or is_first:
             yield each.close(window)
 
 

@@ -25,18 +25,29 @@ from metst_core.inference.faces import (
 )
 from metst_core.inference.judged import PARTS, motion_of_parts, unrest_of
 from metst_core.inference.per_frame import Measured
+from metst_core.inference.phases import (
+    PHASES,
+    Averaged,
+    averaged,
+    phases_of,
+    smoothed_phases,
+    spoken_for,
+    spread_of,
+)
 from metst_core.inference.quality import (
     FLAGS,
     LIMITS,
     LOOK_EVERY,
     QUALITY_COLUMNS,
     QualityLog,
+    beside,
     meaning,
     moves_much,
     quality_table,
     runs,
     timing_marks,
 )
+from metst_core.inference.shots import CutFinder, shots_of
 from metst_core.inference.trained import BUNDLED, BUNDLED_NAME, NOTICE, TrainedModel, load_model, save_model
 from metst_core.inference.tuning import fine_tune
 
@@ -49,11 +60,14 @@ __all__ = [
     "NEAR",
     "NOTICE",
     "PARTS",
+    "PHASES",
     "QUALITY_COLUMNS",
     "RESULT_COLUMNS",
     "STOPPED",
     "Analysis",
+    "Averaged",
     "Calibration",
+    "CutFinder",
     "Face",
     "FaceChoice",
     "FaceFinder",
@@ -65,6 +79,8 @@ __all__ = [
     "QualityLog",
     "TrainedModel",
     "alone",
+    "averaged",
+    "beside",
     "decode_trace",
     "faces_of",
     "film_clock",
@@ -78,9 +94,14 @@ __all__ = [
     "naming",
     "near_misses",
     "peak_intervals",
+    "phases_of",
     "quality_table",
     "runs",
     "save_model",
+    "shots_of",
+    "smoothed_phases",
+    "spoken_for",
+    "spread_of",
     "timing_marks",
     "unrest_of",
 ]

@@ -10,6 +10,9 @@ Frames are brought to the rate that the model was trained at, ROI motion is meas
 of windows goes through the network, and only a few numbers per frame are kept.  Everything that comes out counts
 in frames of the original video (0-based, intervals inclusive).
 
+Windows begin anew after a cut and where a lost face comes back (`shots`), and the score is the mean over several
+window phases (`phases`).
+
 One thread reads frames and looks at their quality, two measure motion (`stream_motion`), and the caller's runs the
 network; the result does not depend on who is faster.
 """
@@ -17,32 +20,45 @@ network; the result does not depend on who is faster.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import cv2
 import numpy as np
 import pandas as pd
 
+from metst_core.checks import whole_number
 from metst_core.decoding import decode, smooth, spot_threshold
 from metst_core.errors import InputError, MetstError
 from metst_core.inference.faces import FaceChoice, FaceFinder, LandmarkFaceFinder, MediaPipeFaceFinder
 from metst_core.inference.per_frame import Measured, frames_table
+from metst_core.inference.phases import (
+    Averaged,
+    Said,
+    Shot,
+    Stretch,
+    answers_of,
+    phases_of,
+    smoothed_phases,
+    spread_of,
+)
 from metst_core.inference.quality import (
     QualityLog,
-    moves_much,
+    beside,
     quality_table,
     timing_marks,
 )
+from metst_core.inference.shots import CutFinder, shots_of
 from metst_core.inference.trained import TrainedModel, load_model
 from metst_core.landmarks import Landmarker, MediaPipeLandmarker, one_at_a_time
-from metst_core.models import Network, predict_video
-from metst_core.motion import MotionWindow, stream_motion
+from metst_core.models import Network
+from metst_core.motion import MotionWindow, stream_motion, unmeasured
 from metst_core.tables import PREDICTION_COLUMNS
 from metst_core.video import (
     list_images,
@@ -52,11 +68,10 @@ from metst_core.video import (
     resample_map,
     timestamps,
 )
-from metst_core.windows import new_frames
-from metst_core.workers import one_opencv_thread, one_thread, prefetched
+from metst_core.workers import one_opencv_thread, prefetched
 
 RESULT_COLUMNS = (
-    *PREDICTION_COLUMNS, "confidence", "onset_seconds", "apex_seconds", "offset_seconds", "flags",
+    *PREDICTION_COLUMNS, "confidence", "spread", "onset_seconds", "apex_seconds", "offset_seconds", "flags",
 )  # fmt: skip
 """Columns of `Findings.table`."""
 
@@ -67,7 +82,7 @@ STOPPED = "stopped"
 """`Findings.trouble` of an analysis that the user stopped."""
 
 _SLOWEST = 3.0  # frames per second; below, resampling would be nothing but repeated frames
-_WINDOWS_AT_ONCE = 4  # windows per call of the network: about 2 seconds of video
+_WINDOWS_AT_ONCE = 4  # windows of each phase per call of the network: about 2 seconds of video
 _FRAMES_AHEAD = 4  # read and turned grey before they are measured
 
 
@@ -76,9 +91,11 @@ class Findings:
     """What was found in one video.  Frames are those of the original video, 0-based, intervals inclusive.
 
     table: `RESULT_COLUMNS`; `score` is the smoothed score at the apex, `confidence` the calibrated
-        probability that the interval is a micro-expression (at IoU 0.5), `flags` the quality flags that
-        touch it.
-    score, smoothed: per frame `(n_frames,)`, 0..1; NaN where nothing was analysed, 0 where there was no face.
+        probability that the interval is a micro-expression (at IoU 0.5), `spread` the standard deviation of that
+        score over the window phases (NaN with one), `flags` the quality flags that touch it.
+    score, smoothed: per frame `(n_frames,)`, 0..1, the mean over the window phases; NaN where nothing was analysed, 0
+        where there was no face.  phases: how many there are.
+    spread: standard deviation of the smoothed score over the phases, `(n_frames,)`; NaN with one.
     probabilities: `(n_frames, 5)`, the classes of `tables.CLASSES`.
     times: seconds of every frame `(n_frames,)`.
     quality: `quality.QUALITY_COLUMNS`, one row per run of flagged frames.
@@ -99,6 +116,8 @@ class Findings:
     table: pd.DataFrame
     score: np.ndarray
     smoothed: np.ndarray
+    spread: np.ndarray
+    phases: int
     probabilities: np.ndarray
     times: np.ndarray
     threshold: float
@@ -139,23 +158,6 @@ class Findings:
         return replace(self, subject=subject, video=video, **tables)
 
 
-class _Part(NamedTuple):
-    """A stretch of analysed frames at the model's rate: score `(n,)`, probabilities `(n, 5)`, two flags `(n,)` bool.
-
-    Then motion `(n, 2R)`, head and shift `(n, 2)` as in `motion.MotionWindow`, and the first frame of the window that
-    each was measured in.
-    """
-
-    score: np.ndarray
-    probabilities: np.ndarray
-    has_face: np.ndarray
-    is_busy: np.ndarray
-    motion: np.ndarray
-    head: np.ndarray
-    shift: np.ndarray
-    start: np.ndarray
-
-
 class Analysis:
     """An analysis that grows: iterate to work (each step tells the analysed frames so far), ask for `result()`.
 
@@ -163,7 +165,8 @@ class Analysis:
     looks for faces to judge their quality, at the same time as the landmarker works on other frames; where it is not
     given, MediaPipe's with MediaPipe's landmarker, else the landmarker itself (never asked by two threads at once),
     which never sees a second face.  image_fps: frames per second of a folder of images.  face: which of several
-    faces (see `FaceChoice`).
+    faces (see `FaceChoice`).  phases: how many window phases the score is the mean of; None takes the model's own number
+    (`TrainedModel.phases`), for which its threshold and confidence hold.  Work grows with it.
 
     Raises a `MetstError` that names the file.
     """
@@ -176,10 +179,13 @@ class Analysis:
         image_fps: float = 30.0,
         face_finder: FaceFinder | None = None,
         face: str | int | FaceChoice = "largest",
+        phases: int | None = None,
     ) -> None:
         self.path = Path(video_path)
         self.face = FaceChoice.of(face)
         self.trained = load_model(model)
+        n_phases = self.trained.phases if phases is None else whole_number("phases", phases, 1)
+        self.phases = phases_of(n_phases, self.trained.window)
         self.trouble = ""
         with naming(self.path):
             self.fps, self.times, self.size = film_clock(self.path, image_fps)
@@ -199,8 +205,10 @@ class Analysis:
             face_finder = MediaPipeFaceFinder() if landmarker is None else LandmarkFaceFinder(self._find)
         self._log = QualityLog(face_finder, self.trained.fps, self.face)
         self._work: defaultdict[str, float] = defaultdict(float)
-        self._pending: list[MotionWindow] = []
-        self._parts: list[_Part] = []
+        self._cuts: list[int] = []  # the first frames after a cut
+        self._pending: list[tuple[Shot, MotionWindow]] = []
+        self._shots: list[Shot] = []
+        self._has_ended = False
 
     @property
     def subject(self) -> str:
@@ -220,7 +228,18 @@ class Analysis:
     @property
     def n_done(self) -> int:
         """Frames at the model's rate that have a score."""
-        return sum(len(part.score) for part in self._parts)
+        return sum(n for _, n in self._done())
+
+    def _done(self) -> list[tuple[Shot, int]]:
+        """The shots of which anything is known, and of how many of their frames: one run from the first frame on."""
+        done: list[tuple[Shot, int]] = []
+        for shot in self._shots:
+            n = shot.n_said(self._has_ended)
+            if n:
+                done.append((shot, n))
+            if n != shot.n_frames:
+                break
+        return done
 
     def __iter__(self) -> Iterator[int]:
         started = time.perf_counter()
@@ -232,9 +251,9 @@ class Analysis:
                 prefetched(self._frames(), _FRAMES_AHEAD) as frames,
                 self._windows(frames) as windows,
             ):
-                for window in windows:
-                    self._pending.append(window)
-                    if len(self._pending) == _WINDOWS_AT_ONCE:
+                for shot, window in windows:
+                    self._pending.append((shot, window))
+                    if len(self._pending) == _WINDOWS_AT_ONCE * len(self.phases):
                         self._score_pending()
                         left = time.perf_counter()
                         yield self.n_done
@@ -244,6 +263,7 @@ class Analysis:
             if not self.stop(str(error)):
                 raise
         else:
+            self._has_ended = True
             if self.n_done < self.n_model_frames:
                 self.trouble = f"the video ended after {self.n_done / self.trained.fps:.1f} s"
         finally:
@@ -254,6 +274,7 @@ class Analysis:
     def stop(self, reason: str = STOPPED) -> bool:
         """End here and keep what is done; False if that is nothing."""
         self._score_pending()
+        self._has_ended = True
         self.trouble = reason
         return self.n_done > 0
 
@@ -261,12 +282,15 @@ class Analysis:
         """What is known so far."""
         if not self.n_done:
             raise InputError(f"{self.path}: nothing is analysed yet; iterate over the analysis first")
-        trained, n_done = self.trained, self.n_done
-        every = _Part(*(np.concatenate(part) for part in zip(*self._parts, strict=True)))
-        score, probabilities, has_face, is_busy = every[:4]
-        flagged = self._log.flagged(has_face, is_busy)
-        score = np.where(flagged["face_lost"], 0.0, score)
-        smoothed = smooth(score, trained.k_p)
+        trained, done_shots = self.trained, self._done()
+        n_done = sum(n for _, n in done_shots)
+        said = Averaged(*_joined(shot.averaged(n) for shot, n in done_shots))
+        every = Stretch(*_joined(shot.seen(n) for shot, n in done_shots))
+        flagged = self._log.flagged(every.has_face, every.is_busy)
+        flagged["cut"][[n for cut in self._cuts for n in (cut - 1, cut) if n < n_done]] = True
+        lost = flagged["face_lost"]
+        score, each = np.where(lost, 0.0, said.score), np.where(lost[:, None], 0.0, said.each)
+        smoothed, spread = smooth(score, trained.k_p), spread_of(each, score, trained.k_p)
         to_model = nearest_in_map(self._map, np.arange(len(self.times)))
         done = to_model < n_done
 
@@ -278,8 +302,11 @@ class Analysis:
 
         marks = {flag: original(mark) == 1 for flag, mark in flagged.items()}
         marks |= timing_marks(self.times, self.fps)
+        holes = marks["face_lost"] | marks["cut"] | marks["frames_missing"]
+        marks["beside_gap"] = beside(holes, self.times, trained.window / 2 / trained.fps)
         marks["not_analysed"] = ~done
-        traces = (score, probabilities, self.subject, self.video)
+        traces = (score, said.probabilities, self.subject, self.video)
+        each = smoothed_phases(each, score, trained.k_p)
         seen = self._log.seen(n_done)
         measured = Measured(
             motion=original(every.motion.astype(np.float32)),
@@ -297,11 +324,13 @@ class Analysis:
             fps=self.fps,
             n_frames=len(self.times),
             size=self.size,
-            table=self._table(decode_trace(trained, *traces), len(score), marks),
-            near=self._table(near_misses(trained, *traces), len(score), marks),
+            table=self._table(decode_trace(trained, *traces), each, marks),
+            near=self._table(near_misses(trained, *traces), each, marks),
             score=original(score),
             smoothed=original(smoothed),
-            probabilities=original(probabilities),
+            spread=original(spread),
+            phases=len(self.phases),
+            probabilities=original(said.probabilities),
             times=self.times,
             threshold=_threshold(smoothed, trained),
             quality=quality_table(marks, self.times),
@@ -315,79 +344,96 @@ class Analysis:
             face=self.face,
         )
 
-    def _table(self, found: pd.DataFrame, n_done: int, marks: Mapping[str, np.ndarray]) -> pd.DataFrame:
-        """Intervals at the model's rate as intervals in the frames of the video, with all that is said of them."""
+    def _table(self, found: pd.DataFrame, each: np.ndarray, marks: Mapping[str, np.ndarray]) -> pd.DataFrame:
+        """Intervals at the model's rate as intervals in the frames of the video, with all that is said of them.
+
+        each: the smoothed score of every phase, `(n, P)`.
+        """
         trained = self.trained
-        for name in ("onset", "apex", "offset"):
-            found[name] = self._map[np.clip(found[name], 0, n_done - 1)]
-            found[f"{name}_seconds"] = self.times[found[name]]
-        unknown = np.full(len(found), np.nan)
+        at_apex = each[found["apex"].to_numpy(np.int64)]
         found["confidence"] = (
-            unknown if trained.calibration is None else trained.calibration(found["score"].to_numpy())
+            np.nan if trained.calibration is None else trained.calibration.of_phases(at_apex)
         )
+        found["spread"] = at_apex.std(axis=1, ddof=1) if each.shape[1] > 1 else np.nan
+        for name in ("onset", "apex", "offset"):
+            found[name] = self._map[np.clip(found[name], 0, len(each) - 1)]
+            found[f"{name}_seconds"] = self.times[found[name]]
         found["flags"] = [
             " ".join(flag for flag, mark in marks.items() if mark[row.onset : row.offset + 1].any())
             for row in found.itertuples()
         ]
-        return found[list(RESULT_COLUMNS)].astype({"flags": str, "confidence": float})
+        return found[list(RESULT_COLUMNS)].astype({"flags": str, "confidence": float, "spread": float})
 
-    def _frames(self) -> Iterator[np.ndarray]:
-        """The frames at the model's rate, in grey; their quality is looked at in passing."""
+    def _frames(self) -> Iterator[tuple[np.ndarray, bool]]:
+        """The frames at the model's rate, in grey, and whether windows start anew with them.
+
+        Their quality is looked at in passing.
+        """
         frames = read_frames(self.path, self._map)
-        while True:
+        is_cut = CutFinder()
+        for number in itertools.count():
             with self._timing("decoding"):
                 frame = next(frames, None)
             if frame is None:
                 return
             with self._timing("quality"):
                 self._log.look(frame)
-            yield self._log.follower.hide_others(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))
+                grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+                anew = is_cut(grey)
+                if anew:
+                    self._cuts.append(number)
+            yield self._log.follower.hide_others(grey), anew or self._log.came_back
 
     def _windows(
-        self, frames: Iterator[np.ndarray]
-    ) -> contextlib.closing[Generator[MotionWindow, None, None]]:
-        """The windows' motion, measured by two threads, which end with the block."""
+        self, frames: Iterator[tuple[np.ndarray, bool]]
+    ) -> contextlib.closing[Generator[tuple[Shot, MotionWindow], None, None]]:
+        """The windows' motion, shot by shot, measured by two threads, which end with the block."""
+        return contextlib.closing(self._shot_by_shot(frames))
+
+    def _shot_by_shot(
+        self, frames: Iterator[tuple[np.ndarray, bool]]
+    ) -> Generator[tuple[Shot, MotionWindow], None, None]:
         features, window = self.trained.features, self.trained.window
-        return contextlib.closing(
-            stream_motion(frames, self._timed_landmarker, features, window, n_threads=2)
-        )
+        for first, pictures in shots_of(frames):
+            shot = Shot(first, self.phases)
+            self._shots.append(shot)
+            begin = list(itertools.islice(pictures, 2))
+            if len(begin) < 2:  # between two cuts, or a cut and the end: there is nothing to compare it with
+                yield shot, unmeasured(features, window)
+                shot.n_frames = 1
+                continue
+            counted = 0
+
+            def counting(pictures: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+                nonlocal counted
+                for picture in pictures:
+                    yield picture
+                    counted += 1
+
+            whole = counting(itertools.chain(begin, pictures))
+            del begin
+            with contextlib.closing(
+                stream_motion(
+                    whole, self._timed_landmarker, features, window, n_threads=2, phases=self.phases
+                )
+            ) as windows:
+                for each in windows:
+                    yield shot, each
+            shot.n_frames = counted
 
     def _timed_landmarker(self, image: np.ndarray) -> np.ndarray | None:
         with self._timing("landmarks"):
             return self._find(image)
 
     def _score_pending(self) -> None:
-        """Run the network over the windows in hand and stitch the result to what there is."""
+        """Run the network over the windows in hand and add what it says to what there is."""
         pending, self._pending = self._pending, []
         if not pending:
             return
-        with self._timing("model"), one_thread():
-            score, probabilities = predict_video(
-                self.trained.network, np.stack([window.motion for window in pending])
-            )
-        # As in stitching: only the first window of all gives its first half, and padding is cut.
-        news = [new_frames(window.start, self.trained.window) for window in pending]
-        last = pending[-1]
-        new = slice(news[0].start, last.start + len(last.has_face) - pending[0].start)
-        n_new = new.stop - new.start
-
-        def joined(of_window: Callable[[MotionWindow], np.ndarray]) -> np.ndarray:
-            parts = [of_window(window)[part] for window, part in zip(pending, news, strict=True)]
-            return np.concatenate(parts)[:n_new]
-
-        # One step, so that Ctrl-C cannot come between the parts.
-        self._parts.append(
-            _Part(
-                score[new],
-                probabilities[new],
-                has_face=joined(lambda window: window.has_face),
-                is_busy=joined(lambda window: moves_much(window.motion)),
-                motion=joined(lambda window: window.motion.T),
-                head=joined(lambda window: window.head.T),
-                shift=joined(lambda window: window.shift.T),
-                start=joined(lambda window: np.full(self.trained.window, window.start)),
-            )
-        )
+        with self._timing("model"):
+            answers = answers_of(self.trained.network, [window for _, window in pending])
+        for (shot, window), answer in zip(pending, answers, strict=True):
+            shot.add(window, Said(*answer))
 
     @contextlib.contextmanager
     def _timing(self, what: str) -> Iterator[None]:
@@ -396,6 +442,11 @@ class Analysis:
             yield
         finally:
             self._work[what] += time.perf_counter() - start
+
+
+def _joined(parts: Iterable[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
+    """Stretches of frames one after the other."""
+    return [np.concatenate(values) for values in zip(*parts, strict=True)]
 
 
 def decode_trace(

@@ -60,7 +60,7 @@ def frames_table(found: Findings) -> pd.DataFrame:
         columns[f"head_shift_{axis}"] = measured.shift[:, i]
     for i, axis in enumerate("xy"):
         columns[f"head_rest_{axis}"] = measured.head[:, i]
-    columns |= {"score": found.score, "smoothed": found.smoothed}
+    columns |= {"score": found.score, "smoothed": found.smoothed, "spread": found.spread}
     columns |= {f"p_{name}": found.probabilities[:, i] for i, name in enumerate(CLASSES)}
     columns["reference"] = _whole(measured.reference)
     for r, name in enumerate(roi_names(found.model.features)):

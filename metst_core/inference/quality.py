@@ -27,6 +27,8 @@ FLAGS = {
     "too_much_motion": "the head or the face moves too much (head turns, speech, macro-expressions)",
     "low_frame_rate": "under {slowest:g} frames per second: short movements fall between the frames",
     "frames_missing": "frames are missing: a gap of more than {longest_gap:g} s",
+    "cut": "the film is cut here; the windows start anew after it",
+    "beside_gap": "within half a window of a lost face, a cut or missing frames: what is found here may be the gap itself",
     "not_analysed": "not analysed",
 }
 """Flag -> what it means; the limits in braces are those of `LIMITS`."""
@@ -84,6 +86,14 @@ class QualityLog:
         if self._seen % LOOK_EVERY == 0:
             self._looks.append(self._judge(frame))
         self._seen += 1
+
+    @property
+    def came_back(self) -> bool:
+        """Whether a face that was lost at the look before is seen again at this one; asked after `look`."""
+        if (self._seen - 1) % LOOK_EVERY or len(self._looks) < 2:
+            return False
+        before, now = self._looks[-2:]
+        return before.face is None and now.face is not None
 
     def flagged(self, has_face: np.ndarray, is_busy: np.ndarray) -> dict[str, np.ndarray]:
         """Flag -> the analysed frames that it concerns, (n,) bool.
@@ -184,6 +194,23 @@ def timing_marks(seconds: np.ndarray, fps: float) -> dict[str, np.ndarray]:
         "frames_missing": (np.append(gaps, False) | np.insert(gaps, 0, False))
         & (1 / fps < LIMITS["longest_gap"]),
     }
+
+
+def beside(holes: np.ndarray, seconds: np.ndarray, reach: float) -> np.ndarray:
+    """Which frames are no more than `reach` seconds from a frame of `holes (n,)` bool without being one, `(n,)` bool.
+
+    `seconds (n,)`: the times of the frames, in order.
+    """
+    if not holes.any():
+        return np.zeros(len(holes), bool)
+    times = seconds[holes]
+    after = np.searchsorted(times, seconds)
+    nearest = np.minimum(
+        np.abs(seconds - times[np.maximum(after - 1, 0)]),
+        np.abs(seconds - times[np.minimum(after, len(times) - 1)]),
+    )
+    near: np.ndarray = (nearest <= reach + 1e-6) & ~holes
+    return near
 
 
 def runs(mark: np.ndarray) -> Iterator[tuple[int, int]]:

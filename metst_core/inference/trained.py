@@ -15,6 +15,7 @@ from metst_core import checkpoints
 from metst_core.errors import InputError, MissingError
 from metst_core.files import ASSETS, value_hash, write_json
 from metst_core.inference.calibration import Calibration
+from metst_core.inference.phases import PHASES
 from metst_core.models import Network
 from metst_core.rois import FEATURES, roi_names
 from metst_core.streaming import Stream
@@ -41,6 +42,8 @@ class TrainedModel:
     threshold: of the smoothed score; None takes the papers' `mean + p (max - mean)` of each video, which
         finds something in every video.
     calibration: None where there is none; the confidence is then NaN.
+    phases: how many window phases the score is the mean of (`inference.phases`), in `analyse` and `limits`; threshold
+        and calibration hold for this number.
     """
 
     network: Network
@@ -53,6 +56,7 @@ class TrainedModel:
     synergy: int = 2
     strategy: str = "fixed"
     calibration: Calibration | None = None
+    phases: int = PHASES
     name: str = "a network"
     card: Mapping[str, Any] = field(default_factory=dict)
 
@@ -82,7 +86,19 @@ class TrainedModel:
         return digest.hexdigest()
 
 
-_CONSTANTS = ("features", "window", "fps", "k_p", "p", "threshold", "synergy", "strategy", "name", "card")
+_CONSTANTS = (
+    "features",
+    "window",
+    "fps",
+    "k_p",
+    "p",
+    "threshold",
+    "synergy",
+    "strategy",
+    "phases",
+    "name",
+    "card",
+)
 
 
 def save_model(trained: TrainedModel, path: str | Path) -> Path:

@@ -27,12 +27,12 @@ from metst_core.landmarks import Landmarker
 from metst_core.pipeline.result import AnalysisResult
 from metst_core.version import __version__
 
-_FORMAT = 1
+_FORMAT = 2
 _TABLES = {"table": RESULT_COLUMNS, "near": RESULT_COLUMNS, "quality": QUALITY_COLUMNS}
-_ARRAYS = ("score", "smoothed", "probabilities", "times")
+_ARRAYS = ("score", "smoothed", "spread", "probabilities", "times")
 _MEASURED = tuple(field.name for field in fields(Measured))
 _PLAIN = (
-    "subject", "video", "fps", "n_frames", "size", "threshold", "n_analysed", "complete", "trouble", "seconds",
+    "subject", "video", "fps", "n_frames", "size", "threshold", "phases", "n_analysed", "complete", "trouble", "seconds",
 )  # fmt: skip
 _WHOLE = ("onset", "apex", "offset", "first", "last")
 _TEXT = ("subject", "video", "emotion", "flags", "flag", "meaning")

@@ -93,14 +93,16 @@ def analyse(
     progress: bool | Callable[[int, int], None] = True,
     face_finder: FaceFinder | None = None,
     face: str | int | FaceChoice = "largest",
+    phases: int | None = None,
 ) -> AnalysisResult:
     """Find the micro-expressions in a video file or a folder of images.
 
     model: see `load_model`.  landmarker: instead of MediaPipe (see `metst_core.landmarks`); with one's own, a second
     face in the picture goes unnoticed, unless a `face_finder` (see `metst_core.inference`) looks for it.  image_fps:
     frames per second of a folder of images.  face: which of several faces, followed from its first look on: `largest`,
-    `left`, `right`, a number from the left (1 is the leftmost), or a box `left,top,width,height` in pixels.  progress:
-    a bar, or a function that is called with the frames that are done and those in all.
+    `left`, `right`, a number from the left (1 is the leftmost), or a box `left,top,width,height` in pixels.  phases: how
+    many window phases are averaged; 1 is fastest, and what it says hangs on where the video begins (None: the model's own
+    number).  progress: a bar, or a function that is called with the frames that are done and those in all.
 
     Memory does not grow with the length of the video but for a few numbers per frame.  Ctrl-C, and a video that
     breaks on the way, give the result so far (`complete` is False, `trouble` says why); if nothing is done yet, they
@@ -118,7 +120,7 @@ def analyse(
     """
     analysis: Analysis
     with _Progress(Path(video_path), progress) as report:
-        analysis = Analysis(video_path, model, landmarker, image_fps, face_finder, face)
+        analysis = Analysis(video_path, model, landmarker, image_fps, face_finder, face, phases)
         report.begin(analysis)
         try:
             for done in analysis:

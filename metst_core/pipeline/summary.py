@@ -27,7 +27,7 @@ USABLE, PARTLY, UNUSABLE = "usable", "partly", "unusable"
 LEAST = {USABLE: 0.9, PARTLY: 0.5}
 """From which usable share on a video is called so."""
 
-_HARMLESS = ("several_faces",)  # a flag that takes nothing away from a frame
+_HARMLESS = ("several_faces", "cut", "beside_gap")  # flags that take nothing away from a frame itself
 
 
 @dataclass(frozen=True)

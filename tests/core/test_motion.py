@@ -483,9 +483,11 @@ class TestWindows:
         with pytest.raises(InputError, match="phase"):
             stream_motion(scene(0, n=9), Fake(ON_FRAME, FACE), "metst", 6, phases=phases)
 
-    def test_a_video_too_short_for_a_phase(self):
+    def test_a_video_too_short_for_a_phase_has_no_window_of_it(self):
+        short = list(stream_motion(scene(0, n=3), Fake(ON_FRAME, FACE), "metst", 6, phases=(0, 2)))
+        assert [part.start for part in short] == [0]
         with pytest.raises(InputError, match="1 frame"):
-            list(stream_motion(scene(0, n=3), Fake(ON_FRAME, FACE), "metst", 6, phases=(0, 2)))
+            list(stream_motion(scene(0, n=2), Fake(ON_FRAME, FACE), "metst", 6, phases=(1,)))
 
     def test_memory_does_not_grow_with_the_video(self):
         """At no time do more than two frames of a stream live (the present one and its grey form)."""

@@ -189,7 +189,7 @@ class TestEveryStage:
             elif stage == "flow":
                 monkeypatch.setattr(flow.FlowFrom, "to", breaking(flow.FlowFrom.to, after))
             else:
-                monkeypatch.setattr(analysis, "predict_video", breaking(analysis.predict_video, after))
+                monkeypatch.setattr(analysis, "answers_of", breaking(analysis.answers_of, after))
             return {}
 
         return prepare

@@ -75,7 +75,7 @@ class MouthNetwork(METST):
 
 def mouth_model(**constants):
     """The network above; its score is the mouth's motion, 4 pixels of the crop or more being 1."""
-    constants = {"features": "metst", "k_p": 5, "threshold": 0.2, "name": "mouth", **constants}
+    constants = {"features": "metst", "k_p": 5, "threshold": 0.2, "name": "mouth", "phases": 1, **constants}
     return TrainedModel(MouthNetwork(width=2, depth=1, d_state=2), **constants)
 
 
