@@ -30,7 +30,7 @@ from metst_core.inference.phases import (
     Averaged,
     averaged,
     phases_of,
-    smoothed_phases,
+    smoothed_voices,
     spoken_for,
     spread_of,
 )
@@ -99,7 +99,7 @@ __all__ = [
     "runs",
     "save_model",
     "shots_of",
-    "smoothed_phases",
+    "smoothed_voices",
     "spoken_for",
     "spread_of",
     "timing_marks",

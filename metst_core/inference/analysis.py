@@ -40,12 +40,10 @@ from metst_core.inference.faces import FaceChoice, FaceFinder, LandmarkFaceFinde
 from metst_core.inference.per_frame import Measured, frames_table
 from metst_core.inference.phases import (
     Averaged,
-    Said,
     Shot,
     Stretch,
-    answers_of,
     phases_of,
-    smoothed_phases,
+    smoothed_voices,
     spread_of,
 )
 from metst_core.inference.quality import (
@@ -57,7 +55,7 @@ from metst_core.inference.quality import (
 from metst_core.inference.shots import CutFinder, shots_of
 from metst_core.inference.trained import TrainedModel, load_model
 from metst_core.landmarks import Landmarker, MediaPipeLandmarker, one_at_a_time
-from metst_core.models import Network
+from metst_core.models import Network, predict_windows
 from metst_core.motion import MotionWindow, stream_motion, unmeasured
 from metst_core.tables import PREDICTION_COLUMNS
 from metst_core.video import (
@@ -68,7 +66,7 @@ from metst_core.video import (
     resample_map,
     timestamps,
 )
-from metst_core.workers import one_opencv_thread, prefetched
+from metst_core.workers import one_opencv_thread, one_thread, prefetched
 
 RESULT_COLUMNS = (
     *PREDICTION_COLUMNS, "confidence", "spread", "onset_seconds", "apex_seconds", "offset_seconds", "flags",
@@ -92,10 +90,10 @@ class Findings:
 
     table: `RESULT_COLUMNS`; `score` is the smoothed score at the apex, `confidence` the calibrated
         probability that the interval is a micro-expression (at IoU 0.5), `spread` the standard deviation of that
-        score over the window phases (NaN with one), `flags` the quality flags that touch it.
+        score over the voices (`phases`; NaN with one), `flags` the quality flags that touch it.
     score, smoothed: per frame `(n_frames,)`, 0..1, the mean over the window phases; NaN where nothing was analysed, 0
         where there was no face.  phases: how many there are.
-    spread: standard deviation of the smoothed score over the phases, `(n_frames,)`; NaN with one.
+    spread: standard deviation of the smoothed score over the voices, `(n_frames,)`; NaN with one.
     probabilities: `(n_frames, 5)`, the classes of `tables.CLASSES`.
     times: seconds of every frame `(n_frames,)`.
     quality: `quality.QUALITY_COLUMNS`, one row per run of flagged frames.
@@ -285,7 +283,7 @@ class Analysis:
         trained, done_shots = self.trained, self._done()
         n_done = sum(n for _, n in done_shots)
         said = Averaged(*_joined(shot.averaged(n) for shot, n in done_shots))
-        every = Stretch(*_joined(shot.seen(n) for shot, n in done_shots))
+        every = Stretch(*_joined(shot.measured(n) for shot, n in done_shots))
         flagged = self._log.flagged(every.has_face, every.is_busy)
         flagged["cut"][[n for cut in self._cuts for n in (cut - 1, cut) if n < n_done]] = True
         lost = flagged["face_lost"]
@@ -306,7 +304,7 @@ class Analysis:
         marks["beside_gap"] = beside(holes, self.times, trained.window / 2 / trained.fps)
         marks["not_analysed"] = ~done
         traces = (score, said.probabilities, self.subject, self.video)
-        each = smoothed_phases(each, score, trained.k_p)
+        each = smoothed_voices(each, score, trained.k_p)
         seen = self._log.seen(n_done)
         measured = Measured(
             motion=original(every.motion.astype(np.float32)),
@@ -347,12 +345,12 @@ class Analysis:
     def _table(self, found: pd.DataFrame, each: np.ndarray, marks: Mapping[str, np.ndarray]) -> pd.DataFrame:
         """Intervals at the model's rate as intervals in the frames of the video, with all that is said of them.
 
-        each: the smoothed score of every phase, `(n, P)`.
+        each: the smoothed score of every voice, `(n, V)`.
         """
         trained = self.trained
         at_apex = each[found["apex"].to_numpy(np.int64)]
         found["confidence"] = (
-            np.nan if trained.calibration is None else trained.calibration.of_phases(at_apex)
+            np.nan if trained.calibration is None else trained.calibration.of_voices(at_apex)
         )
         found["spread"] = at_apex.std(axis=1, ddof=1) if each.shape[1] > 1 else np.nan
         for name in ("onset", "apex", "offset"):
@@ -395,7 +393,7 @@ class Analysis:
     ) -> Generator[tuple[Shot, MotionWindow], None, None]:
         features, window = self.trained.features, self.trained.window
         for first, pictures in shots_of(frames):
-            shot = Shot(first, self.phases)
+            shot = Shot(first, self.phases, self.trained.window)
             self._shots.append(shot)
             begin = list(itertools.islice(pictures, 2))
             if len(begin) < 2:  # between two cuts, or a cut and the end: there is nothing to compare it with
@@ -430,10 +428,11 @@ class Analysis:
         pending, self._pending = self._pending, []
         if not pending:
             return
-        with self._timing("model"):
-            answers = answers_of(self.trained.network, [window for _, window in pending])
-        for (shot, window), answer in zip(pending, answers, strict=True):
-            shot.add(window, Said(*answer))
+        with self._timing("model"), one_thread():
+            motion = np.stack([window.motion for _, window in pending])
+            answers = predict_windows(self.trained.network, motion)
+        for (shot, window), score, probabilities in zip(pending, *answers, strict=True):
+            shot.add(window, score, probabilities)
 
     @contextlib.contextmanager
     def _timing(self, what: str) -> Iterator[None]:

@@ -27,10 +27,10 @@ class Calibration:
         """Confidence in 0..1 of smoothed apex scores (n,)."""
         return 1 / (1 + np.exp(-(self.slope * np.asarray(scores, float) + self.intercept)))
 
-    def of_phases(self, scores: np.ndarray) -> np.ndarray:
-        """Confidence in 0..1 `(n,)` where every window phase has a score of its own, `(n, phases)`: the mean of theirs.
+    def of_voices(self, scores: np.ndarray) -> np.ndarray:
+        """Confidence in 0..1 `(n,)` where every voice (`phases`) has a score of its own, `(n, V)`: the mean of theirs.
 
-        The more the phases differ, the nearer it is to a half: what hangs on where the windows begin is not known.
+        The more they differ, the nearer it is to a half: what hangs on where the windows begin is not known.
         """
         each = self(np.asarray(scores, float))
         mean: np.ndarray = each.mean(axis=1)

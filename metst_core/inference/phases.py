@@ -1,8 +1,9 @@
-"""One score out of several window phases.
+"""One score out of several windows.
 
 A window measures motion against its own first frame, so what a frame's score is depends on where the windows begin.
-With several phases every frame is seen by several windows with different first frames: the score is the mean over
-the phases, and the spread over them says how much of it hangs on that accident.
+The papers let one window speak for each frame.  With several *phases* windows begin at more frames, every window speaks
+for all its frames, and the score is the mean over these *voices*, two for each phase: of the second halves of its
+windows and of the first halves.  The spread over the voices says how much of a score hangs on that accident.
 """
 
 from __future__ import annotations
@@ -14,13 +15,11 @@ import numpy as np
 
 from metst_core.decoding import smooth
 from metst_core.inference.quality import moves_much
-from metst_core.models import Network, predict_windows
 from metst_core.motion import MotionWindow
 from metst_core.windows import new_frames
-from metst_core.workers import one_thread
 
-PHASES = 2
-"""Window phases that are averaged where nobody says how many; `benchmarks/results/stability.json` says what each pays."""
+PHASES = 3
+"""Window phases where nobody says how many; `benchmarks/results/phases.json` says what each pays."""
 
 
 def phases_of(n: int, window: int) -> tuple[int, ...]:
@@ -40,18 +39,10 @@ def spoken_for(start: int, window: int, n_frames: int) -> slice:
     return slice(new.start, min(new.stop, n_frames))
 
 
-def answers_of(network: Network, windows: Sequence[MotionWindow]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Score `(n,)` and probabilities `(n, 5)` of the frames for which each window speaks."""
-    with one_thread():
-        score, probabilities = predict_windows(network, np.stack([window.motion for window in windows]))
-    parts = [spoken_for(window.start, window.motion.shape[1], len(window.has_face)) for window in windows]
-    return [(score[i, part], probabilities[i, part]) for i, part in enumerate(parts)]
-
-
 class Averaged(NamedTuple):
-    """A score from all phases, per frame: mean `(n,)`, probabilities `(n, 5)`, and each phase's own `(n, P)`.
+    """A score from all voices, per frame: mean `(n,)`, probabilities `(n, 5)`, and each voice's own score `(n, V)`.
 
-    A phase that has not spoken for a frame is NaN there, and does not count.
+    A voice that does not speak for a frame is NaN there, and does not count.
     """
 
     score: np.ndarray
@@ -59,41 +50,34 @@ class Averaged(NamedTuple):
     each: np.ndarray
 
 
-def averaged(phases: Sequence[tuple[int, np.ndarray, np.ndarray]], n_frames: int, n_phases: int) -> Averaged:
-    """The mean over phases: of each the frame that it begins at, score `(m,)` and probabilities `(m, 5)` from there on.
+def averaged(voices: Sequence[tuple[int, np.ndarray, np.ndarray]], n_frames: int, n_voices: int) -> Averaged:
+    """The mean over voices: of each the frame that it begins at, score `(m,)` and probabilities `(m, 5)` from there on.
 
-    At least one phase must have spoken for every frame; a phase beyond those given has spoken for none.
+    At least one must speak for every frame; a voice beyond those given speaks for none.
     """
-    each = np.full((n_frames, n_phases), np.nan)
-    total = np.zeros((n_frames, phases[0][2].shape[1]))
-    for number, (first, score, probabilities) in enumerate(phases):
+    each = np.full((n_frames, n_voices), np.nan)
+    total = np.zeros((n_frames, voices[0][2].shape[1]))
+    for number, (first, score, probabilities) in enumerate(voices):
         here = slice(first, min(n_frames, first + len(score)))
-        each[here, number] = score[: n_frames - first]
+        each[here, number] = score[: max(0, n_frames - first)]
         total[here] += probabilities[: max(0, n_frames - first)]
-    voices = np.isfinite(each).sum(axis=1)
-    return Averaged(np.nansum(each, axis=1) / voices, total / voices[:, None], each)
+    speaking = np.isfinite(each).sum(axis=1)
+    return Averaged(np.nansum(each, axis=1) / speaking, total / speaking[:, None], each)
 
 
 def spread_of(each: np.ndarray, score: np.ndarray, k_p: int) -> np.ndarray:
-    """Standard deviation over phases of their smoothed scores `(n,)`, from `Averaged.each`; NaN with a single phase."""
+    """Standard deviation over the voices of their smoothed scores `(n,)`, from `Averaged.each`; NaN with one voice."""
     if each.shape[1] < 2:
         return np.full(len(each), np.nan)
-    smoothed = smoothed_phases(each, score, k_p)
+    smoothed = smoothed_voices(each, score, k_p)
     spread: np.ndarray = smoothed.std(axis=1, ddof=1)
     return spread
 
 
-def smoothed_phases(each: np.ndarray, score: np.ndarray, k_p: int) -> np.ndarray:
-    """The smoothed score of each phase, `(n, P)`; where one has not spoken the mean `score (n,)` of the others stands in."""
+def smoothed_voices(each: np.ndarray, score: np.ndarray, k_p: int) -> np.ndarray:
+    """The smoothed score of each voice, `(n, V)`; where one does not speak the mean `score (n,)` of the others stands in."""
     filled = np.where(np.isfinite(each), each, score[:, None])
     return np.stack([smooth(column, k_p) for column in filled.T], axis=1)
-
-
-class Said(NamedTuple):
-    """What a phase says of a stretch of frames at the model's rate: score `(n,)`, probabilities `(n, 5)`."""
-
-    score: np.ndarray
-    probabilities: np.ndarray
 
 
 class Stretch(NamedTuple):
@@ -121,42 +105,46 @@ class Stretch(NamedTuple):
 
 
 class Shot:
-    """What is known of the frames between two cuts: what every phase says, and what the first has measured.
+    """What is known of the frames between two cuts: what every voice says, and what the first phase has measured.
 
     first: the shot's first frame; n_frames: how many it has, None while it is still read.
     """
 
-    def __init__(self, first: int, phases: tuple[int, ...]) -> None:
+    def __init__(self, first: int, phases: tuple[int, ...], window: int) -> None:
         self.first = first
         self.n_frames: int | None = None
-        self._said: dict[int, list[Said]] = {phase: [] for phase in phases}
-        self._seen: list[Stretch] = []
+        self._half = window // 2
+        # By the frame that a voice begins at: that of a phase's second halves (and its first window), then the other.
+        begins = [*phases, *(phase + self._half for phase in phases)] if len(phases) > 1 else phases
+        self._said: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {begin: [] for begin in begins}
+        self._measured: list[Stretch] = []
 
-    def add(self, window: MotionWindow, said: Said) -> None:
-        """Take in a window and what was said of its frames."""
-        phase = window.start % (window.motion.shape[1] // 2)
+    def add(self, window: MotionWindow, score: np.ndarray, probabilities: np.ndarray) -> None:
+        """Take in a window and what was said of its frames, `(k,)` and `(k, 5)`."""
+        half, n_real = self._half, len(window.has_face)
+        phase = window.start % half
+        part = spoken_for(window.start, 2 * half, n_real)
         if phase == 0:
-            self._seen.append(Stretch.of(window, self.first))
-        self._said[phase].append(said)
+            self._measured.append(Stretch.of(window, self.first))
+        if part.start and phase + half in self._said:
+            first = slice(0, min(half, n_real))
+            self._said[phase + half].append((score[first], probabilities[first]))
+        self._said[phase].append((score[part], probabilities[part]))
 
     def n_said(self, ended: bool) -> int:
         """Of how many frames all has been said; `ended`: nothing more will be."""
-        until = [first + sum(len(part.score) for part in parts) for first, parts in self._said.items()]
+        until = [begin + sum(len(score) for score, _ in parts) for begin, parts in self._said.items()]
         return until[0] if ended or self.n_frames == until[0] else min(until)
 
     def averaged(self, n_frames: int) -> Averaged:
-        """The mean over the phases for the first `n_frames` frames."""
-        phases = [
-            (
-                first,
-                np.concatenate([p.score for p in parts]),
-                np.concatenate([p.probabilities for p in parts]),
-            )
-            for first, parts in self._said.items()
+        """The mean over the voices for the first `n_frames` frames."""
+        voices = [
+            (begin, np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
+            for begin, parts in self._said.items()
             if parts
         ]
-        return averaged(phases, n_frames, len(self._said))
+        return averaged(voices, n_frames, len(self._said))
 
-    def seen(self, n_frames: int) -> Stretch:
+    def measured(self, n_frames: int) -> Stretch:
         """What was measured in the first `n_frames` frames."""
-        return Stretch(*(np.concatenate(values)[:n_frames] for values in zip(*self._seen, strict=True)))
+        return Stretch(*(np.concatenate(v)[:n_frames] for v in zip(*self._measured, strict=True)))

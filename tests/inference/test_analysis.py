@@ -189,7 +189,7 @@ class TestEveryStage:
             elif stage == "flow":
                 monkeypatch.setattr(flow.FlowFrom, "to", breaking(flow.FlowFrom.to, after))
             else:
-                monkeypatch.setattr(analysis, "answers_of", breaking(analysis.answers_of, after))
+                monkeypatch.setattr(analysis, "predict_windows", breaking(analysis.predict_windows, after))
             return {}
 
         return prepare
