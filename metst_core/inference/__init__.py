@@ -1,18 +1,15 @@
 """A trained network with its constants, run over a film."""
 
 from metst_core.inference.analysis import (
-    NEAR,
     RESULT_COLUMNS,
     STOPPED,
     Analysis,
     Findings,
-    decode_trace,
     film_clock,
     naming,
-    near_misses,
 )
 from metst_core.inference.calibration import Calibration
-from metst_core.inference.contrast import motion_contrast, motion_path, peak_intervals
+from metst_core.inference.contrast import motion_contrast, motion_path, path_of, peak_intervals
 from metst_core.inference.faces import (
     Face,
     FaceChoice,
@@ -22,6 +19,14 @@ from metst_core.inference.faces import (
     MediaPipeFaceFinder,
     alone,
     faces_of,
+)
+from metst_core.inference.finding import (
+    NEAR,
+    decode_trace,
+    intervals_of,
+    measured_ends,
+    near_misses,
+    without_rivals,
 )
 from metst_core.inference.judged import PARTS, motion_of_parts, unrest_of
 from metst_core.inference.per_frame import Measured
@@ -48,7 +53,15 @@ from metst_core.inference.quality import (
     timing_marks,
 )
 from metst_core.inference.shots import CutFinder, shots_of
-from metst_core.inference.trained import BUNDLED, BUNDLED_NAME, NOTICE, TrainedModel, load_model, save_model
+from metst_core.inference.trained import (
+    BUNDLED,
+    BUNDLED_NAME,
+    MOTION,
+    NOTICE,
+    TrainedModel,
+    load_model,
+    save_model,
+)
 from metst_core.inference.tuning import fine_tune
 
 __all__ = [
@@ -57,6 +70,7 @@ __all__ = [
     "FLAGS",
     "LIMITS",
     "LOOK_EVERY",
+    "MOTION",
     "NEAR",
     "NOTICE",
     "PARTS",
@@ -85,14 +99,17 @@ __all__ = [
     "faces_of",
     "film_clock",
     "fine_tune",
+    "intervals_of",
     "load_model",
     "meaning",
+    "measured_ends",
     "motion_contrast",
     "motion_of_parts",
     "motion_path",
     "moves_much",
     "naming",
     "near_misses",
+    "path_of",
     "peak_intervals",
     "phases_of",
     "quality_table",
@@ -104,4 +121,5 @@ __all__ = [
     "spread_of",
     "timing_marks",
     "unrest_of",
+    "without_rivals",
 ]

@@ -34,9 +34,11 @@ import numpy as np
 import pandas as pd
 
 from metst_core.checks import whole_number
-from metst_core.decoding import decode, smooth, spot_threshold
+from metst_core.decoding import smooth
 from metst_core.errors import InputError, MetstError
+from metst_core.inference.contrast import path_of
 from metst_core.inference.faces import FaceChoice, FaceFinder, LandmarkFaceFinder, MediaPipeFaceFinder
+from metst_core.inference.finding import intervals_of, near_misses, threshold_of
 from metst_core.inference.per_frame import Measured, frames_table
 from metst_core.inference.phases import (
     Averaged,
@@ -72,9 +74,6 @@ RESULT_COLUMNS = (
     *PREDICTION_COLUMNS, "confidence", "spread", "onset_seconds", "apex_seconds", "offset_seconds", "flags",
 )  # fmt: skip
 """Columns of `Findings.table`."""
-
-NEAR = 0.6
-"""From this share of the threshold on a peak is a near miss."""
 
 STOPPED = "stopped"
 """`Findings.trouble` of an analysis that the user stopped."""
@@ -303,7 +302,8 @@ class Analysis:
         holes = marks["face_lost"] | marks["cut"] | marks["frames_missing"]
         marks["beside_gap"] = beside(holes, self.times, trained.window / 2 / trained.fps)
         marks["not_analysed"] = ~done
-        traces = (score, said.probabilities, self.subject, self.video)
+        path = path_of(every.motion, every.start)
+        traces = (score, said.probabilities, path, self.subject, self.video)
         each = smoothed_voices(each, score, trained.k_p)
         seen = self._log.seen(n_done)
         measured = Measured(
@@ -322,7 +322,7 @@ class Analysis:
             fps=self.fps,
             n_frames=len(self.times),
             size=self.size,
-            table=self._table(decode_trace(trained, *traces), each, marks),
+            table=self._table(intervals_of(trained, *traces), each, marks),
             near=self._table(near_misses(trained, *traces), each, marks),
             score=original(score),
             smoothed=original(smoothed),
@@ -330,7 +330,7 @@ class Analysis:
             phases=len(self.phases),
             probabilities=original(said.probabilities),
             times=self.times,
-            threshold=_threshold(smoothed, trained),
+            threshold=threshold_of(smoothed, trained),
             quality=quality_table(marks, self.times),
             model=trained,
             n_analysed=int(done.sum()),
@@ -446,35 +446,6 @@ class Analysis:
 def _joined(parts: Iterable[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
     """Stretches of frames one after the other."""
     return [np.concatenate(values) for values in zip(*parts, strict=True)]
-
-
-def decode_trace(
-    trained: TrainedModel, score: np.ndarray, probabilities: np.ndarray, subject: str = "", video: str = ""
-) -> pd.DataFrame:
-    """Prediction table of one video at the model's rate, from score `(T,)` and probabilities `(T, 5)`.
-
-    With the model's own `threshold`, a peak of the smoothed score counts from there on (and from the mean of
-    the video on); without one, the papers' rule holds.
-    """
-    smoothed = smooth(score, trained.k_p)
-    p, spread = trained.p, float(smoothed.max() - smoothed.mean())
-    if trained.threshold is not None and spread > 0:  # the p whose mean + p (max - mean) is the threshold
-        p = min(1.0, max(0.0, (trained.threshold - float(smoothed.mean())) / spread))
-    found = decode(score, probabilities, trained.k_p, trained.synergy, trained.strategy, p, subject, video)
-    return found[found["score"] >= (trained.threshold or 0.0)].reset_index(drop=True)
-
-
-def near_misses(
-    trained: TrainedModel, score: np.ndarray, probabilities: np.ndarray, subject: str = "", video: str = ""
-) -> pd.DataFrame:
-    """What `decode_trace` would find from `NEAR` of the threshold on and does not find now."""
-    threshold = _threshold(smooth(score, trained.k_p), trained)
-    lower = decode_trace(replace(trained, threshold=NEAR * threshold), score, probabilities, subject, video)
-    return lower[lower["score"] < threshold].reset_index(drop=True)
-
-
-def _threshold(smoothed: np.ndarray, trained: TrainedModel) -> float:
-    return spot_threshold(smoothed, trained.p) if trained.threshold is None else trained.threshold
 
 
 def film_clock(path: Path, image_fps: float) -> tuple[float, np.ndarray, tuple[int, int]]:

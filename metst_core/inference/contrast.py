@@ -46,6 +46,18 @@ def motion_path(windows: np.ndarray, n_frames: int | None = None) -> np.ndarray:
     return stitch((windows + starts[:, :, None]).transpose(0, 2, 1), n_frames)
 
 
+def path_of(motion: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """`motion_path` from motion per frame `(T, 2R)` and the frame `(T,)` that each is measured against.
+
+    Where a shot begins the path goes on from where it was: nobody knows how far the picture was moved.
+    """
+    path = np.asarray(motion, float).copy()
+    for start in np.unique(references).tolist():
+        here = references == start
+        path[here] += path[start if not here[start] else max(0, start - 1)] if start else 0.0
+    return path
+
+
 def peak_intervals(score: np.ndarray, k_p: int, height: float) -> np.ndarray:
     """Intervals `(n, 3)` of onset, apex, offset around the peaks of a score that is not to be smoothed.
 

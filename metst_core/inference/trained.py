@@ -32,6 +32,9 @@ BUNDLED = ASSETS / "bundled.safetensors"
 
 BUNDLED_NAME = "bundled (synthetic faces)"
 
+MOTION = "motion"
+"""`TrainedModel.strategy` that measures onset and offset in the motion around the apex (`inference.finding`)."""
+
 _DEFAULT_HALF_LENGTH = 6  # frames: 0.4 s at 30 frames per second, for weights that come without their own
 
 
@@ -42,6 +45,7 @@ class TrainedModel:
     threshold: of the smoothed score; None takes the papers' `mean + p (max - mean)` of each video, which
         finds something in every video.
     calibration: None where there is none; the confidence is then NaN.
+    strategy: "fixed", the papers' apex and `k_p` frames to either side; "extensible" (`decoding`); or "motion", measured.
     phases: how many window phases the score is the mean of (`inference.phases`), in `analyse` and `limits`; threshold
         and calibration hold for this number.
     """
