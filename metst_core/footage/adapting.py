@@ -290,7 +290,7 @@ def _candidates(
     """Scores of the finds in a piece as it is, and for every round the finds and the planted intervals."""
     base = piece.base.of(model)
     planted = [
-        (base.finds(base.with_windows(changed)[1]), base.in_model_frames(events))
+        (base.finds(*reversed(base.with_windows(changed))), base.in_model_frames(events))
         for events, changed in zip(piece.rounds, piece.changed, strict=True)
     ]
     return base.finds(base.answers)["score"].to_numpy(), planted

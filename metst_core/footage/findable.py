@@ -288,7 +288,7 @@ def limits_of(
         seen = [
             hits(table, truth)
             for table in (
-                base.finds(answers)[["onset", "apex", "offset"]].to_numpy(),
+                base.finds(answers, motion)[["onset", "apex", "offset"]].to_numpy(),
                 peak_intervals(base.contrast(motion), k_p, height),
                 before[["onset", "apex", "offset"]].to_numpy(),
             )

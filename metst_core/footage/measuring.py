@@ -20,7 +20,7 @@ from tqdm import tqdm
 from metst_core.footage.films import Film
 from metst_core.footage.track import Track
 from metst_core.footage.warp import warp
-from metst_core.inference import TrainedModel, decode_trace, motion_contrast, naming
+from metst_core.inference import TrainedModel, intervals_of, motion_contrast, motion_path, naming
 from metst_core.landmarks import Landmarker, one_at_a_time
 from metst_core.models import predict_windows
 from metst_core.motion import WindowTracker, stream_motion
@@ -100,11 +100,16 @@ class FilmMotion:
             score[rows], probabilities[rows] = predict_windows(self.model.network, motion[rows])
         return motion, (score, probabilities)
 
-    def finds(self, answers: Answers) -> pd.DataFrame:
-        """The intervals that are found, a prediction table in frames of the model's rate."""
+    def finds(self, answers: Answers, motion: np.ndarray | None = None) -> pd.DataFrame:
+        """The intervals that are found, a prediction table in frames of the model's rate.
+
+        motion: that of all windows, where it is not that of the film as it is.  One window speaks for each frame, as in
+        `analyse(..., phases=1)`.
+        """
         score, probabilities = (stitch(part, self.n_frames) for part in answers)
         score = np.where(self.has_face, score, 0.0)
-        return decode_trace(self.model, score, probabilities, self.film.subject, self.film.video)
+        path = motion_path(self.motion if motion is None else motion, self.n_frames)
+        return intervals_of(self.model, score, probabilities, path, self.film.subject, self.film.video)
 
     def contrast(self, motion: np.ndarray) -> np.ndarray:
         """The plain rival's score `(n,)`: motion that comes and goes, 0 where there is no face."""
