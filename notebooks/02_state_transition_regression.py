@@ -64,11 +64,12 @@
 # Sources: Mamba (arXiv 2312.00752), ME-TST (arXiv 2409.09707), ME-TST+ (arXiv 2508.08082).
 
 # %% tags=["parameters"]
-profile = "smoke"
+# "by hand": start from the prepared run that came with the notebooks, or, without one, from a small run of this machine.
+profile = "by hand"
 dataset = "synthetic"
 data_root = None
 seed = 100
-out_dir = "../runs/smoke"
+out_dir = "../runs/by_hand"
 data_options = {}  # of load_dataset
 n_jobs = None  # videos or folds at once; None: as many as cores, up to 4
 
@@ -83,17 +84,21 @@ from scipy.signal import cont2discrete
 
 from metst_core import plots
 from metst_core.decoding import decode, half_length, smooth, spot_threshold
-from metst_core.experiment import Run, ahead
+from metst_core.experiment import Run, ahead, by_hand, check
+from metst_core.experiment.exercises import LENGTHS_OF_MES, findable
 from metst_core.experiment.toy import ceiling, n_frames_of, what_decides
 from metst_core.metrics import interval_iou
 from metst_core.models import METST, METSTPlus, predict_video
 from metst_core.rois import ROIS
 from metst_core.ssm import Mamba, available_backends, selective_scan
 from metst_core.tables import of_video
-from metst_core.training import train_fold
 from metst_core.windows import frame_targets, stitch, unstitch
 
-run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
+if profile == "by hand":
+    run = by_hand(out_dir, n_jobs)
+    profile, seed = run.profile_name, run.seed
+else:
+    run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 motion = run.motion()  # says which notebook to run first if it is not there
 torch.set_num_threads(1)  # these models are small: more threads only wait for each other
 torch.manual_seed(seed)
@@ -328,7 +333,7 @@ class Recall(torch.nn.Module):
         return self.read(self.mamba(self.embed(x))).squeeze(-1)
 
 
-recall, n_steps = Recall(), 300
+recall, n_steps = Recall(), 150 if profile == "smoke" else 300
 optimiser = torch.optim.Adam(recall.parameters(), 2e-2)
 schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=n_steps)
 for _ in range(n_steps):
@@ -557,12 +562,12 @@ plt.show(figure)
 
 # %%
 config = run.config("metst_plus")
-fold = train_fold(motion, held_out, config, watch=True)
+fold = run.one_fold("metst_plus", held_out)  # of a prepared run, where it has it; else trained now
 fold.model.cpu()  # where it was trained on a GPU: what follows is small
 run.figure(
     plots.training_curves(fold.history.assign(subject=held_out), f"subject {held_out} held out"),
     "02f_training",
-    "Loss of one fold per epoch: on the windows that it is trained on, and on those of the subject whom it never sees.",
+    "Loss of one fold per epoch: on the windows that it is trained on and, where it was watched, on those of the subject whom it never sees.",
 )
 
 # %% [markdown]
@@ -800,7 +805,7 @@ plots.two_questions()
 # Each is trained anew for every seed: other sequences, other first weights. The seeds were not chosen.
 
 # %%
-toy_seeds, toy_steps = (2, 150) if profile == "smoke" else (5, 400)
+toy_seeds, toy_steps = (2, 80) if profile == "smoke" else (5, 400)
 toy_table = what_decides(range(seed, seed + toy_seeds), toy_steps, n=100)
 by_cell = toy_table.groupby(["asked", "decoded", "seconds"], sort=False)["found"]
 spread = pd.DataFrame({"mean": by_cell.mean(), "lowest seed": by_cell.min(), "highest seed": by_cell.max()})
@@ -893,26 +898,56 @@ for row in toy_table[
 #
 # ## 2.11 Exercises
 #
-# **1.** With $A=-1$, how many frames does a state need to fall to half, if $\Delta = 0.1$? Compute it and check it with the recurrence.
+# (`make exercises` builds the notebook with stubs; `check` judges your answer.)
+#
+# **1. How long does it remember?** A state with decay $A$ and a constant step $\Delta$: how many frames until it has fallen to a half?
 
-# %% tags=["solution"]
-half_life = np.log(2) / 0.1
-response = by_recurrence(np.eye(1, 60)[0], np.exp([-0.1]), np.ones(1), np.ones(1))
-assert response[int(np.floor(half_life))] > 0.5 > response[int(np.ceil(half_life))]
-print(f"{half_life:.1f} frames")
+
+# %% tags=["exercise", "hide-input"]
+# stub:
+# def half_life(A, delta):
+#     """Frames until the state has fallen to a half, for A < 0."""
+#     return ...
+def half_life(A, delta):
+    """Frames until the state has fallen to a half, for A < 0."""
+    return np.log(2) / (-A * delta)
+
+
+assert check("half life", half_life)
 
 # %% [markdown]
-# **2.** The recurrence needs $T$ steps one after the other. Show that two steps can be merged into one: find $(a, b)$ with $h_2 = a\,h_0 + b$. (This is why a *parallel* scan exists.)
+# **2. Two steps in one.** The recurrence needs $T$ steps one after the other. But two steps $h_1 = a_1 h_0 + b_1$, $h_2 = a_2 h_1 + b_2$ can be merged into one, $h_2 = a\,h_0 + b$. Find $a$ and $b$. (This is why a *parallel* scan exists.)
 
-# %% tags=["solution"]
-(a1, b1), (a2, b2) = rng.uniform(0.1, 0.9, (2, 2))
-h0 = rng.normal()
-assert np.isclose(a2 * (a1 * h0 + b1) + b2, (a2 * a1) * h0 + (a2 * b1 + b2))  # a = a2 a1, b = a2 b1 + b2
+
+# %% tags=["exercise", "hide-input"]
+# stub:
+# def merged(first, second):
+#     """(a, b) of both steps, the first one taken first; each is a pair (a, b)."""
+#     return ...
+def merged(first, second):
+    """(a, b) of both steps, the first one taken first; each is a pair (a, b)."""
+    (a1, b1), (a2, b2) = first, second
+    return a2 * a1, a2 * b1 + b2
+
+
+assert check("merged steps", merged)
 
 # %% [markdown]
-# **3.** Feed a window and the same window delayed by five frames (five zero columns in front) to a Mamba block. Are the outputs shifted copies of each other? (Set the convolution's bias to zero first. Why is that needed?)
+# **3. The best half length.** Some MEs have these lengths in frames. Which $k_p$ lets a fixed interval find the largest share of them, placed perfectly? Is it half the mean length?
 
-# %% tags=["solution"]
+# %%
+print(LENGTHS_OF_MES, "mean", round(np.mean(LENGTHS_OF_MES), 1))
+
+# %% tags=["exercise", "hide-input"]
+# stub:
+# best_half = ...  # a whole number of frames; findable(k_p) gives the share
+best_half = max(range(20), key=findable)
+assert check("best half length", best_half)
+
+# %% [markdown]
+# **4. To think about.** Feed a window and the same window delayed by five frames (five zero columns in front) to a Mamba block. Are the outputs shifted copies of each other? (The convolution's bias is set to zero first. Why is that needed?)
+
+# %%
 layer = Mamba(d_model=8, d_state=4)
 sequence = torch.randn(1, 30, 8)
 delayed = torch.cat([torch.zeros(1, 5, 8), sequence], dim=1)

@@ -12,10 +12,13 @@ from metst_core.experiment.baselines import (
 )
 from metst_core.experiment.card import CARD_MARKS, write_card
 from metst_core.experiment.comparisons import Scored, compare, over_seeds, verdict
+from metst_core.experiment.exercises import check, write_student
 from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
 from metst_core.experiment.held_out import HeldOut, calibrate
 from metst_core.experiment.notebooks import execute, reproduce
+from metst_core.experiment.own_weights import check_profile_here, train_weights
 from metst_core.experiment.page import refresh, write_page
+from metst_core.experiment.prepared import by_hand, find_prepared, prepare, unpack
 from metst_core.experiment.profiles import BEYOND, MAIN_JOB, PROFILES, Profile, run_name
 from metst_core.experiment.results import (
     PUBLISHED_SCORES,
@@ -28,6 +31,7 @@ from metst_core.experiment.results import (
 )
 from metst_core.experiment.run import Run, describe
 from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
+from metst_core.experiment.scoring import Scores, average_precision, score_files, score_tables
 from metst_core.experiment.seen_unseen import Familiarity, familiarity
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
 from metst_core.experiment.wording import ahead, comparison_in_words, over, told
@@ -53,14 +57,19 @@ __all__ = [
     "ReleasedScore",
     "Run",
     "Scored",
+    "Scores",
     "ahead",
     "answer",
+    "average_precision",
     "beside_published",
     "build",
     "build_from",
+    "by_hand",
     "calibrate",
     "chance_predictions",
     "chance_scores",
+    "check",
+    "check_profile_here",
     "check_results",
     "checkpoint_files",
     "collect_results",
@@ -72,6 +81,7 @@ __all__ = [
     "errors_by_kind",
     "execute",
     "familiarity",
+    "find_prepared",
     "headline_texts",
     "majority_emotion",
     "motion_contrast",
@@ -80,15 +90,20 @@ __all__ = [
     "one_of_each",
     "over",
     "over_seeds",
+    "prepare",
     "read_order",
     "refresh",
     "reproduce",
     "results_dict",
     "run_ablation",
     "run_name",
+    "score_files",
     "score_released",
+    "score_tables",
     "told",
     "train_on_all",
+    "train_weights",
+    "unpack",
     "verdict",
     "view_of",
     "window_cells",
@@ -96,5 +111,6 @@ __all__ = [
     "write_answer",
     "write_card",
     "write_page",
+    "write_student",
     "write_weights",
 ]

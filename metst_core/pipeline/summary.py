@@ -116,5 +116,5 @@ def _refused(refused: Refused) -> dict[str, Any]:
         "subject": refused.subject,
         "video": refused.video,
         "verdict": UNUSABLE,
-        "why": refused.trouble,
+        "why": refused.trouble.split(f"{refused.path.name}: ", 1)[-1],
     }

@@ -22,10 +22,11 @@ from metst_core.synthetic.events import Event, intensity_of
 from metst_core.synthetic.expressions import plan_micro
 from metst_core.synthetic.faces import Face, face_of
 from metst_core.synthetic.films import FILM_VERSION, FilmPlan, film_tables, plan_film
+from metst_core.synthetic.from_pictures import picture_measures, picture_table
 from metst_core.synthetic.generation import VERSIONS, generate
 from metst_core.synthetic.head_asset import number_of_heads
 from metst_core.synthetic.heads import Head, Light, head
-from metst_core.synthetic.likeness import likeness
+from metst_core.synthetic.likeness import likeness, read_tables
 from metst_core.synthetic.manners import plan_tables, read_truth
 from metst_core.synthetic.mjpeg import write_mjpeg
 from metst_core.synthetic.persons import Person, draw_person
@@ -94,11 +95,14 @@ __all__ = [
     "look_up",
     "movement_seen",
     "number_of_heads",
+    "picture_measures",
+    "picture_table",
     "plan_film",
     "plan_micro",
     "plan_tables",
     "plan_video",
     "prior_named",
+    "read_tables",
     "read_truth",
     "release_manifest",
     "set_statistics",

@@ -34,7 +34,8 @@ _TEXEL = np.float32(1 / PER_ROOT)
 _FAR_COLUMNS = 4096  # added and taken away, so that cutting off the fraction rounds down
 _FAR = np.float32(_FAR_COLUMNS)
 _LAST_COLUMN = TEXTURE_SIZE[1] - 1  # of a width that is a power of two
-_APART = np.float32(4e-4)  # difference of 1 / distance (1 / dm) from which two surfaces are not one
+_APART = np.float32(1e-4)  # difference of 1 / distance (1 / dm) from which two surfaces are not one
+_SEAM = (np.float32(0.10), np.float32(0.03), np.float32(0.03))  # linear light
 
 _SRGB = np.linspace(0, 1, 4097, dtype=np.float64)
 _SRGB = np.where(_SRGB <= 0.0031308, 12.92 * _SRGB, 1.055 * _SRGB ** (1 / 2.4) - 0.055)
@@ -94,12 +95,19 @@ def _weights(x: float, y: float, pixels: np.ndarray, i: int, j: int, k: int) -> 
 def _lay(t: int, pixels: np.ndarray, lit: np.ndarray, surface: Surface, planes: np.ndarray) -> None:
     """What changes over a triangle of skin, each as value at pixel (0, 0) and steps to the right and downwards.
 
-    Into `planes[t] (3, 8)`: column and row of the texture, red, green, blue, mirrored light, cloth.
+    Into `planes[t] (3, 8)`: column and row of the texture, red, green, blue, mirrored light, cloth.  A pixel's middle can
+    lie a third of a pixel outside the triangle: where the triangle is lower than a pixel its steps are lessened, or what
+    they lead to would be blacker than black.
     """
     i, j, k = surface.triangles[t, 0], surface.triangles[t, 1], surface.triangles[t, 2]
     ax, ay = pixels[i, 0], pixels[i, 1]
     bx, by, cx, cy = pixels[j, 0] - ax, pixels[j, 1] - ay, pixels[k, 0] - ax, pixels[k, 1] - ay
-    inverse = _ONE / (bx * cy - by * cx)
+    area = bx * cy - by * cx
+    longest = max(bx * bx + by * by, cx * cx + cy * cy, (bx - cx) * (bx - cx) + (by - cy) * (by - cy))
+    height = abs(area) / math.sqrt(longest)
+    inverse = min(_ONE, height) / area
+    third = np.float32(1 / 3)
+    middle_x, middle_y = ax + third * (bx + cx), ay + third * (by + cy)
     for n in range(7):
         if n < 2:
             a, b, c = surface.corners[t, 0, n], surface.corners[t, 1, n], surface.corners[t, 2, n]
@@ -109,7 +117,8 @@ def _lay(t: int, pixels: np.ndarray, lit: np.ndarray, surface: Surface, planes: 
             a, b, c = surface.cloth[i], surface.cloth[j], surface.cloth[k]
         right = ((b - a) * cy - (c - a) * by) * inverse
         down = ((c - a) * bx - (b - a) * cx) * inverse
-        planes[t, 0, n], planes[t, 1, n], planes[t, 2, n] = a - right * ax - down * ay, right, down
+        planes[t, 0, n] = third * (a + b + c) - right * middle_x - down * middle_y
+        planes[t, 1, n], planes[t, 2, n] = right, down
 
 
 @compiled(fastmath=True, inline="always")
@@ -195,7 +204,12 @@ def _other(
             gloss = np.float32(0.5) * dark
         else:
             dark *= np.float32(0.55)
-        bright = dark * (light[3] * np.float32(0.6) + light[4] * np.float32(0.5))
+        # between shut lips a part of a pixel is seen, here and there: as dark as lips in the shadow, not black and white
+        parted = _step(_ZERO, np.float32(0.05), opening)
+        red = _SEAM[0] + parted * (dark * red - _SEAM[0])
+        green = _SEAM[1] + parted * (dark * green - _SEAM[1])
+        blue = _SEAM[2] + parted * (dark * blue - _SEAM[2])
+        bright = light[3] * np.float32(0.6) + light[4] * np.float32(0.5)
         return red * bright, green * bright, blue * bright
     if kind == GLASSES:
         gloss = np.float32(0.9)
@@ -250,6 +264,16 @@ def _byte(value: float) -> int:
     return _TO_SRGB[int(min(max(value, _ZERO), _ONE) * np.float32(4096))]
 
 
+@compiled()
+def _touch(triangles: np.ndarray, first: int, second: int) -> bool:
+    """Whether two triangles share a corner: lips that meet do not, however near."""
+    for i in range(3):
+        for j in range(3):
+            if triangles[first, i] == triangles[second, j]:
+                return True
+    return False
+
+
 @compiled(fastmath=True)
 def draw(
     pixels: np.ndarray,
@@ -280,6 +304,7 @@ def draw(
                 continue
             if not whole and first >= 0 and second >= 0 and material[first] == material[second]:
                 whole = abs(nearest[2 * row, column] - nearest[2 * row + 1, column]) < _APART
+                whole = whole and _touch(surface.triangles, first, second)
             places = 1 if whole else 2
             red, green, blue = 0, 0, 0
             for s in range(places):
