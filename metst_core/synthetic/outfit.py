@@ -104,7 +104,7 @@ def dress(shape: np.ndarray, source: Baked, card: dict[str, Any], rng: np.random
     surface = Surface(
         all_triangles,
         kinds.astype(np.int32),
-        np.isin(all_triangles, lips).all(axis=1),
+        np.asarray(np.isin(all_triangles, lips).all(axis=1)),
         np.concatenate(places).astype(np.float32),
         texture,
         colours,
