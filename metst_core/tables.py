@@ -104,6 +104,20 @@ def read_videos(path: str | Path) -> pd.DataFrame:
     return table[list(VIDEO_COLUMNS)]
 
 
+def as_name(value: object) -> str:
+    """An id as text; a whole float is written as the whole number it is (`1.0` from a table with gaps is "1")."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def ordered(table: pd.DataFrame) -> np.ndarray:
+    """Positions of an interval table's rows by onset, offset, apex, then the order of `CLASSES`: `(n,)` int64.
+
+    Rows that agree in all of these are the same interval, whatever their order.
+    """
+    named = table["emotion"].map({name: i for i, name in enumerate(CLASSES)})
+    return np.lexsort((named, table["apex"], table["offset"], table["onset"]))
+
+
 def of_video(table: pd.DataFrame, subject: str, video: str) -> pd.DataFrame:
     """The rows of one video, in their order and with their index, of any table with `subject` and `video`."""
     return table[(table["subject"] == subject) & (table["video"] == video)]
@@ -193,10 +207,12 @@ def _check_intervals(
     for column in _FRAME_COLUMNS:
         numbers = _numbers(table, column, _is_frame, "a frame number", where, first_row)
         table[column] = numbers.astype("int64")
-    for column in ("subject", "video"):
+    for column in _KEY_COLUMNS:
         if table[column].isna().any():
             raise InputError(f"{where}: row {table[column].isna().argmax()}: {column} is missing")
-    table = table.astype({"subject": str, "video": str, "emotion": str})
+    table = table.astype({"emotion": str}).assign(
+        **{c: table[c].map(as_name).astype(str) for c in _KEY_COLUMNS}
+    )
     for row in table.itertuples():
         here = f"{where}: row {row.Index + first_row}"
         if not row.onset <= row.apex <= row.offset:

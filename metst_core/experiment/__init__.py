@@ -1,6 +1,7 @@
 """A whole run and its page; the authors' networks; the recipe of the bundled weights."""
 
 from metst_core.experiment.ablation import CELLS, Ablation, Cell, run_ablation, window_cells, without_effect
+from metst_core.experiment.answer import Answer, answer, write_answer
 from metst_core.experiment.authors import ReleasedScore, checkpoint_files, read_order, score_released
 from metst_core.experiment.baselines import (
     BaselineResult,
@@ -31,7 +32,9 @@ from metst_core.experiment.results import (
 from metst_core.experiment.run import Run, describe
 from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
 from metst_core.experiment.scoring import Scores, average_precision, score_files, score_tables
+from metst_core.experiment.seen_unseen import Familiarity, familiarity
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
+from metst_core.experiment.wording import ahead, comparison_in_words, over, told
 
 __all__ = [
     "BEYOND",
@@ -43,8 +46,10 @@ __all__ = [
     "PUBLISHED_SCORES",
     "SCHEMA",
     "Ablation",
+    "Answer",
     "BaselineResult",
     "Cell",
+    "Familiarity",
     "HeldOut",
     "Profile",
     "Recipe",
@@ -52,6 +57,8 @@ __all__ = [
     "Run",
     "Scored",
     "Scores",
+    "ahead",
+    "answer",
     "average_precision",
     "beside_published",
     "build",
@@ -65,16 +72,19 @@ __all__ = [
     "collect_results",
     "compare",
     "compare_runs",
+    "comparison_in_words",
     "comparison_table",
     "describe",
     "errors_by_kind",
     "execute",
+    "familiarity",
     "headline_texts",
     "majority_emotion",
     "motion_contrast",
     "motion_path",
     "motion_spotter",
     "one_of_each",
+    "over",
     "over_seeds",
     "read_order",
     "refresh",
@@ -85,12 +95,14 @@ __all__ = [
     "score_files",
     "score_released",
     "score_tables",
+    "told",
     "train_on_all",
     "train_weights",
     "verdict",
     "view_of",
     "window_cells",
     "without_effect",
+    "write_answer",
     "write_card",
     "write_page",
     "write_weights",

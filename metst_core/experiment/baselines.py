@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.signal import find_peaks
 
-from metst_core.decoding import spot_threshold
+from metst_core.decoding import spaced_peaks, spot_threshold
 from metst_core.errors import InputError
 from metst_core.experiment.comparisons import Scored
 from metst_core.extraction import MotionSet
@@ -81,7 +80,7 @@ def motion_spotter(motion: MotionSet, protocol: str = "strict", p: float = 0.55)
 
 def _peaks(score: np.ndarray, k_p: int, p: float) -> np.ndarray:
     """Intervals `(n, 3)` around the peaks of a score that is not to be smoothed."""
-    peaks, _ = find_peaks(score, height=spot_threshold(score, p), distance=max(1, k_p))
+    peaks = spaced_peaks(score, spot_threshold(score, p), max(1, k_p))
     return np.stack([peaks - k_p, peaks, peaks + k_p], axis=1).astype(np.int64)
 
 

@@ -35,7 +35,7 @@ from metst_core.training import TrainConfig, fit_windows, leave_one_subject_out,
 class Recipe:
     """What the bundled weights are made from.
 
-    `n_subjects`, `n_videos` (per subject), `seconds`, `tier` and `seed` describe the synthetic set;
+    `n_subjects`, `n_videos` (per subject), `seconds`, `tier` and `seed` describe the synthetic set (version 1);
     `n_groups` of subjects are held out in turn; `train` is the configuration of every training.
     """
 
@@ -81,7 +81,7 @@ def build(recipe: Recipe, work_dir: str | Path, n_jobs: int = 1) -> TrainedModel
     work = Path(work_dir)
     dataset = generate(
         work / "data", recipe.n_subjects, recipe.n_videos, recipe.seconds,
-        seed=recipe.seed, tier=recipe.tier, n_jobs=n_jobs,
+        seed=recipe.seed, tier=recipe.tier, version=1, n_jobs=n_jobs,
     )  # fmt: skip
     motion = extract_dataset(dataset, recipe.train.features, cache_dir=work / "motion", n_jobs=n_jobs)
     return build_from(motion, recipe, work, n_jobs)
