@@ -32,6 +32,7 @@ from metst_core.experiment.results import (
 )
 from metst_core.experiment.run import Run, describe
 from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
+from metst_core.experiment.touch import write_touch_pages
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
 from metst_core.experiment.wording import ahead, comparison_in_words, over, told
 
@@ -102,5 +103,6 @@ __all__ = [
     "write_card",
     "write_page",
     "write_student",
+    "write_touch_pages",
     "write_weights",
 ]
