@@ -6,6 +6,7 @@ columns and the same convention; foreign files are converted where they are read
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import warnings
 from collections.abc import Callable
@@ -30,6 +31,8 @@ VIDEO_COLUMNS = ("subject", "video", "fps", "n_frames", "path")
 
 FIRST_ROW = 2
 """The first row below the header of a CSV file, as a spreadsheet counts."""
+
+PARQUET = ".parquet"
 
 _KEY_COLUMNS = ("subject", "video")
 _FRAME_COLUMNS = ("onset", "apex", "offset")
@@ -101,6 +104,20 @@ def read_videos(path: str | Path) -> pd.DataFrame:
     return table[list(VIDEO_COLUMNS)]
 
 
+def as_name(value: object) -> str:
+    """An id as text; a whole float is written as the whole number it is (`1.0` from a table with gaps is "1")."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def ordered(table: pd.DataFrame) -> np.ndarray:
+    """Positions of an interval table's rows by onset, offset, apex, then the order of `CLASSES`: `(n,)` int64.
+
+    Rows that agree in all of these are the same interval, whatever their order.
+    """
+    named = table["emotion"].map({name: i for i, name in enumerate(CLASSES)})
+    return np.lexsort((named, table["apex"], table["offset"], table["onset"]))
+
+
 def of_video(table: pd.DataFrame, subject: str, video: str) -> pd.DataFrame:
     """The rows of one video, in their order and with their index, of any table with `subject` and `video`."""
     return table[(table["subject"] == subject) & (table["video"] == video)]
@@ -118,10 +135,27 @@ def inside(annotations: pd.DataFrame, n_frames: int) -> np.ndarray:
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> Path:
-    """Write any of the tables as CSV, atomically."""
+    """Write any of the tables as CSV, or as Parquet where the name ends in `.parquet`, atomically.
+
+    Parquet needs pyarrow, which is not among the dependencies: a `MissingError` says how to get it.
+    """
+    path = as_path("path", path)
+    if path.suffix.lower() == PARQUET:
+        check_table_path(path)
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
-    return Path(path)
+        if path.suffix.lower() == PARQUET:
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+    return path
+
+
+def check_table_path(path: str | Path) -> None:
+    """Whether a table can be written in the form that the name asks for; asked before the work."""
+    if Path(path).suffix.lower() == PARQUET and importlib.util.find_spec("pyarrow") is None:
+        raise MissingError(
+            f"{path}: Parquet needs the package pyarrow: pip install 'metst[parquet]', or end the name in .csv"
+        )
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
@@ -173,10 +207,12 @@ def _check_intervals(
     for column in _FRAME_COLUMNS:
         numbers = _numbers(table, column, _is_frame, "a frame number", where, first_row)
         table[column] = numbers.astype("int64")
-    for column in ("subject", "video"):
+    for column in _KEY_COLUMNS:
         if table[column].isna().any():
             raise InputError(f"{where}: row {table[column].isna().argmax()}: {column} is missing")
-    table = table.astype({"subject": str, "video": str, "emotion": str})
+    table = table.astype({"emotion": str}).assign(
+        **{c: table[c].map(as_name).astype(str) for c in _KEY_COLUMNS}
+    )
     for row in table.itertuples():
         here = f"{where}: row {row.Index + first_row}"
         if not row.onset <= row.apex <= row.offset:

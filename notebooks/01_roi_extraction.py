@@ -41,8 +41,8 @@
 #
 # It leaves `motion.npz` in the run's folder, which the next notebooks read.
 #
-# **About the faces.** No micro-expression data set may be used without a signed licence. The default here is *synthetic*: one public-domain portrait (NASA, bundled
-# with scikit-image), turned into several people by warping and relighting, and animated along facial action units (AUs). We know the
+# **About the faces.** No micro-expression data set may be used without a signed licence. The default here is *synthetic*: three-dimensional heads,
+# each of another person, that move by facial action units (AUs) before a camera with noise. We know the
 # truth for every frame, which no real set offers. It is not a substitute for real faces. With a licence for CAS(ME)³ or SAMM-LV, set
 # `dataset` and `data_root` and run the same notebook.
 
@@ -188,8 +188,10 @@ data.annotations.head(8)
 
 # %%
 if dataset == "synthetic":
-    assert duration.max() <= 0.6, "longer than a micro-expression (0.5 s and a frame at each end)"
-print(f"{(duration > 0.5).mean():.0%} last longer than the half second that defines an ME")
+    assert duration.max() <= 2.5, "longer than the longest micro-expressions of the coding sheets"
+print(
+    f"{(duration > 0.5).mean():.0%} last longer than half a second, by which many define an ME; annotators do not keep to it"
+)
 
 figure, ax = plt.subplots(figsize=(8, 2.6), layout="constrained")
 bins = np.linspace(0, max(0.6, duration.max()), 13)
@@ -471,7 +473,7 @@ run.figure(
 #
 # ## 1.8 Does it behave like micro-expression data?
 #
-# The statistics of the synthetic set, and the published sizes of the two licensed sets. What is *unlike* real data: one person's face underlies all identities, wrinkles and bulges are missing, MEs are far more frequent per minute (long videos with almost
+# The statistics of the synthetic set, and the published sizes of the two licensed sets. What is *unlike* real data: the heads are coarse, wrinkles do not come and go, hair does not move, MEs are far more frequent per minute (long videos with almost
 # nothing in them would teach little and take long), and real labels are uncertain by some frames, while these are exact.
 
 # %%

@@ -323,7 +323,7 @@ Markdown("\n\n".join(f"{head}\n" + "\n".join(f"* {line}" for line in lines) for 
 # Read this before you believe any ranking, ours included.
 #
 # * **How a baseline is fed can decide a comparison.** A first version of the patch counted motion as ME-TST+ does, from the start of a long window, and lost by far; counted from its own start, drift of the head from before the patch is gone. That is why the moving reference is a row of its own.
-# * Our synthetic MEs are single bumps that fit into a patch; nothing in them asks for a longer memory. On such data a good patch can be enough, and the case for the state has to be made on real faces.
+# * Most of our synthetic MEs are bumps that fit into a patch; few ask for a longer memory. On such data a good patch can be enough, and the case for the state has to be made on real faces.
 # * All of them decode with the `fixed` interval, so all share its ceiling (notebook 02): an ME shorter than half of it, or longer than twice it, cannot be found, whatever the network says.
 #
 # The same people are not the only luck: another training seed gives another network. Over the seeds that were trained (ME-TST+, strict):
@@ -471,7 +471,7 @@ if dataset == "synthetic" and run.has_faces:
 #
 # What the papers report on licensed data (none of it is reproduced here), and what this run found.
 #
-# **Different data: do not compare across the bar.** Left are real micro-expressions of people in a laboratory; right, with the synthetic set, one warped portrait, a set made so that methods can be told apart. Within a column the numbers can be compared, across columns they mean nothing.
+# **Different data: do not compare across the bar.** Left are real micro-expressions of people in a laboratory; right, with the synthetic set, drawn heads, a set made so that methods can be told apart. Within a column the numbers can be compared, across columns they mean nothing.
 
 # %%
 PUBLISHED_SCORES.rename_axis("method")

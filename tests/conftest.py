@@ -3,7 +3,6 @@
 import os
 import sys
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -16,7 +15,5 @@ settings.load_profile("metst")
 @pytest.fixture(autouse=True)
 def same_draws_in_every_test():
     """A network that a test builds without naming a seed has the same weights alone, in any order, on any worker."""
-    seed = int(os.environ.get("METST_TEST_SEED", "0"))
-    np.random.seed(seed)
     if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(seed)
+        sys.modules["torch"].manual_seed(int(os.environ.get("METST_TEST_SEED", "0")))

@@ -16,6 +16,11 @@ def add_parser(commands: Any) -> None:
         "--dataset", help="synthetic, casme3, sammlv or folder; without it the machine is checked"
     )
     parser.add_argument("--root", help="the folder that holds the data set")
+    parser.add_argument(
+        "--labels-only",
+        action="store_true",
+        help="look at the label sheets alone (casme3, sammlv); no video is needed",
+    )
     add_set_options(parser)
     parser.add_argument("--picture", metavar="FILE", help="also draw what was found, as a PNG file")
     parser.set_defaults(command=run)
@@ -26,14 +31,18 @@ def run(options: argparse.Namespace) -> int:
     from metst_core.cli.machine import check_machine
 
     if options.dataset is None:
-        if options.root or options.option or options.picture:
-            raise InputError("--root, --option and --picture are about a data set; add --dataset NAME")
+        if options.root or options.option or options.picture or options.labels_only:
+            raise InputError(
+                "--root, --labels-only, --option and --picture are about a data set; add --dataset NAME"
+            )
         table = check_machine()
         print(table.to_string(index=False))
         return 0 if table["ok"].all() else 1
     from metst_core.datasets import check_dataset
 
-    report = check_dataset(options.dataset, options.root, **dataset_options(options.option))
+    report = check_dataset(
+        options.dataset, options.root, not options.labels_only, **dataset_options(options.option)
+    )
     print(report)
     if options.picture:
         from metst_core.files import atomic_path

@@ -6,11 +6,31 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from metst_core.cli import ablate, analyse, check, compare, fetch, prepare, released, reproduce, seeds, synth
+from metst_core.cli import (
+    ablate,
+    adapt,
+    analyse,
+    check,
+    compare,
+    fetch,
+    limits,
+    name,
+    plant,
+    prepare,
+    released,
+    reproduce,
+    score,
+    seeds,
+    synth,
+    train,
+)
 from metst_core.errors import MetstError
 from metst_core.version import __version__
 
-COMMANDS = (check, fetch, synth, analyse, reproduce, compare, seeds, ablate, prepare, released)
+COMMANDS = (
+    check, fetch, synth, analyse, plant, limits, adapt, name, train, score, reproduce, compare, seeds, ablate, prepare,
+    released,
+)  # fmt: skip
 """One module per command, in the order of `metst --help`; each has `add_parser` and `run`."""
 
 

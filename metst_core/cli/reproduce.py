@@ -32,9 +32,10 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from pathlib import Path
 
-    from metst_core.experiment import Recipe, Run, reproduce, run_name, write_weights
+    from metst_core.experiment import Recipe, Run, check_profile_here, reproduce, run_name, write_weights
     from metst_core.workers import cores
 
+    check_profile_here(options.profile)
     run = Run(
         options.profile, options.dataset, options.data_root, options.seed,
         Path("runs") / (options.name or run_name(options.profile, options.dataset)),

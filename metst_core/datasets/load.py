@@ -24,10 +24,9 @@ from metst_core.datasets.licensed import (
 )
 from metst_core.datasets.readers import IMAGE_FPS, UNREADABLE, ResampledReader, VideoReader, visible
 from metst_core.datasets.rules import Report, Rules
+from metst_core.datasets.search import has_images, is_video
 from metst_core.errors import InputError, MissingError
 from metst_core.video import (
-    VIDEO_SUFFIXES,
-    list_images,
     natural_key,
     probe,
     resample_map,
@@ -45,7 +44,7 @@ _WHERE_FROM = {
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "synthetic": ("fps", "window"),
     **{name: ("rules", *known.workbooks, "window", *RULE_NAMES) for name, known in LICENSED.items()},
-    "folder": ("fps", "image_fps", "window"),
+    "folder": ("fps", "image_fps", "window", "too_long", "longest"),
 }
 """The sets' names, and the options that `load_dataset` takes for each."""
 
@@ -54,7 +53,7 @@ def load_dataset(name: str, root: str | Path | None = None, **options: Any) -> D
     """Load a data set by name from the folder `root`.
 
     `folder`: one's own videos; options `fps` (resample every video to this rate), `image_fps` (the rate of
-    folders of images, 30), `window` (50).  `synthetic`: what `metst synth` wrote, the same layout.  `casme3`
+    folders of images, 30), `window` (50), `too_long` and `longest` (of `Rules`).  `synthetic`: what `metst synth` wrote, the same layout.  `casme3`
     and `sammlv`: the sets as distributed; options `rules` (`official` or `complete`), `labels` (and for
     SAMM-LV `codes`: the workbook to use, where several fit), `window`, and every field of `sheets.Rules`.
 
@@ -115,6 +114,7 @@ def _load_folder(
     fps: float | None = None,
     image_fps: float = IMAGE_FPS,
     window: int = 50,
+    **rules: Any,
 ) -> Dataset:
     """The folder layout: `annotations.csv` and `videos.csv`, both optional (videos are looked for).
 
@@ -138,7 +138,7 @@ def _load_folder(
         report.add(VIDEOS_FILE, 0, f"several frame rates: {said}", "kept; option fps makes them one")
     return Dataset(
         name=name,
-        annotations=fit_annotations(annotations, videos, Rules(), report),
+        annotations=fit_annotations(annotations, videos, Rules(**rules), report),
         videos=videos,
         fps=float(videos["fps"].median()),
         window=2 * half_window(window),
@@ -155,10 +155,10 @@ def find_videos(root: Path, image_fps: float, report: Report) -> pd.DataFrame:
     """
     found: dict[tuple[str, str], Path] = {}
     for entry in visible(root):
-        inner = [p for p in visible(entry) if _is_video(p)] if entry.is_dir() else []
-        if inner and _has_images(entry):
+        inner = [p for p in visible(entry) if is_video(p)] if entry.is_dir() else []
+        if inner and has_images(entry):
             report.add(entry.relative_to(root).as_posix(), 0, "images beside videos", "not used")
-        for path in inner or [entry] * _is_video(entry):
+        for path in inner or [entry] * is_video(entry):
             subject = entry.name if inner else _video_id(entry)
             key = (subject, _video_id(path))
             if key in found:
@@ -269,17 +269,6 @@ def write_dataset(dataset: Dataset, root: str | Path, suffix: str = ".mkv") -> D
         rows.append((row.subject, row.video, row.fps, n_frames, str(path)))
     write_tables(root, dataset.annotations, video_table(rows))
     return load_dataset("folder", root, window=dataset.window)
-
-
-def _is_video(path: Path) -> bool:
-    return _has_images(path) if path.is_dir() else path.suffix.lower() in VIDEO_SUFFIXES
-
-
-def _has_images(folder: Path) -> bool:
-    try:
-        return bool(list_images(folder))
-    except InputError:
-        return False
 
 
 def _video_id(path: Path) -> str:

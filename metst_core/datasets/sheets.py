@@ -9,6 +9,7 @@ import csv
 import math
 import re
 import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,16 @@ class SheetForm:
     positions: tuple[str, ...] = ()
     recognises: Callable[[dict[str, Any]], bool] | None = None
     leading: int = 0
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A cell whose formula has no stored value: what it would show is not in the file."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class Sheet(NamedTuple):
@@ -103,6 +114,10 @@ def as_id(cell: Any) -> str:
 
 def as_frame(cell: Any) -> int | None:
     """A cell as a frame value; None if it says there is none (`/`, `-1`, empty). `InputError`: no number."""
+    if isinstance(cell, Formula):
+        raise InputError(
+            f"is the formula {as_text(cell)[:40]} without a stored value; open the workbook in a spreadsheet and save it again"
+        )
     text = as_text(cell).casefold()
     if text in _MISSING_TEXTS:
         return None
@@ -154,15 +169,38 @@ def _cells(path: Path, name: str) -> dict[str, list[tuple[Any, ...]]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl's, about styles that are of no use here
             book = openpyxl.load_workbook(path, data_only=True)
+            formulas = openpyxl.load_workbook(path) if _has_formulas(path) else book
         one = len(book.worksheets) == 1
         return {
-            name if one else f"{name} [{sheet.title}]": list(sheet.iter_rows(values_only=True))
+            name if one else f"{name} [{sheet.title}]": _rows(sheet, formulas[sheet.title])
             for sheet in book.worksheets
         }
     except Exception as error:  # a damaged workbook can raise nearly anything in its zip and XML readers
         raise InputError(
             f"{path}: not a readable workbook ({error!r}); open it and save it again as .xlsx"
         ) from error
+
+
+def _has_formulas(path: Path) -> bool:
+    """Whether any sheet of a workbook holds a formula."""
+    with zipfile.ZipFile(path) as book:
+        sheets = [n for n in book.namelist() if n.startswith("xl/worksheets/") and n.endswith(".xml")]
+        return any(re.search(rb"<f[ />]", book.read(n)) for n in sheets)
+
+
+def _rows(values: Any, formulas: Any) -> list[tuple[Any, ...]]:
+    """The rows of a sheet of values; where it has none but `formulas`, the same sheet, has one, a `Formula`."""
+    rows = list(values.iter_rows(values_only=True))
+    if values is formulas:
+        return rows
+    said = formulas.iter_rows(values_only=True)
+    return [
+        tuple(
+            Formula(text) if cell is None and isinstance(text, str) and text.startswith("=") else cell
+            for cell, text in zip(row, texts, strict=True)
+        )
+        for row, texts in zip(rows, said, strict=True)
+    ]
 
 
 def _header_rows(cells: list[tuple[Any, ...]], form: SheetForm) -> list[tuple[int, dict[str, Any]]] | None:

@@ -8,8 +8,6 @@ from metst_core.experiment.baselines import (
     chance_predictions,
     chance_scores,
     majority_emotion,
-    motion_contrast,
-    motion_path,
     motion_spotter,
 )
 from metst_core.experiment.card import CARD_MARKS, write_card
@@ -18,6 +16,7 @@ from metst_core.experiment.exercises import check, write_student
 from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
 from metst_core.experiment.held_out import HeldOut, calibrate
 from metst_core.experiment.notebooks import execute, reproduce
+from metst_core.experiment.own_weights import check_profile_here, train_weights
 from metst_core.experiment.page import refresh, write_page
 from metst_core.experiment.prepared import by_hand, find_prepared, prepare, unpack
 from metst_core.experiment.profiles import BEYOND, MAIN_JOB, PROFILES, Profile, run_name
@@ -32,9 +31,12 @@ from metst_core.experiment.results import (
 )
 from metst_core.experiment.run import Run, describe
 from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
+from metst_core.experiment.scoring import Scores, average_precision, score_files, score_tables
+from metst_core.experiment.seen_unseen import Familiarity, familiarity
 from metst_core.experiment.touch import write_touch_pages
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
 from metst_core.experiment.wording import ahead, comparison_in_words, over, told
+from metst_core.inference import motion_contrast, motion_path
 
 __all__ = [
     "BEYOND",
@@ -49,14 +51,17 @@ __all__ = [
     "Answer",
     "BaselineResult",
     "Cell",
+    "Familiarity",
     "HeldOut",
     "Profile",
     "Recipe",
     "ReleasedScore",
     "Run",
     "Scored",
+    "Scores",
     "ahead",
     "answer",
+    "average_precision",
     "beside_published",
     "build",
     "build_from",
@@ -65,6 +70,7 @@ __all__ = [
     "chance_predictions",
     "chance_scores",
     "check",
+    "check_profile_here",
     "check_results",
     "checkpoint_files",
     "collect_results",
@@ -75,6 +81,7 @@ __all__ = [
     "describe",
     "errors_by_kind",
     "execute",
+    "familiarity",
     "find_prepared",
     "headline_texts",
     "majority_emotion",
@@ -91,9 +98,12 @@ __all__ = [
     "results_dict",
     "run_ablation",
     "run_name",
+    "score_files",
     "score_released",
+    "score_tables",
     "told",
     "train_on_all",
+    "train_weights",
     "unpack",
     "verdict",
     "view_of",

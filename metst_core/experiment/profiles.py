@@ -19,7 +19,7 @@ ORDER = ("metst_plus", "metst", "sliding_window", "patch")
 class Profile:
     """The size of a run.
 
-    n_subjects, n_videos (per subject), seconds, tier: of the synthetic set.
+    n_subjects, n_videos (per subject), seconds, tier, prior: of the synthetic set (version 2).
     train: the `TrainConfig` fields that differ from the published ones.
     models: the networks to compare; the first four are what the papers' order is asked of, the others exchange one
         thing at a time.
@@ -33,7 +33,8 @@ class Profile:
     n_subjects: int
     n_videos: int
     seconds: float
-    tier: str = "default"
+    tier: str = "calm"
+    prior: str = "dense"
     train: Mapping[str, Any] = field(default_factory=dict)
     models: tuple[str, ...] = (*ORDER, "metst_plus_moving", "metst_plus_5", "metst_18")
     n_seeds: int = 3
@@ -55,10 +56,10 @@ PROFILES = {
         train={**_SMALL, "epochs": 4, "width": 16, "d_state": 8, "blocks_per_stage": 1, "depth": 2, "learning_rate": 3e-3},
     ),
     "default": Profile(
-        8, 4, 15.0,
+        16, 2, 15.0,
         train={**_SMALL, "epochs": 20, "width": 32, "blocks_per_stage": 1, "depth": 4, "learning_rate": 2e-3},
     ),
-    "full": Profile(24, 6, 40.0, train={"device": "cuda"}, train_official=True),
+    "full": Profile(60, 4, 60.0, tier="interview", prior="casme3", train={"device": "cuda"}, train_official=True),
 }  # fmt: skip
 """The sizes of a run: `smoke` shows that everything works, `default` learns something on a laptop, `full` is the published
 network and schedule and wants a GPU."""

@@ -148,16 +148,21 @@ class Run:
                 p.seconds,
                 seed=self.seed,
                 tier=p.tier,
+                prior=p.prior,
                 n_jobs=self._jobs,
             )
         return load_dataset(self.dataset_name, self.data_root, **self.set_options)
 
     def truth(self, subject: str, video: str) -> pd.DataFrame | None:
-        """True intensity of every action unit per frame (inter-ocular distances); None for data that has no truth."""
+        """True movement of every action unit per frame, from the face at rest; None for data that has no truth.
+
+        In inter-ocular distances.
+        """
         if self.dataset_name != "synthetic" or not self.has_faces:
             return None
         stored = read_truth(self.data_root or self.out / "data", subject, video)
-        return pd.DataFrame(stored["intensity"], columns=[str(u) for u in stored["units"]])
+        moved = stored["intensity"] - stored.get("rest", 0)
+        return pd.DataFrame(moved, columns=[str(u) for u in stored["units"]])
 
     def extract(self, dataset: Dataset) -> MotionSet:
         """The ROI motion (18 ROIs) of every video, cached under `runs/cache`; kept as `motion.npz` for later notebooks."""

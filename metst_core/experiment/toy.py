@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from scipy.signal import find_peaks
 from torch import Tensor, nn
 
-from metst_core.decoding import half_length, smooth, spot_intervals, spot_threshold
+from metst_core.decoding import half_length, smooth, spaced_peaks, spot_intervals, spot_threshold
 from metst_core.metrics import interval_iou
 from metst_core.models import METST
 
@@ -155,7 +154,7 @@ def _longest_answer(answers: np.ndarray, k_p: int) -> np.ndarray:
     """Intervals `(n, 3)` of windows of several lengths (their answers `(lengths, T)`): the peak, with the window that won."""
     smoothed = np.stack([smooth(answer, half) for answer, half in zip(answers, HALVES, strict=True)])
     best = smoothed.max(axis=0)
-    peaks, _ = find_peaks(best, height=spot_threshold(best), distance=max(1, k_p))
+    peaks = spaced_peaks(best, spot_threshold(best), max(1, k_p))
     halves = np.array(HALVES)[smoothed[:, peaks].argmax(axis=0)]
     return np.stack([peaks - halves, peaks, peaks + halves], axis=1)
 
