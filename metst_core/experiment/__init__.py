@@ -34,6 +34,7 @@ from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
 from metst_core.experiment.scoring import Scores, average_precision, score_files, score_tables
 from metst_core.experiment.seen_unseen import Familiarity, familiarity
 from metst_core.experiment.set_samples import set_samples
+from metst_core.experiment.touch import write_touch_pages
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
 from metst_core.experiment.wording import ahead, comparison_in_words, over, told
 from metst_core.inference import motion_contrast, motion_path
@@ -114,5 +115,6 @@ __all__ = [
     "write_card",
     "write_page",
     "write_student",
+    "write_touch_pages",
     "write_weights",
 ]
