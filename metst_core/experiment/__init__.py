@@ -13,6 +13,7 @@ from metst_core.experiment.baselines import (
 )
 from metst_core.experiment.card import CARD_MARKS, write_card
 from metst_core.experiment.comparisons import Scored, compare, over_seeds, verdict
+from metst_core.experiment.decoders import DECODERS, NestedResult, nested_decoder
 from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
 from metst_core.experiment.held_out import HeldOut, calibrate
 from metst_core.experiment.notebooks import execute, reproduce
@@ -29,12 +30,14 @@ from metst_core.experiment.results import (
 )
 from metst_core.experiment.run import Run, describe
 from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
+from metst_core.experiment.strata import recall_tables, strengths
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
 
 __all__ = [
     "BEYOND",
     "CARD_MARKS",
     "CELLS",
+    "DECODERS",
     "HEADLINE",
     "MAIN_JOB",
     "PROFILES",
@@ -44,6 +47,7 @@ __all__ = [
     "BaselineResult",
     "Cell",
     "HeldOut",
+    "NestedResult",
     "Profile",
     "Recipe",
     "ReleasedScore",
@@ -69,15 +73,18 @@ __all__ = [
     "motion_contrast",
     "motion_path",
     "motion_spotter",
+    "nested_decoder",
     "one_of_each",
     "over_seeds",
     "read_order",
+    "recall_tables",
     "refresh",
     "reproduce",
     "results_dict",
     "run_ablation",
     "run_name",
     "score_released",
+    "strengths",
     "train_on_all",
     "verdict",
     "view_of",

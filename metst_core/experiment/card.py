@@ -11,7 +11,7 @@ import pandas as pd
 from metst_core.errors import InputError
 from metst_core.extraction import MotionSet
 from metst_core.files import atomic_path
-from metst_core.metrics import bootstrap, evaluate, interval_text
+from metst_core.metrics import evaluate, interval_text, score_intervals
 
 CARD_MARKS = ("<!-- numbers: written by metst_core.experiment.recipe -->", "<!-- end of numbers -->")
 """Between these two lines of a model card stand the numbers that `write_card` writes."""
@@ -21,14 +21,14 @@ _SCORES = ("spotting_f1", "spotting_precision", "spotting_recall", "recognition_
 
 
 def measures(predictions: pd.DataFrame, motion: MotionSet) -> dict[str, Any]:
-    """Scores, and under `intervals` their 95% bootstrap intervals over persons; `predictions` go by groups."""
+    """Scores, and under `intervals` their 95% intervals over persons; `predictions` go by groups."""
     persons = {f"{subject}_{video}": subject for subject, video in motion.windows}
     annotations = motion.annotations.assign(
         video=motion.annotations["subject"] + "_" + motion.annotations["video"]
     )
     predictions = predictions.assign(subject=predictions["video"].map(persons))
     result = evaluate(predictions, annotations)
-    spread = bootstrap(predictions, annotations, motion.subjects).set_index("metric")
+    spread = score_intervals(predictions, annotations, motion.subjects).set_index("metric")
     intervals = {name: [float(spread.at[name, "low"]), float(spread.at[name, "high"])] for name in _SCORES}
     counted = {name: getattr(result, name) for name in (*_SCORES, "tp", "fp", "fn")}
     return {**counted, "intervals": intervals}

@@ -9,6 +9,7 @@ from metst_core.synthetic.action_units import (
     UNIT_INDEX,
     UNIT_NAMES,
     UNITS,
+    unit_field,
 )
 from metst_core.synthetic.annotators import agreement
 from metst_core.synthetic.conditions import CONDITIONS, Conditions, conditions_of
@@ -77,6 +78,7 @@ __all__ = [
     "read_truth",
     "release_manifest",
     "set_statistics",
+    "unit_field",
     "write_mjpeg",
 ]
 

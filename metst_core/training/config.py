@@ -64,8 +64,10 @@ class TrainConfig:
     neutral_weight: factor on the neutral class's balanced weight (with `synergy=0` neutral weighs nothing).
     seed: of the weights, the drawn windows, their order and scale; each fold's own numbers follow from it and
         the subject's name.
-    synergy, strategy, p: decoding (`metst_core.decoding`).
+    synergy, strategy, p, smoothing (frames; 0 for 2 k_p): decoding (`metst_core.decoding`).
     protocol: "strict" or "official".
+    groups: 0 holds out one subject at a time; another number makes so many groups of persons, each held out together
+        (grouped folds: fewer networks, trained on fewer persons).
     device, amp, compile: torch device; bfloat16 autocast and `torch.compile`, on CUDA only.
 
     What the papers leave open is settled so: windows without a micro-expression are drawn once per fold, not
@@ -96,7 +98,9 @@ class TrainConfig:
     synergy: int = 2
     strategy: str = ""
     p: float = 0.55
+    smoothing: int = 0
     protocol: str = "strict"
+    groups: int = 0
     device: str = "cpu"
     amp: bool = False
     compile: bool = False
@@ -117,6 +121,10 @@ class TrainConfig:
             raise InputError(
                 f"scale_low {self.scale_low} is above scale_high {self.scale_high}; exchange them"
             )
+        if self.groups == 1:
+            raise InputError(
+                "groups is 1, which leaves nobody to train on; use 0 (one subject at a time) or 2 or more"
+            )
         if (self.amp or self.compile) and not self.device.startswith("cuda"):
             raise InputError(
                 f"amp and compile are for CUDA devices, device is {self.device!r}; leave them off"
@@ -126,6 +134,11 @@ class TrainConfig:
         """The same choices for another model, with that method's own features, pathways and strategy."""
         own = {"features": "", "pathways": "", "strategy": ""}
         return dataclasses.replace(self, **{"model": model, **own, **changes})
+
+    @property
+    def folding(self) -> str:
+        """How persons are held out, in words."""
+        return f"{self.groups} groups of persons" if self.groups else "leave one subject out"
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name."""
@@ -168,6 +181,8 @@ _RANGES = {
     "score_weight": (0, 1e9),
     "class_weight": (0, 1e9),
     "neutral_weight": (0, 1e9),
+    "groups": (0, 1e6),
     "seed": (0, 2**63),
     "p": (0, 1),
+    "smoothing": (0, 1e6),
 }

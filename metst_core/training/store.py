@@ -58,7 +58,7 @@ class RunFolder:
         folder = fold_folder(self.path, fold.subject)
         folder.mkdir(parents=True, exist_ok=True)
         checkpoints.save(fold.model, folder / "weights.safetensors")
-        predictions = decode_traces(fold.traces, {fold.subject: fold.k_p}, config)
+        predictions = decode_traces(fold.traces, dict.fromkeys(fold.held_out, fold.k_p), config)
         write_table(predictions, folder / "predictions.csv")
         write_table(fold.history, folder / "history.csv")
         write_traces(fold.traces, folder / "traces.npz")
@@ -87,7 +87,18 @@ def fold_folder(out_dir: Path, subject: str) -> Path:
 
 def fold_model(out_dir: str | Path, subject: str) -> Network:
     """The network of a stored fold, which has never seen `subject`; `MissingError` where it is not there."""
-    return checkpoints.load(fold_folder(Path(out_dir), subject) / _FOLD_FILES[0])
+    return checkpoints.load(_fold_without(Path(out_dir), subject) / _FOLD_FILES[0])
+
+
+def _fold_without(out_dir: Path, subject: str) -> Path:
+    """The folder of the fold that holds a subject out, alone or in a group; where it would be if there is none."""
+    own = fold_folder(out_dir, subject)
+    if own.is_dir():
+        return own
+    for file in sorted((out_dir / "folds").glob("*/fold.json")):
+        if subject in read_json(file, _REMEDY)["summary"].get("held_out", ()):
+            return file.parent
+    return own
 
 
 def write_traces(traces: Mapping[tuple[str, str], ScoreTrace], path: Path) -> None:

@@ -230,7 +230,7 @@ def test_each_subject_is_held_out_once_and_scored(motion, tiny_run):
         assert k_p == half_length(others)
         lengths = result.predictions.loc[result.predictions["subject"] == subject, ["onset", "offset"]]
         assert (lengths["offset"] - lengths["onset"] == 2 * k_p).all()
-    assert result.bootstrap(Intervals(n=50))["metric"].iloc[-1] == "strs"
+    assert result.intervals(Intervals(n=50))["metric"].iloc[-1] == "strs"
 
 
 def test_a_stored_fold_holds_the_weights_that_gave_its_traces(motion, tiny_run):
