@@ -9,7 +9,7 @@ RUN     ?= $(PROFILE)
 PY      := .venv/bin/python
 STAMP   := .venv/.installed
 FIGURES := 01b_rois 01d_traces 02a_score 02b_state 04d_comparison 05a_together
-EXTRAS  := notebooks,dev,distributed,browser
+EXTRAS  := notebooks,dev,distributed,browser,book
 
 .DEFAULT_GOAL := help
 .PHONY: help setup reproduce test quick test-browser lint figures bench notebooks clean
@@ -46,9 +46,10 @@ lint: $(STAMP)
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-# The figures that the README shows: those of the latest run of PROFILE (`make reproduce` redraws them).
+# The figures and the answer that the README shows: those of the latest run of PROFILE (`make reproduce` redraws them).
 figures:
 	cp $(foreach f,$(FIGURES),"runs/$(RUN)/figures/$(f).png") figures/
+	$(PY) -m metst_core.experiment.answer "runs/$(RUN)" README.md
 
 # The .ipynb files from their text form (notebooks/*.py), outputs stripped.
 notebooks: $(STAMP)

@@ -54,7 +54,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def write_json(value: Any, path: str | Path) -> Path:
     """Write `value` as indented JSON, atomically; NaN becomes null, NumPy numbers become numbers."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(_plain(value), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(plain(value), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return Path(path)
 
 
@@ -86,7 +86,7 @@ def claim_folder(
     path = Path(folder) / note
     if path.is_file():
         remedy = "delete the folder or name another one"
-        wanted, known = _flat(_plain(settings)), _flat(read_json(path, remedy))
+        wanted, known = _flat(plain(settings)), _flat(read_json(path, remedy))
         differences = [
             f"{'.'.join(key)} is {known.get(key)!r} there, {value!r} here"
             for key, value in wanted.items()
@@ -127,7 +127,7 @@ def content_hash(path: str | Path) -> str:
 
 def value_hash(value: Any) -> str:
     """SHA-256 of a JSON-like value, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(plain(value), sort_keys=True).encode()).hexdigest()
 
 
 def run_record(**extra: Any) -> dict[str, Any]:
@@ -158,14 +158,14 @@ def _git_commit() -> str | None:
     return run.stdout.strip() or None
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """`value` in terms of dict, list, str, int, float, bool and None."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(v) for v in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
+        return [plain(v) for v in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else None
     if isinstance(value, Path):

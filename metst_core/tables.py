@@ -6,6 +6,7 @@ columns and the same convention; foreign files are converted where they are read
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import warnings
 from collections.abc import Callable
@@ -30,6 +31,8 @@ VIDEO_COLUMNS = ("subject", "video", "fps", "n_frames", "path")
 
 FIRST_ROW = 2
 """The first row below the header of a CSV file, as a spreadsheet counts."""
+
+PARQUET = ".parquet"
 
 _KEY_COLUMNS = ("subject", "video")
 _FRAME_COLUMNS = ("onset", "apex", "offset")
@@ -132,10 +135,27 @@ def inside(annotations: pd.DataFrame, n_frames: int) -> np.ndarray:
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> Path:
-    """Write any of the tables as CSV, atomically."""
+    """Write any of the tables as CSV, or as Parquet where the name ends in `.parquet`, atomically.
+
+    Parquet needs pyarrow, which is not among the dependencies: a `MissingError` says how to get it.
+    """
+    path = as_path("path", path)
+    if path.suffix.lower() == PARQUET:
+        check_table_path(path)
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
-    return Path(path)
+        if path.suffix.lower() == PARQUET:
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+    return path
+
+
+def check_table_path(path: str | Path) -> None:
+    """Whether a table can be written in the form that the name asks for; asked before the work."""
+    if Path(path).suffix.lower() == PARQUET and importlib.util.find_spec("pyarrow") is None:
+        raise MissingError(
+            f"{path}: Parquet needs the package pyarrow: pip install 'metst[parquet]', or end the name in .csv"
+        )
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:

@@ -44,25 +44,31 @@ n_jobs = None  # videos or folds at once; None: as many as cores, up to 4
 
 # %%
 # %matplotlib inline
+import dataclasses
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 
 from metst_core import plots
+from metst_core.decoding import smooth
 from metst_core.experiment import HEADLINE, Run
 from metst_core.metrics import paired_difference
 from metst_core.models import predict_video
 from metst_core.rivals import count_parameters
-from metst_core.tables import CLASSES
+from metst_core.tables import CLASSES, of_video
 from metst_core.training import (
     class_weights,
     decode_traces,
     draw_windows,
     joint_loss,
     scale_factors,
+    train_fold,
     windows_of,
 )
+from metst_core.windows import frame_targets
 
 run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 motion = run.motion()
@@ -76,7 +82,9 @@ pd.Series(config.to_dict(), name="training configuration").to_frame()
 #
 # $$ \mathcal L = 0.9 \cdot \frac{1}{BT}\sum (\hat s - s)^2 \; + \; 0.1 \cdot \frac{\sum w_{c} \cdot (-\log \hat p_{c})}{\sum w_{c}}. $$
 #
-# Why regress the score by squared error rather than classify it? Because what we want at inference is a smooth curve with a peak, which smoothing, a threshold and peak finding turn into intervals.
+# Is this regression at all? The target is 0 or 1 and the answer goes through a sigmoid, so it *is* classification of frames; the squared error of a probability is known there as the **Brier loss**. Cross-entropy would do as well, and
+# it does not give rougher curves. 3.4 trains one fold with either and shows both. Where the *peak* comes from, which decoding looks for, is seen right here: the target is a box, and a box smoothed over $2 k_p$ frames (the first
+# step of decoding) is a ramp up and a ramp down. A perfect score has no peak of its own:
 
 # %%
 labelled = windows_of(motion.select(config.features))
@@ -99,7 +107,22 @@ assert torch.isclose(score_loss, ((s_hat - s) ** 2).mean())
 assert torch.isclose(class_loss, by_hand)
 assert torch.isclose(loss, config.score_weight * score_loss + config.class_weight * class_loss)
 
+# %%
+box = np.zeros(60)
+box[26:35] = 1  # the target of an ME of 11 frames, its onset and offset left out
+figure, ax = plt.subplots(figsize=(8, 2.2), layout="constrained")
+ax.step(range(60), box, where="mid", color=plots.TRUTH, label="target: a perfect score")
+for k_p, colour in ((3, "#56B4E9"), (5, "#0072B2"), (8, "#D55E00")):
+    ax.plot(smooth(box, k_p), color=colour, label=f"smoothed over $2 k_p$ = {2 * k_p} frames")
+ax.set(xlabel="frame", ylabel="score")
+ax.legend(frameon=False, fontsize=8)
+run.figure(
+    figure, "03b_box", "Where the peak comes from: the target is a box, and smoothing makes a peak of it."
+)
+
 # %% [markdown]
+# The wider the smoothing, the sharper the peak, and the lower where the ME is shorter than it: the decoder makes the peak, and pays for it with short MEs.
+#
 # ## 3.2 Class weights
 #
 # Almost every frame is neutral. Unweighted, the classifier would learn to say "neutral" and be right nearly always. *Balanced* weights give each class the same total weight, $w_c = n / (K n_c)$; the papers then multiply neutral's
@@ -146,8 +169,8 @@ print("scale factors:", factors.round(2))
 #
 # With many people that is many networks. **Grouped folds** (`groups` of the configuration) hold several persons out together: fewer networks, each trained on fewer people, and still nobody is tested by a network that knows her.
 #
-# The next cell is the main job: every fold, for ME-TST+ and ME-TST, and for a sliding-window classifier on the same features (what the papers replace). Each finished fold is stored; if this is interrupted, run it again and it
-# goes on where it stopped.
+# The next cell is the main job: every fold, for ME-TST+ and ME-TST, for a classifier of windows on the same features (what the papers replace), for a score per frame from a patch without a state, and, in the larger profiles,
+# for variants that differ from ME-TST+ or ME-TST in one thing each (notebook 04 has the table). Each finished fold is stored; if this is interrupted, run it again and it goes on where it stopped.
 
 # %%
 results = {name: run.train(name) for name in run.profile.models}
@@ -169,6 +192,54 @@ run.figure(
     figure,
     "03a_training",
     "Training loss of ME-TST+ and its two parts, per epoch; one thin line per held-out subject.",
+)
+
+# %% [markdown]
+# ### Squared error or cross-entropy?
+#
+# One fold, the same windows, seed and schedule; only the score's loss differs. (The class loss is left out of both, so that nothing else pulls.)
+
+# %%
+first_held_out = motion.annotations["subject"].iloc[0]
+both = {
+    loss: train_fold(motion, first_held_out, dataclasses.replace(config, class_weight=0, score_loss=loss))
+    for loss in ("squared error", "cross-entropy")
+}
+shown = max(both["squared error"].traces, key=lambda key: len(of_video(motion.annotations, *key)))
+figure, ax = plt.subplots(figsize=(11, 2.6), layout="constrained")
+for me in of_video(motion.annotations, *shown).itertuples():
+    ax.axvspan(
+        me.onset / motion.fps,
+        me.offset / motion.fps,
+        color=plots.EMOTION_COLOURS[me.emotion],
+        alpha=0.25,
+        linewidth=0,
+    )
+for (loss, one), colour in zip(both.items(), ("#0072B2", "#D55E00"), strict=True):
+    trace = one.traces[shown][0]
+    ax.plot(np.arange(len(trace)) / motion.fps, trace, color=colour, linewidth=1, label=loss)
+ax.set(
+    xlabel="time (s); shaded: micro-expressions",
+    ylabel="score",
+    title=f"held-out subject {shown[0]}, video {shown[1]}",
+)
+ax.legend(frameon=False, ncols=2)
+run.figure(
+    figure,
+    "03c_two_losses",
+    "The score of one held-out video by a network trained with squared error and by one trained with cross-entropy.",
+)
+
+# %%
+rough = {
+    loss: np.mean(
+        [np.abs(np.diff(score)).mean() / max(np.ptp(score), 1e-9) for score, _ in one.traces.values()]
+    )
+    for loss, one in both.items()
+}
+print(
+    "mean step from frame to frame, as a share of the curve's range:",
+    ", ".join(f"{k} {v:.4f}" for k, v in rough.items()),
 )
 
 # %% [markdown]
@@ -196,10 +267,12 @@ leak.set_index("metric").round(3)
 
 # %% [markdown]
 # `low, high` is the 95% interval of the difference, over persons. What the leak "improves" is what the network remembers rather than knows: the longer it is trained, the more. (In the profile `smoke` it is trained so briefly that
-# it has next to nothing to remember.) Who splits *windows* at random into training and test prints the column on the right.
+# it has next to nothing to remember.) This is the leak of a *person*: all her videos were in the training. Windows split at random into training and test leak more than that, since windows overlap by half: half of the frames of a
+# test window then stand in the training, with their answers.
 #
-# ## 3.6 Synergy at the feature level
+# ## 3.6 Synergy at the feature level: one pathway or two?
 #
+# Spotting and recognition look at the same face, so they may share what they learn. In ME-TST+ both tasks share the stem, and each has its own pathway (`separate`); in BoostingVRME they share everything up to the heads (`shared`).
 # Which weights does the *recognition's* loss move, and which the *spotting's*? With separate pathways the two tasks meet in the stem alone; with a shared one they meet everywhere but in the heads.
 
 # %%
@@ -223,6 +296,34 @@ assert reached.loc["spotting", ("shared", "recognition loss")] == "moves"
 reached
 
 # %% [markdown]
+# Sharing halves the network; whether it helps is a question for data. One fold, same data and schedule:
+
+
+# %%
+def held_out_errors(one):
+    """Squared error of the score over all frames, and the share of ME frames given their emotion (neutral left out)."""
+    squares, named = [], []
+    for key, (score, probabilities) in one.traces.items():
+        wanted, emotion = frame_targets(of_video(motion.annotations, *key), len(score))
+        squares.append((score - wanted) ** 2)
+        named.append(probabilities[wanted == 1, :-1].argmax(axis=1) == emotion[wanted == 1])
+    return np.concatenate(squares).mean(), np.concatenate(named).mean()
+
+
+rows = []
+for pathways in ("separate", "shared"):
+    variant = train_fold(motion, first_held_out, run.config("metst_plus", pathways=pathways))
+    training = variant.history[["score_loss", "class_loss"]].iloc[-1]
+    rows.append((pathways, count_parameters(variant.model), *training, *held_out_errors(variant)))
+columns = ["pathways", "parameters", "score loss (training)", "class loss (training)",
+           "squared error (held out)", "ME frames named right (held out)"]  # fmt: skip
+pathway_table = pd.DataFrame(rows, columns=columns)
+assert pathway_table["parameters"][1] < pathway_table["parameters"][0]
+pathway_table.round(4)
+
+# %% [markdown]
+# One fold and one seed cannot settle it; the ablation table (`metst ablate`) repeats it over all subjects, with intervals.
+#
 # ## 3.7 Synergy at the result level
 #
 # The same network, three ways to let the two heads talk:
@@ -303,4 +404,6 @@ run.record(
     },
     leak=leak.to_dict("records"),
     synergy=synergy_table.reset_index().to_dict("records"),
+    pathways=pathway_table.to_dict("records"),
+    roughness=rough,
 )

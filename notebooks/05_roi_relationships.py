@@ -302,7 +302,7 @@ if "inside" in together:
     )
 
 # %% [markdown]
-# In the synthetic set the true answer is known: all action units of an ME follow one curve, so **nothing leads**. A clear lead found here would be an error of ours.
+# In the synthetic set the true answer is known: the action units of an ME begin up to half of its rise after the leading one, whichever that is, and peak together, so on average **nothing leads**. A clear lead found here would be an error of ours.
 # (On real faces it is an open question; the code is the same.)
 #
 # ## 5.4 What do the fine ROIs add?

@@ -16,11 +16,13 @@ from metst_core.checks import as_path
 from metst_core.errors import InputError, MissingError
 from metst_core.files import atomic_path
 from metst_core.models import METST, METSTPlus, Network
-from metst_core.rivals import SEQUENCE_NETWORKS
+from metst_core.rivals import SEQUENCE_NETWORKS, MovingReferenceNetwork, PatchNetwork
 
 _NETWORKS: dict[str, type[Network]] = {
-    network.__name__: network for network in (METST, METSTPlus, *SEQUENCE_NETWORKS.values())
+    network.__name__: network
+    for network in (METST, METSTPlus, MovingReferenceNetwork, *SEQUENCE_NETWORKS.values())
 }
+_NAMED_BEFORE: dict[str, type[Network]] = {"SlidingWindowNetwork": PatchNetwork}
 _METADATA = "metst_model"
 
 
@@ -53,7 +55,7 @@ def load(path: str | Path) -> Network:
         )
     try:
         description = json.loads(text)
-        model = build(_NETWORKS[description["class"]], description["config"])
+        model = build((_NETWORKS | _NAMED_BEFORE)[description["class"]], description["config"])
     except (KeyError, TypeError, ValueError) as problem:
         raise InputError(
             f"{path} describes a model this version cannot build ({text}): {problem}"

@@ -9,6 +9,20 @@ from typing import Any
 from metst_core.errors import InputError
 
 
+class Defaults(argparse.RawDescriptionHelpFormatter):
+    """Help that says every default, where there is one and the text does not say it already."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = action.help
+        silent = action.default in (None, False, argparse.SUPPRESS) or action.default == []
+        if text is None or silent or "%(default)" in text or "default" in text:
+            return text
+        default = (
+            " ".join(map(str, action.default)) if isinstance(action.default, list | tuple) else action.default
+        )
+        return f"{text} ({str(default).replace('%', '%%')})"
+
+
 def add_set_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--option",

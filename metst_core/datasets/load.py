@@ -24,10 +24,9 @@ from metst_core.datasets.licensed import (
 )
 from metst_core.datasets.readers import IMAGE_FPS, UNREADABLE, ResampledReader, VideoReader, visible
 from metst_core.datasets.rules import Report, Rules
+from metst_core.datasets.search import has_images, is_video
 from metst_core.errors import InputError, MissingError
 from metst_core.video import (
-    VIDEO_SUFFIXES,
-    list_images,
     natural_key,
     probe,
     resample_map,
@@ -156,10 +155,10 @@ def find_videos(root: Path, image_fps: float, report: Report) -> pd.DataFrame:
     """
     found: dict[tuple[str, str], Path] = {}
     for entry in visible(root):
-        inner = [p for p in visible(entry) if _is_video(p)] if entry.is_dir() else []
-        if inner and _has_images(entry):
+        inner = [p for p in visible(entry) if is_video(p)] if entry.is_dir() else []
+        if inner and has_images(entry):
             report.add(entry.relative_to(root).as_posix(), 0, "images beside videos", "not used")
-        for path in inner or [entry] * _is_video(entry):
+        for path in inner or [entry] * is_video(entry):
             subject = entry.name if inner else _video_id(entry)
             key = (subject, _video_id(path))
             if key in found:
@@ -270,17 +269,6 @@ def write_dataset(dataset: Dataset, root: str | Path, suffix: str = ".mkv") -> D
         rows.append((row.subject, row.video, row.fps, n_frames, str(path)))
     write_tables(root, dataset.annotations, video_table(rows))
     return load_dataset("folder", root, window=dataset.window)
-
-
-def _is_video(path: Path) -> bool:
-    return _has_images(path) if path.is_dir() else path.suffix.lower() in VIDEO_SUFFIXES
-
-
-def _has_images(folder: Path) -> bool:
-    try:
-        return bool(list_images(folder))
-    except InputError:
-        return False
 
 
 def _video_id(path: Path) -> str:

@@ -1,6 +1,7 @@
 """A whole run and its page; the authors' networks; the recipe of the bundled weights."""
 
 from metst_core.experiment.ablation import CELLS, Ablation, Cell, run_ablation, window_cells, without_effect
+from metst_core.experiment.answer import Answer, answer, write_answer
 from metst_core.experiment.authors import ReleasedScore, checkpoint_files, read_order, score_released
 from metst_core.experiment.baselines import (
     BaselineResult,
@@ -30,8 +31,10 @@ from metst_core.experiment.results import (
 )
 from metst_core.experiment.run import Run, describe
 from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
+from metst_core.experiment.seen_unseen import Familiarity, familiarity
 from metst_core.experiment.strata import recall_tables, strengths
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
+from metst_core.experiment.wording import ahead, comparison_in_words, over, told
 
 __all__ = [
     "BEYOND",
@@ -44,8 +47,10 @@ __all__ = [
     "PUBLISHED_SCORES",
     "SCHEMA",
     "Ablation",
+    "Answer",
     "BaselineResult",
     "Cell",
+    "Familiarity",
     "HeldOut",
     "NestedResult",
     "Profile",
@@ -53,6 +58,8 @@ __all__ = [
     "ReleasedScore",
     "Run",
     "Scored",
+    "ahead",
+    "answer",
     "beside_published",
     "build",
     "build_from",
@@ -64,10 +71,12 @@ __all__ = [
     "collect_results",
     "compare",
     "compare_runs",
+    "comparison_in_words",
     "comparison_table",
     "describe",
     "errors_by_kind",
     "execute",
+    "familiarity",
     "headline_texts",
     "majority_emotion",
     "motion_contrast",
@@ -75,6 +84,7 @@ __all__ = [
     "motion_spotter",
     "nested_decoder",
     "one_of_each",
+    "over",
     "over_seeds",
     "read_order",
     "recall_tables",
@@ -85,11 +95,13 @@ __all__ = [
     "run_name",
     "score_released",
     "strengths",
+    "told",
     "train_on_all",
     "verdict",
     "view_of",
     "window_cells",
     "without_effect",
+    "write_answer",
     "write_card",
     "write_page",
     "write_weights",

@@ -9,10 +9,10 @@ from typing import Any
 from tqdm import tqdm
 
 from metst_core.errors import InputError, MetstError, MissingError
+from metst_core.experiment.executed import tidy_file, write_html
 from metst_core.experiment.page import refresh
 from metst_core.experiment.profiles import MAIN_JOB
 from metst_core.experiment.run import Run
-from metst_core.files import atomic_path
 from metst_core.training import check_device
 
 
@@ -66,13 +66,14 @@ def _notebooks_folder(folder: str | Path | None) -> Path:
 
 
 def execute(source: Path, target: Path, parameters: dict[str, Any], cell_timeout: int = 6 * 3600) -> None:
-    """One notebook through papermill in a clean kernel, with other `parameters`, and its HTML beside it.
+    """One notebook through papermill in a clean kernel, with other `parameters`, and its page beside it.
+
+    The page is one file that asks nothing of the internet; progress bars leave no trace in either.
 
     A cell that says nothing for `cell_timeout` seconds is given up.  `MetstError` names the notebook and the cell
     that fails; what ran until then is kept.
     """
     import papermill
-    from nbconvert import HTMLExporter
     from papermill.engines import papermill_engines
 
     if not source.is_file():
@@ -90,9 +91,8 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], cell_timeout
             f"{source.name}: cell {error.exec_count} failed with {error.ename}: {error.evalue}\n"
             f"What ran until then is in {target}"
         ) from error
-    html, _ = HTMLExporter(embed_images=True).from_filename(str(target))
-    with atomic_path(target.with_suffix(".html")) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+    tidy_file(target)
+    write_html(target)
 
 
 _ENGINE = "metst"

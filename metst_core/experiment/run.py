@@ -136,16 +136,21 @@ class Run:
                 p.seconds,
                 seed=self.seed,
                 tier=p.tier,
+                prior=p.prior,
                 n_jobs=self._jobs,
             )
         return load_dataset(self.dataset_name, self.data_root, **self.set_options)
 
     def truth(self, subject: str, video: str) -> pd.DataFrame | None:
-        """True intensity of every action unit per frame (inter-ocular distances); None for data that has no truth."""
+        """True movement of every action unit per frame, from the face at rest; None for data that has no truth.
+
+        In inter-ocular distances.
+        """
         if self.dataset_name != "synthetic":
             return None
         stored = read_truth(self.data_root or self.out / "data", subject, video)
-        return pd.DataFrame(stored["intensity"], columns=[str(u) for u in stored["units"]])
+        moved = stored["intensity"] - stored.get("rest", 0)
+        return pd.DataFrame(moved, columns=[str(u) for u in stored["units"]])
 
     def extract(self, dataset: Dataset) -> MotionSet:
         """The ROI motion (18 ROIs) of every video, cached under `runs/cache`; kept as `motion.npz` for later notebooks."""
@@ -300,12 +305,18 @@ class Run:
         return {**found, "recall": recall, "chance": chance, "without_others": fewer}
 
     def figure(self, figure: Figure, name: str, caption: str) -> Figure:
-        """Keep `figure` as `figures/<name>.png` with its caption; returns it, so that the notebook shows it."""
+        """Keep `figure` as `figures/<name>.png` with its caption; returns it, so that the notebook shows it.
+
+        A figure of pyplot's is taken from it, else the notebook would show it once more by itself.
+        """
         with atomic_path(self.out / "figures" / f"{name}.png") as temporary:
             figure.savefig(temporary, dpi=110)
         captions = self.out / "figures" / "captions.json"
         known = json.loads(captions.read_text(encoding="utf-8")) if captions.is_file() else {}
         write_json({**known, name: caption}, captions)
+        from matplotlib import pyplot
+
+        pyplot.close(figure)
         return figure
 
     def record(self, notebook: str, **found: Any) -> None:

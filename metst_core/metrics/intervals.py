@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from metst_core.checks import number_between, one_of, whole_number
 from metst_core.errors import InputError
@@ -195,7 +194,15 @@ def student(
     total = persons + seeds
     squares = persons**2 / max(df_persons, 1) + (seeds**2 / df_seeds if df_seeds else 0.0)
     df = np.where(squares > 0, total**2 / np.where(squares > 0, squares, 1), max(df_persons, 1))
-    return stats.t.ppf(quantile, df)
+    return t_quantile(df, quantile)
+
+
+def t_quantile(df: float | np.ndarray, quantile: float) -> np.ndarray:
+    """Student's t."""
+    from scipy.special import stdtrit  # here: whoever only scores needs no SciPy
+
+    found: np.ndarray = stdtrit(df, quantile)
+    return found
 
 
 def score_intervals(
@@ -272,13 +279,15 @@ def _bca(
     value: np.ndarray, left_out: np.ndarray, drawn: np.ndarray, tails: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Percentiles moved for bias and for an error that changes with the score."""
+    from scipy.special import ndtr, ndtri
+
     below = (drawn < value).mean(axis=0) + (drawn == value).mean(axis=0) / 2
-    bias = stats.norm.ppf(np.clip(below, 1 / len(drawn), 1 - 1 / len(drawn)))
+    bias = ndtri(np.clip(below, 1 / len(drawn), 1 - 1 / len(drawn)))
     skew = left_out.mean(axis=0) - left_out
     size = np.maximum((skew**2).sum(axis=0), 1e-12) ** 1.5
     speed = (skew**3).sum(axis=0) / (6 * size)
-    moved = [bias + (bias + z) / (1 - speed * (bias + z)) for z in stats.norm.ppf(tails)]
-    shares = stats.norm.cdf(np.array(moved))
+    moved = [bias + (bias + z) / (1 - speed * (bias + z)) for z in ndtri(tails)]
+    shares = ndtr(np.array(moved))
     ends = [[np.quantile(drawn[:, m], s) for m, s in enumerate(row)] for row in shares]
     return np.array(ends[0]), np.array(ends[1])
 

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from metst_core.checks import number_array
 from metst_core.errors import InputError
-from metst_core.metrics.intervals import INTERVALS, Intervals, jackknife_variance
+from metst_core.metrics.intervals import INTERVALS, Intervals, jackknife_variance, t_quantile
 from metst_core.metrics.matching import match_tables
 from metst_core.tables import check_annotations, check_predictions
 
@@ -76,7 +75,7 @@ def share_ends(hits: np.ndarray, trials: np.ndarray, level: float = 0.95) -> tup
     if persons > 1:
         left = ((hits.sum() - hits) / (n - trials))[:, None]
         variance = max(variance, float(jackknife_variance(left)[0]))
-    half = stats.t.ppf((1 + level) / 2, max(persons - 1, 1)) * np.sqrt(variance) / (centre * (1 - centre))
+    half = t_quantile(max(persons - 1, 1), (1 + level) / 2) * np.sqrt(variance) / (centre * (1 - centre))
     middle = np.log(centre / (1 - centre))
     low, high = (1 / (1 + np.exp(-(middle + sign * half))) for sign in (-1, 1))
     return float(min(low, value)), float(max(high, value))

@@ -15,14 +15,14 @@ from metst_core.datasets import SUBMISSION_COLUMNS
 from metst_core.errors import InputError
 from metst_core.files import run_record, write_json
 from metst_core.inference import NOTICE, RESULT_COLUMNS, Findings, meaning
-from metst_core.tables import write_table
+from metst_core.tables import CLASSES, check_table_path, write_table
 
 MOST_LINES = 25
 """How many intervals, those with the highest scores, a summary lists."""
 
 
 def as_dict(result: Findings) -> dict[str, Any]:
-    """Everything but the probabilities, as plain values (NaN becomes null when written as JSON)."""
+    """Everything but the ROI motion, as plain values (NaN becomes null when written as JSON)."""
     return {
         "video": str(result.path),
         "notice": NOTICE,
@@ -40,10 +40,15 @@ def as_dict(result: Findings) -> dict[str, Any]:
             "window": result.model.window,
         },
         "threshold": result.threshold,
+        "face": str(result.face),
         "intervals": result.table.to_dict("records"),
+        "near_misses": result.near.to_dict("records"),
         "quality": result.quality.to_dict("records"),
+        "times": np.round(result.times, 6),
         "score": np.round(result.score, 5),
         "smoothed": np.round(result.smoothed, 5),
+        "classes": list(CLASSES),
+        "probabilities": np.round(result.probabilities, 5),
         "work_seconds": dict(result.seconds),
     }
 
@@ -65,6 +70,22 @@ def write_results_json(results: Iterable[Findings], path: str | Path) -> Path:
     return write_json({"record": run_record(), "videos": [as_dict(r) for r in results]}, path)
 
 
+def write_frames(results: Iterable[Findings], path: str | Path) -> Path:
+    """Write the frames of one or several videos as one table, CSV or Parquet by the name's end.
+
+    Numbers are rounded to 5 digits behind the point.  Videos may have been analysed with different models: a column that
+    one of them lacks is empty there.
+    """
+    parts = [result.frames for result in results]
+    table = (
+        pd.concat(parts, ignore_index=True)
+        if parts
+        else pd.DataFrame({"subject": [], "video": [], "frame": []})
+    )
+    floats = table.select_dtypes("floating").columns
+    return write_table(table.assign(**table[floats].astype(float).round(5)), path)
+
+
 def write_megc(results: Iterable[Findings], path: str | Path) -> Path:
     """Write the intervals of several videos as one submission: original frame numbers, the first frame being 1."""
     table = pd.concat([r.table for r in results], ignore_index=True).astype(
@@ -77,6 +98,7 @@ def write_megc(results: Iterable[Findings], path: str | Path) -> Path:
 def check_output(path: str | Path) -> Path:
     """`path`, if a file can be written there; asked before an hour of work rather than after."""
     path = Path(path)
+    check_table_path(path)
     try:
         if path.is_dir():
             raise InputError(f"{path}: this is a folder; name a file to write")
@@ -117,7 +139,7 @@ def summary_text(result: Findings) -> str:
     shown = result.table.nlargest(MOST_LINES, "score").sort_index()
     for row in shown.itertuples():
         lines.append(
-            f"  {row.onset_seconds:8.2f} to {row.offset_seconds:7.2f} s  (frames {row.onset} to {row.offset}, apex "
+            f"  {row.onset_seconds:9.3f} to {row.offset_seconds:8.3f} s  (frames {row.onset} to {row.offset}, apex "
             f"{row.apex})  {row.emotion:<9} score {row.score:.2f}, {confidence_text(row.confidence)}"
             + (f"  [{row.flags.replace(' ', ', ')}]" if row.flags else "")
         )

@@ -1,5 +1,6 @@
 """Static figures: arrays in, matplotlib Figure out."""
 
+from metst_core.plots.diagrams import DARK, DIAGRAMS, LIGHT, data_line, mamba_block, slow_fast, two_questions
 from metst_core.plots.errors import ErrorView, error_gallery
 from metst_core.plots.figures import (
     ScoreLine,
@@ -14,6 +15,7 @@ from metst_core.plots.figures import (
     state_strip,
     training_curves,
 )
+from metst_core.plots.moving import flicker
 from metst_core.plots.relations import (
     Course,
     Face,
@@ -39,8 +41,11 @@ from metst_core.plots.style import (
 from metst_core.tables import EMOTIONS
 
 __all__ = [
+    "DARK",
+    "DIAGRAMS",
     "EMOTIONS",
     "EMOTION_COLOURS",
+    "LIGHT",
     "ROI_COLOURS",
     "TRUTH",
     "Course",
@@ -52,13 +57,16 @@ __all__ = [
     "attribution_map",
     "comparison",
     "confusion",
+    "data_line",
     "dataset_overview",
     "edges_of",
     "emotion_handles",
     "error_gallery",
+    "flicker",
     "focus_bars",
     "interval_timeline",
     "lag_curves",
+    "mamba_block",
     "method_label",
     "metric_label",
     "motion_traces",
@@ -68,7 +76,9 @@ __all__ = [
     "roi_bars",
     "rois_on_face",
     "score_timeline",
+    "slow_fast",
     "state_strip",
     "time_page",
     "training_curves",
+    "two_questions",
 ]

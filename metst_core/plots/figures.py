@@ -236,7 +236,8 @@ def state_strip(
 def training_curves(history: pd.DataFrame, title: str = "") -> Figure:
     """Loss and its two parts per epoch: a thin line per fold, a thick one for the mean over folds.
 
-    `history` has the columns `subject` (held out), `epoch`, `loss`, `score_loss`, `class_loss`.
+    `history` has the columns `subject` (held out), `epoch`, `loss`, `score_loss`, `class_loss`; where it has
+    `held_out_loss` and so on too, these are drawn dashed.
     """
     parts = ("loss", "score_loss", "class_loss")
     figure, axes = blank(11, 3.4, 1, 3)
@@ -244,7 +245,12 @@ def training_curves(history: pd.DataFrame, title: str = "") -> Figure:
         for _, fold in history.groupby("subject"):
             ax.plot(fold["epoch"], fold[part], color=colour, alpha=0.25, linewidth=0.8)
         mean = history.groupby("epoch")[part].mean()
-        ax.plot(mean.index, mean, color=colour, linewidth=2, label="mean over folds")
+        watched = f"held_out_{part}" in history
+        label = "training" if watched else "mean over folds"
+        ax.plot(mean.index, mean, color=colour, linewidth=2, label=label)
+        if watched:
+            unseen = history.groupby("epoch")[f"held_out_{part}"].mean()
+            ax.plot(unseen.index, unseen, color=colour, linewidth=2, linestyle="--", label="held out")
         ax.set(
             xlabel="epoch",
             ylabel={"loss": "loss", "score_loss": "mean squared error", "class_loss": "cross-entropy"}[part],

@@ -12,12 +12,16 @@ from metst_core.synthetic.action_units import (
     unit_field,
 )
 from metst_core.synthetic.annotators import agreement
+from metst_core.synthetic.channels import CHANNELS, VISEMES
 from metst_core.synthetic.conditions import CONDITIONS, Conditions, conditions_of
 from metst_core.synthetic.difficulty import TIERS, Difficulty, difficulty_of
+from metst_core.synthetic.faces import Face, face_of
 from metst_core.synthetic.films import FILM_VERSION, FilmPlan, film_tables, plan_film
-from metst_core.synthetic.generation import generate, plan_tables, read_truth
-from metst_core.synthetic.heads import CHANNELS, VISEMES, Head, Light, head, number_of_heads
+from metst_core.synthetic.generation import VERSIONS, generate
+from metst_core.synthetic.head_asset import number_of_heads
+from metst_core.synthetic.heads import Head, Light, head
 from metst_core.synthetic.likeness import likeness
+from metst_core.synthetic.manners import plan_tables, read_truth
 from metst_core.synthetic.mjpeg import write_mjpeg
 from metst_core.synthetic.persons import Person, draw_person
 from metst_core.synthetic.plan import VERSION, compose_plan, plan_video
@@ -25,6 +29,7 @@ from metst_core.synthetic.portraits import contact_sheet, face_mesh, identity, l
 from metst_core.synthetic.priors import PRIORS, Prior
 from metst_core.synthetic.realism import MEASURES, PUBLISHED_COUNTS, movement_seen, set_statistics
 from metst_core.synthetic.render import Renderer, au_field
+from metst_core.synthetic.shooting import shoot
 
 if TYPE_CHECKING:
     from metst_core.synthetic.fixed_sets import RELEASES, check_release, generate_release, release_manifest
@@ -45,9 +50,11 @@ __all__ = [
     "UNIT_INDEX",
     "UNIT_NAMES",
     "VERSION",
+    "VERSIONS",
     "VISEMES",
     "Conditions",
     "Difficulty",
+    "Face",
     "FilmPlan",
     "Head",
     "Light",
@@ -63,6 +70,7 @@ __all__ = [
     "difficulty_of",
     "draw_person",
     "face_mesh",
+    "face_of",
     "film_tables",
     "generate",
     "generate_release",
@@ -78,6 +86,7 @@ __all__ = [
     "read_truth",
     "release_manifest",
     "set_statistics",
+    "shoot",
     "unit_field",
     "write_mjpeg",
 ]

@@ -19,6 +19,9 @@ Short real expressions that resemble CASME II moved by .021 at the median (quart
 MACRO_STRENGTH = Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.03, 0.045, 0.06, 0.08, 0.11, 0.13))
 """Assumed: a clearly visible expression."""
 
+LARGEST = {5: 0.035, 7: 0.05, 9: 0.07, 24: 0.07}
+"""AU -> how far it can go, IOD, where that is less than a macro-expression's largest strength; by eye."""
+
 MACRO_SECONDS = Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.5, 0.9, 1.4, 2.2, 3.6, 4.0))
 """Assumed, within the half second to four seconds of Ekman (Telling Lies, 1985)."""
 
@@ -173,6 +176,11 @@ def _aus(event: Event) -> tuple[int, ...]:
     return tuple(sorted(strongest, key=lambda au: -strongest[au]))
 
 
+def _au(unit: str) -> int:
+    """The AU of a unit such as "AU12L"."""
+    return int(unit.removeprefix("AU").rstrip("LR"))
+
+
 def _macro_length(draw: Stream, person: Person, n_frames: int, fps: float) -> int:
     """Frames of a macro-expression; all of the film's if that is shorter."""
     seconds = MACRO_SECONDS.at(draw.near(person.tempo, _HABIT))
@@ -199,7 +207,9 @@ def _macro(
 ) -> Event:
     rise = max(1, round(length * draw.uniform(0.15, 0.35)))
     hold = int(length * draw.uniform(0.1, 0.4))
-    strength = MACRO_STRENGTH.at(draw.near(person.amplitude, _HABIT))
-    units = _units(draw, person, aus, strength, one_sided=False)
+    top = MACRO_STRENGTH.values[-1]
+    strength = MACRO_STRENGTH.at(draw.near(person.amplitude, _HABIT)) * LARGEST.get(aus[0], top) / top
+    drawn = _units(draw, person, aus, strength, one_sided=False)
+    units = {name: min(value, LARGEST.get(_au(name), top)) for name, value in drawn.items()}
     lags = _lags(draw, units, aus[0], rise)
     return Event("macro", onset, onset + rise, onset + length, hold, emotion, cause, strength, units, lags)

@@ -8,10 +8,12 @@ left out: the faces have no such unit.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from metst_core.checks import one_of
+from metst_core.checks import number_between, one_of
 from metst_core.synthetic.action_units import ACTION_UNITS
 from metst_core.synthetic.draws import Quantiles, Stream, five_numbers
 from metst_core.tables import EMOTIONS
@@ -195,6 +197,22 @@ PRIORS: dict[str, Prior] = {
 def prior_named(name: str) -> Prior:
     """The prior of this name; an `InputError` that lists the names for any other."""
     return PRIORS[one_of("prior", name, PRIORS)]
+
+
+_LEAST_AND_MOST = {"me_per_minute": (0.0, 60.0), "macro_per_me": (2.0, 20.0), "rate_spread": (0.0, 1.0)}
+"""The numbers of a prior that can be changed by name."""
+
+
+def prior_of(prior: str | Prior, knobs: dict[str, Any]) -> tuple[Prior, dict[str, Any]]:
+    """A prior with those of its numbers that are among `knobs` changed, and the other knobs."""
+    drawn = prior if isinstance(prior, Prior) else prior_named(prior)
+    own: dict[str, Any] = {
+        name: number_between(name, value, *_LEAST_AND_MOST[name])
+        for name, value in knobs.items()
+        if name in _LEAST_AND_MOST
+    }
+    rest = {name: value for name, value in knobs.items() if name not in own}
+    return dataclasses.replace(drawn, **own) if own else drawn, rest
 
 
 @dataclass(frozen=True)

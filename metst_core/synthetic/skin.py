@@ -143,6 +143,11 @@ def paint(canvas: Canvas, card: dict[str, Any]) -> np.ndarray:
     for sigma, amount in ((0.8, 0.034), (1.8, 0.024), (6.0, 0.016), (20.0, 0.02)):
         grain = _noise(rng, sigma)
         tint(amount * (1 + 0.5 * age) * grain, (2, 2.15, 2.1))
+    fine = np.random.default_rng(
+        [card["index"], 0x5D]
+    )  # of its own, so that whoever wears the skin stays the same
+    relief = _relief(fine, canvas, age)
+    tint(-(0.052 + 0.012 * (1 - pale)) * relief, (1.9, 2.15, 2.1))
     _spots(colour, canvas, rng, card, age, pale)
     _lines(colour, canvas, rng, age)
 
@@ -153,6 +158,9 @@ def paint(canvas: Canvas, card: dict[str, Any]) -> np.ndarray:
     creases = 1 + 0.06 * cv2.GaussianBlur(_noise(rng, 0.8), (0, 0), sigmaX=0.01, sigmaY=2.0)
     colour += lips[..., None] * (np.clip(lip, 0.01, 1) * creases[..., None] - colour)
     gloss = np.full(x.shape, 0.55, np.float32) * (1 + 0.25 * _noise(rng, 1.2))
+    gloss *= np.clip(
+        1 - 0.2 * _noise(fine, 1.6) - 0.08 * relief, 0.1, 2
+    )  # no light is mirrored out of a pore
     gloss += 0.35 * spot(0.0, -0.2, 0.12, 0.3) + 0.25 * spot(0, 0.5, 0.4, 0.2)
     gloss += 0.5 * canvas.lips
 
@@ -173,6 +181,36 @@ def _noise(rng: np.random.Generator, sigma: float) -> np.ndarray:
     wide = cv2.GaussianBlur(np.hstack([grain[:, -margin:], grain, grain[:, :margin]]), (0, 0), sigma)
     wide = wide[:, margin:-margin]
     return wide / wide.std()
+
+
+def _relief(rng: np.random.Generator, canvas: Canvas, age: float) -> np.ndarray:
+    """Depth of the skin's fine relief and colour, about standard deviation 1: mottles, pores, fine lines.
+
+    A texel is about half a pixel of a 320 x 320 frame, so a millimetre of skin is two texels.
+    """
+    x, y, _ = np.moveaxis(canvas.at, -1, 0)
+    ax = np.abs(x)
+    even = 0.6 * _noise(rng, 1.5) + 0.6 * _noise(rng, 2.4) + 0.3 * _noise(rng, 5.0)
+    pores = np.clip(_noise(rng, 1.1) - 1.2, 0, 2)
+    oily = np.exp(-((ax / 0.25) ** 2) - ((y + 0.25) / 0.4) ** 2) + np.exp(
+        -((ax / 0.5) ** 2) - ((y - 0.5) / 0.2) ** 2
+    )
+    along = _streaks(rng, 7.0, 1.3)
+    forehead = np.clip((y - 0.28) / 0.12, 0, 1)
+    below_eyes = np.exp(-(((ax - 0.33) / 0.26) ** 2) - ((y + 0.16) / 0.13) ** 2)
+    around_lips = np.exp(-((ax / 0.35) ** 2) - ((y + 0.7) / 0.22) ** 2)
+    lines = along * (0.3 + 0.5 * age) * np.clip(forehead + 1.3 * below_eyes, 0, 1.3)
+    lines += _streaks(rng, 1.3, 5.0) * (0.25 + 0.4 * age) * around_lips
+    relief = rng.uniform(0.8, 1.25) * even + (0.3 + oily) * pores + lines
+    return np.clip(relief, -3, 3).astype(np.float32)
+
+
+def _streaks(rng: np.random.Generator, wide: float, high: float) -> np.ndarray:
+    """As `_noise`, smoothed more one way than the other (texels)."""
+    grain = cv2.GaussianBlur(
+        rng.standard_normal(TEXTURE_SIZE).astype(np.float32), (0, 0), sigmaX=wide, sigmaY=high
+    )
+    return grain / grain.std()
 
 
 def _spots(
@@ -302,7 +340,8 @@ def _brows(
 def _beard(
     colour: np.ndarray, canvas: Canvas, rng: np.random.Generator, card: dict[str, Any], hair: np.ndarray
 ) -> None:
-    if card["beard"] == "none":
+    shaven = card["beard"] == "none"
+    if shaven and (card["sex"] == "female" or card["age_group"] == "child"):
         return
     x, y, z = np.moveaxis(canvas.at, -1, 0)
     ax = np.abs(x)
@@ -319,7 +358,7 @@ def _beard(
     )
     grain = cv2.GaussianBlur(_noise(rng, 0.7), (0, 0), sigmaX=0.01, sigmaY=1.2)
     cover = (
-        {"stubble": 0.33, "beard": 0.86, "moustache": 0.85}[card["beard"]]
+        {"none": 0.1, "stubble": 0.33, "beard": 0.86, "moustache": 0.85}[card["beard"]]
         * area
         * np.clip(1 + 0.22 * grain, 0, 1.2)
     )

@@ -307,7 +307,7 @@ def _train_and_store(
     """Train one fold and store it; the reason where it cannot be trained, else nothing."""
     folder.clear(subject)
     try:
-        folder.write(fold_of(material, subject, config, persons), config)
+        folder.write(fold_of(material, subject, config, persons=persons), config)
     except FoldError as error:
         return str(error)
     return ""

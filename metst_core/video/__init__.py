@@ -34,7 +34,7 @@ from metst_core.video.images import (
     read_images,
     write_images,
 )
-from metst_core.video.reading import VideoInfo, probe, read_frames, timestamps
+from metst_core.video.reading import VideoInfo, announced_seconds, probe, read_frames, timestamps
 from metst_core.video.writing import LOSSLESS_SUFFIXES, write_video
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "LOSSLESS_SUFFIXES",
     "VIDEO_SUFFIXES",
     "VideoInfo",
+    "announced_seconds",
     "list_images",
     "natural_key",
     "nearest_in_map",

@@ -399,10 +399,7 @@ def test_tables_have_the_bytes_that_other_machines_made():
         text_of(film_tables(2026, range(2), 2, 10, fps, prior, tier))
         for fps, prior, tier in ((30, "dense", "calm"), (25, "casme3", "interview"), (200, "sammlv", "hard"))
     )
-    assert (
-        hashlib.sha256(text.encode()).hexdigest()
-        == "a01f428ebef6d5abb7311f5aeb65898dcb37d074c92e311c8155b4958621ddb9"
-    )
+    assert hashlib.sha256(text.encode()).hexdigest() == "5b1d2aa5TODO"
 
 
 def test_tables_do_not_depend_on_the_process():
@@ -429,7 +426,9 @@ def test_tables_belong_together_even_without_a_micro_expression(seed, prior, tie
     assert tables["persons.csv"]["subject"].tolist() == ["s002", "s003"]
     assert tables["videos.csv"]["path"].str.endswith(".avi" if tier == "calm" else ".mp4").all()
     assert "viseme" not in set(tables["truth/distractors.csv"]["kind"])
-    assert persons_table([draw_person(seed, 1)], ["s002"]).equals(tables["persons.csv"].iloc[:1])
+    persons = tables["persons.csv"]
+    habits = persons_table([draw_person(seed, 1)], ["s002"])
+    assert habits.equals(persons.loc[:0, habits.columns]) and persons["look"].tolist() == ["head 1", "head 2"]
 
 
 def test_version_1s_renderer_can_draw_a_film_plan():
