@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -126,9 +127,10 @@ def drawn_counts(
     return methods
 
 
-def true_scores(rng: np.random.Generator, population: Population, luck: Luck) -> np.ndarray:
+@cache
+def true_scores(population: Population, luck: Luck, seed: int = 0) -> np.ndarray:
     """What further seeds on further persons score, `(M,)`: the mean over 150 seeds, each on 2000 persons."""
-    counts = drawn_counts(rng, population, 150, 2000, luck=luck)[0]
+    counts = drawn_counts(np.random.default_rng([seed, 1]), population, 150, 2000, luck=luck)[0]
     return seed_scores_alone(counts).mean(axis=0)
 
 
@@ -152,9 +154,7 @@ def simulate(
     rows: list[dict[str, object]] = []
     jobs = [(count, population) for count in persons for population in POPULATIONS]
     truths = {
-        (p.name, luck): true_scores(np.random.default_rng([seed, 1]), p, luck)
-        for p in POPULATIONS
-        for luck in (ONE_SEED, SEVERAL_SEEDS)
+        (p.name, luck): true_scores(p, luck, seed) for p in POPULATIONS for luck in (ONE_SEED, SEVERAL_SEEDS)
     }
     for count, population in tqdm(jobs, desc="simulated persons", leave=False, disable=len(jobs) < 10):
         rng = np.random.default_rng([seed, count, POPULATIONS.index(population)])

@@ -22,6 +22,7 @@ from metst_core.models import (
 )
 from metst_core.rivals import SEQUENCE_NETWORKS, MovingReferenceNetwork, count_parameters, of_like_size
 from metst_core.rois import roi_names
+from metst_core.variants import BASES, variant_network, words_of
 
 PROTOCOLS = ("strict", "official")
 SCORE_LOSSES = ("squared error", "cross-entropy")
@@ -82,6 +83,7 @@ class TrainConfig:
         (grouped folds: fewer networks, trained on fewer persons).
     asked: "frames" (the score of every frame) or "windows" (of the window of `2 k_p + 1` frames around each frame:
         does it overlap a micro-expression with an IoU of at least 0.5?).
+    variant: parts of the network exchanged, in the words of `metst_core.variants`, such as "causal+local".
     device, amp, compile: torch device; bfloat16 autocast and `torch.compile`, on CUDA only.
 
     What the papers leave open is settled so: windows without a micro-expression are drawn once per fold, not
@@ -117,6 +119,7 @@ class TrainConfig:
     protocol: str = "strict"
     groups: int = 0
     asked: str = ""
+    variant: str = ""
     device: str = "cpu"
     amp: bool = False
     compile: bool = False
@@ -137,6 +140,8 @@ class TrainConfig:
             raise InputError(
                 f"scale_low {self.scale_low} is above scale_high {self.scale_high}; exchange them"
             )
+        if words_of(self.variant) and method.network not in BASES:
+            raise InputError(f"model {self.model!r} has no variants; use one of {', '.join(BASES)}")
         if self.groups == 1:
             raise InputError(
                 "groups is 1, which leaves nobody to train on; use 0 (one subject at a time) or 2 or more"
@@ -165,6 +170,13 @@ class TrainConfig:
         channels = 2 * len(roi_names(self.features))
         common: dict[str, Any] = {"in_channels": channels, "width": self.width, "pathways": self.pathways}
         network = METHODS[self.model].network
+        if self.variant:
+            common |= {
+                "depth": self.depth,
+                "blocks_per_stage": self.blocks_per_stage,
+                "d_state": self.d_state,
+            }
+            return variant_network(network, self.variant, common)
         if network == "metst":
             return METST(depth=self.depth, d_state=self.d_state, **common)
         sizes: dict[str, Any] = {"blocks_per_stage": self.blocks_per_stage, "d_state": self.d_state}
