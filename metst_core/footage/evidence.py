@@ -155,6 +155,8 @@ def limits_from(counts: pd.DataFrame) -> dict[str, Any]:
     calm = rows[rows["case"] == "calm"]
     for name, side in OF_THE_FACE.items():
         cases = [calm, *(group for _, group in rows[rows["of"] == name].groupby("case"))]
+        if len(cases) == 1:
+            continue
         levels[name] = [
             {
                 "level": float(group[name].median()), "n": len(group),
