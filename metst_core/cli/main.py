@@ -6,11 +6,23 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from metst_core.cli import ablate, analyse, check, compare, coverage, fetch, released, reproduce, seeds, synth
+from metst_core.cli import (
+    ablate,
+    analyse,
+    check,
+    claims,
+    compare,
+    coverage,
+    fetch,
+    released,
+    reproduce,
+    seeds,
+    synth,
+)
 from metst_core.errors import MetstError
 from metst_core.version import __version__
 
-COMMANDS = (check, fetch, synth, analyse, reproduce, compare, seeds, ablate, coverage, released)
+COMMANDS = (check, fetch, synth, analyse, reproduce, compare, seeds, ablate, claims, coverage, released)
 """One module per command, in the order of `metst --help`; each has `add_parser` and `run`."""
 
 

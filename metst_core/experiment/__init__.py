@@ -13,6 +13,15 @@ from metst_core.experiment.baselines import (
     motion_spotter,
 )
 from metst_core.experiment.card import CARD_MARKS, write_card
+from metst_core.experiment.claims import (
+    CLAIMS,
+    Claim,
+    ClaimsTable,
+    chosen_by_others,
+    claims_named,
+    run_claims,
+    window_claim,
+)
 from metst_core.experiment.comparisons import Scored, compare, over_seeds, verdict
 from metst_core.experiment.decoders import DECODERS, NestedResult, nested_decoder
 from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
@@ -40,6 +49,7 @@ __all__ = [
     "BEYOND",
     "CARD_MARKS",
     "CELLS",
+    "CLAIMS",
     "DECODERS",
     "HEADLINE",
     "MAIN_JOB",
@@ -50,6 +60,8 @@ __all__ = [
     "Answer",
     "BaselineResult",
     "Cell",
+    "Claim",
+    "ClaimsTable",
     "Familiarity",
     "HeldOut",
     "NestedResult",
@@ -68,6 +80,8 @@ __all__ = [
     "chance_scores",
     "check_results",
     "checkpoint_files",
+    "chosen_by_others",
+    "claims_named",
     "collect_results",
     "compare",
     "compare_runs",
@@ -92,6 +106,7 @@ __all__ = [
     "reproduce",
     "results_dict",
     "run_ablation",
+    "run_claims",
     "run_name",
     "score_released",
     "strengths",
@@ -100,6 +115,7 @@ __all__ = [
     "verdict",
     "view_of",
     "window_cells",
+    "window_claim",
     "without_effect",
     "write_answer",
     "write_card",
