@@ -33,10 +33,10 @@ def _film(result: AnalysisResult, path: Path) -> Path | None:
     return result.to_video(path) if result.n_analysed else None
 
 
-def _explorer(result: AnalysisResult, path: Path) -> Path:
+def _explorer(result: AnalysisResult, path: Path) -> Path | None:
     from metst_core.widgets import explorer_page
 
-    return explorer_page(result, path)
+    return explorer_page(result, path) if result.has_face else None
 
 
 def _writer(name: str, result: AnalysisResult, path: Path) -> Path:

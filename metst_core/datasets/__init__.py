@@ -22,6 +22,7 @@ from metst_core.datasets.timelines import (
     TIMELINE_READERS,
     Mark,
     read_eaf,
+    read_spans,
     read_textgrid,
     read_vtt,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "read_casme3_sheet",
     "read_eaf",
     "read_sammlv_sheets",
+    "read_spans",
     "read_submission",
     "read_textgrid",
     "read_vtt",

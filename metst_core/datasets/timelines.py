@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from metst_core import tables
-from metst_core.checks import as_path, number_between
+from metst_core.checks import as_path, number_between, one_of
 from metst_core.datasets.labels import EMOTION_GROUPS
 from metst_core.datasets.sheets import letters
 from metst_core.errors import InputError, MissingError
@@ -81,11 +81,32 @@ def read_vtt(
     video: str | None = None,
 ) -> pd.DataFrame:
     """As `read_eaf`, from WebVTT: every cue whose text begins with an emotion; its title may end in `apex 0:01.600`."""
-    return _table(path, _vtt_marks(path), clock, (subject, video), None)
+    marks = [mark for mark in _vtt_marks(path) if mark.tier.startswith(APEX_TIER) or _emotion(mark.text)]
+    return _table(path, marks, clock, (subject, video), None)
 
 
 TIMELINE_READERS = {".eaf": read_eaf, ".textgrid": read_textgrid, ".vtt": read_vtt}
 """The readers by the ends of files' names, in small letters."""
+
+
+def read_spans(
+    path: str | Path, clock: float | Sequence[float] | np.ndarray, tiers: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Intervals with whatever text, from any of the three forms: `onset, apex, offset, text` in frames.
+
+    clock as in `read_eaf`.  tiers: those to read; else those whose names begin with `micro-expression`, else all but
+    `apex`.  Of WebVTT all cues are read.
+    """
+    path = Path(path)
+    marks = _MARKS[one_of("the end of the name", path.suffix.lower(), _MARKS)](path)
+    names = list(dict.fromkeys(mark.tier for mark in marks if not mark.tier.casefold().startswith(APEX_TIER)))
+    if tiers is not None:
+        chosen = _chosen_tiers(path, marks, tiers)
+    else:
+        chosen = {name for name in names if name.casefold().startswith(ME_TIER)} or set(names)
+    marks = _there(marks)
+    frames = [(*_frames(mark, marks, clock), mark.text.strip()) for mark in marks if mark.tier in chosen]
+    return pd.DataFrame(sorted(frames), columns=["onset", "apex", "offset", "text"])
 
 
 def _table(
@@ -95,10 +116,9 @@ def _table(
     ids: tuple[str, str | None],
     tiers: Sequence[str] | None,
 ) -> pd.DataFrame:
-    path, chosen = Path(path), _chosen_tiers(Path(path), marks, tiers)
-    peaks: dict[str, list[float]] = {}
-    for mark in marks:
-        peaks.setdefault(mark.tier.casefold(), []).append((mark.start + mark.end) / 2)
+    path = Path(path)
+    chosen = _chosen_tiers(path, marks, tiers)
+    marks = _there(marks)
     rows = []
     for mark in sorted((m for m in marks if m.tier in chosen and m.text.strip()), key=lambda m: m.start):
         emotion = _emotion(mark.text)
@@ -107,18 +127,40 @@ def _table(
                 f"{path}: {mark.text.strip()[:40]!r} in tier {mark.tier!r} at {mark.start:.3f} s is no emotion; use "
                 f"{', '.join(tables.EMOTIONS)}, or name other tiers"
             )
-        onset, offset = _frame(mark.start, clock), _frame(mark.end, clock) - 1
-        offset = max(onset, offset)
-        suffix = mark.tier[len(ME_TIER) :] if mark.tier.casefold().startswith(ME_TIER) else ""
-        known = peaks.get(f"{APEX_TIER}{suffix}", peaks.get(APEX_TIER, []))
-        inside = [peak for peak in known if mark.start - 1e-3 <= peak <= mark.end + 1e-3]
-        # An apex is written as the one frame that it is: its middle lies inside that frame.
-        apex = (onset + offset) // 2
-        if inside:
-            middle = (mark.start + mark.end) / 2
-            apex = _frame_at(min(inside, key=lambda peak: abs(peak - middle)), clock)
-        rows.append((ids[0], ids[1] or path.stem, onset, min(max(apex, onset), offset), offset, emotion))
+        rows.append((ids[0], ids[1] or path.stem, *_frames(mark, marks, clock), emotion))
     return tables.check_annotations(pd.DataFrame(rows, columns=list(tables.ANNOTATION_COLUMNS)), str(path))
+
+
+def _frames(
+    mark: Mark, marks: list[Mark], clock: float | Sequence[float] | np.ndarray
+) -> tuple[int, int, int]:
+    """Onset, apex and offset of a mark: its apex is a mark inside it on the tier `apex` that goes with its own."""
+    onset, end = _frame(mark.start, clock), _frame(mark.end, clock)
+    offset = max(onset, end - 1)
+    suffix = mark.tier[len(ME_TIER) :] if mark.tier.casefold().startswith(ME_TIER) else ""
+    own = [m for m in marks if m.tier.casefold() == f"{APEX_TIER}{suffix}"]
+    peaks = [(m.start + m.end) / 2 for m in own or marks if m.tier.casefold().startswith(APEX_TIER)]
+    if not own and any(
+        m.tier.casefold() != APEX_TIER for m in marks if m.tier.casefold().startswith(APEX_TIER)
+    ):
+        peaks = []  # the apexes there belong to other tiers
+    inside = [peak for peak in peaks if mark.start - 1e-3 <= peak <= mark.end + 1e-3]
+    if not inside:
+        return onset, (onset + offset) // 2, offset
+    middle = (mark.start + mark.end) / 2
+    # An apex is written as the one frame that it is: its middle lies inside that frame.
+    apex = _frame_at(min(inside, key=lambda peak: abs(peak - middle)), clock)
+    return onset, min(max(apex, onset), offset), offset
+
+
+def _empty(tier: str) -> Mark:
+    """What stands for a tier in a list of marks, so that one without any is known."""
+    return Mark(tier, -1.0, -1.0, "")
+
+
+def _there(marks: list[Mark]) -> list[Mark]:
+    """The marks that are on the time line."""
+    return [mark for mark in marks if mark.start >= 0]
 
 
 def _chosen_tiers(path: Path, marks: list[Mark], tiers: Sequence[str] | None) -> set[str]:
@@ -205,6 +247,7 @@ def _eaf_marks(path: str | Path) -> list[Mark]:
     marks, leaning = [], []
     for tier in root.iter("TIER"):
         name = tier.get("TIER_ID", "")
+        marks.append(_empty(name))
         for one in tier.iter("ALIGNABLE_ANNOTATION"):
             span = tuple(slots.get(one.get(f"TIME_SLOT_REF{i}"), np.nan) for i in (1, 2))
             if np.isnan(span).any():
@@ -237,6 +280,7 @@ def _textgrid_marks(path: str | Path) -> list[Mark]:
         _, _, there = float(next(tokens)), float(next(tokens)), next(tokens)
         for _ in range(int(next(tokens)) if there == "<exists>" else 0):
             kind, name = string(), string()
+            marks.append(_empty(name))
             _, _, n_items = float(next(tokens)), float(next(tokens)), int(next(tokens))
             for _ in range(n_items):
                 start = float(next(tokens))
@@ -264,8 +308,6 @@ def _vtt_marks(path: str | Path) -> list[Mark]:
         assert found is not None
         start, end = _seconds(*found.groups()[:3]), _seconds(*found.groups()[3:])
         words = " ".join(lines[at + 1 :])
-        if not _emotion(words):
-            continue
         number = f" {len(marks)}"  # a pair of tiers per cue: cues may overlap
         marks.append(Mark(ME_TIER + number, start, end, words))
         apex = re.search(rf"apex {_STAMP}", lines[0]) if at else None
@@ -277,3 +319,6 @@ def _vtt_marks(path: str | Path) -> list[Mark]:
 
 def _seconds(hours: str | None, minutes: str, seconds: str) -> float:
     return 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds)
+
+
+_MARKS = {".eaf": _eaf_marks, ".textgrid": _textgrid_marks, ".vtt": _vtt_marks}

@@ -8,8 +8,6 @@ from metst_core.experiment.baselines import (
     chance_predictions,
     chance_scores,
     majority_emotion,
-    motion_contrast,
-    motion_path,
     motion_spotter,
 )
 from metst_core.experiment.card import CARD_MARKS, write_card
@@ -24,10 +22,13 @@ from metst_core.experiment.claims import (
 )
 from metst_core.experiment.comparisons import Scored, compare, over_seeds, verdict
 from metst_core.experiment.decoders import DECODERS, NestedResult, nested_decoder
+from metst_core.experiment.exercises import check, write_student
 from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
 from metst_core.experiment.held_out import HeldOut, calibrate
 from metst_core.experiment.notebooks import execute, reproduce
+from metst_core.experiment.own_weights import check_profile_here, train_weights
 from metst_core.experiment.page import refresh, write_page
+from metst_core.experiment.prepared import by_hand, find_prepared, prepare, unpack
 from metst_core.experiment.profiles import BEYOND, MAIN_JOB, PROFILES, Profile, run_name
 from metst_core.experiment.results import (
     PUBLISHED_SCORES,
@@ -39,11 +40,15 @@ from metst_core.experiment.results import (
     results_dict,
 )
 from metst_core.experiment.run import Run, describe
+from metst_core.experiment.samples import set_samples
 from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
+from metst_core.experiment.scoring import Scores, average_precision, score_files, score_tables
 from metst_core.experiment.seen_unseen import Familiarity, familiarity
 from metst_core.experiment.strata import recall_tables, strengths
+from metst_core.experiment.touch import write_touch_pages
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
 from metst_core.experiment.wording import ahead, comparison_in_words, over, told
+from metst_core.inference import motion_contrast, motion_path
 
 __all__ = [
     "BEYOND",
@@ -70,14 +75,19 @@ __all__ = [
     "ReleasedScore",
     "Run",
     "Scored",
+    "Scores",
     "ahead",
     "answer",
+    "average_precision",
     "beside_published",
     "build",
     "build_from",
+    "by_hand",
     "calibrate",
     "chance_predictions",
     "chance_scores",
+    "check",
+    "check_profile_here",
     "check_results",
     "checkpoint_files",
     "chosen_by_others",
@@ -91,6 +101,7 @@ __all__ = [
     "errors_by_kind",
     "execute",
     "familiarity",
+    "find_prepared",
     "headline_texts",
     "majority_emotion",
     "motion_contrast",
@@ -100,6 +111,7 @@ __all__ = [
     "one_of_each",
     "over",
     "over_seeds",
+    "prepare",
     "read_order",
     "recall_tables",
     "refresh",
@@ -108,10 +120,15 @@ __all__ = [
     "run_ablation",
     "run_claims",
     "run_name",
+    "score_files",
     "score_released",
+    "score_tables",
+    "set_samples",
     "strengths",
     "told",
     "train_on_all",
+    "train_weights",
+    "unpack",
     "verdict",
     "view_of",
     "window_cells",
@@ -120,5 +137,7 @@ __all__ = [
     "write_answer",
     "write_card",
     "write_page",
+    "write_student",
+    "write_touch_pages",
     "write_weights",
 ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from metst_core.experiment.baselines import motion_path
 from metst_core.experiment.comparisons import Scored
 from metst_core.extraction import MotionSet
+from metst_core.inference import motion_path
 from metst_core.metrics import INTERVALS, Intervals, recall_by, recall_by_length
 from metst_core.tables import of_video
 

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from metst_core.decoding import half_length
+from metst_core.errors import InputError
 from metst_core.experiment.card import measures, write_card
 from metst_core.experiment.held_out import HeldOut, calibrate, nested_predictions
 from metst_core.extraction import MotionSet, extract_dataset
@@ -103,6 +104,10 @@ def build_from(motion: MotionSet, recipe: Recipe, work_dir: str | Path, n_jobs: 
         name=BUNDLED_NAME,
     )
     said = HeldOut(held_out.traces, held_out.annotations)
+    if not said.traces:
+        raise InputError(
+            "no group of persons could be held out, so nothing is known of the threshold; see the warnings"
+        )
     calibrated = calibrate(draft, said)
     network = train_on_all(motion, recipe.train)
     return replace(calibrated, network=network, card=_card(recipe, motion, calibrated, said))

@@ -39,6 +39,7 @@ from metst_core.pipeline.exports import (
 from metst_core.pipeline.index import write_index
 from metst_core.pipeline.keeping import Kept, check_free
 from metst_core.pipeline.live import LiveScore, camera_widget
+from metst_core.pipeline.naming import NAMED_COLUMNS, name_given, read_given
 from metst_core.pipeline.page import write_page
 from metst_core.pipeline.reel import Clip, clips_of, face_jpeg, write_annotated_video
 from metst_core.pipeline.result import AnalysisResult, analyse
@@ -53,6 +54,7 @@ from metst_core.pipeline.summary import (
 from metst_core.pipeline.timelines import write_eaf, write_textgrid, write_vtt
 
 __all__ = [
+    "NAMED_COLUMNS",
     "NOTICE",
     "STOPPED",
     "SUBJECT_RULES",
@@ -82,8 +84,10 @@ __all__ = [
     "found_in",
     "in_parallel",
     "load_model",
+    "name_given",
     "per_face",
     "read_eaf",
+    "read_given",
     "read_textgrid",
     "read_vtt",
     "results_table",

@@ -216,7 +216,8 @@ def write_outputs(done: Done, work: Work) -> Done:
             if problem:
                 problems.append(problem)
                 continue
-        written.append(path)
+        if path.is_file():
+            written.append(path)
     return replace(done, written=tuple(written), problems=tuple(problems))
 
 

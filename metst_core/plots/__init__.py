@@ -17,6 +17,7 @@ from metst_core.plots.figures import (
     training_curves,
 )
 from metst_core.plots.moving import flicker
+from metst_core.plots.recall import RecallCurve, recall_curves, recall_page
 from metst_core.plots.relations import (
     Course,
     Face,
@@ -31,6 +32,7 @@ from metst_core.plots.relations import (
     roi_bars,
     time_page,
 )
+from metst_core.plots.samples import SetSample, set_page
 from metst_core.plots.style import (
     EMOTION_COLOURS,
     ROI_COLOURS,
@@ -52,8 +54,10 @@ __all__ = [
     "Course",
     "ErrorView",
     "Face",
+    "RecallCurve",
     "Scale",
     "ScoreLine",
+    "SetSample",
     "ablation",
     "attribution_map",
     "claim",
@@ -72,12 +76,15 @@ __all__ = [
     "method_label",
     "metric_label",
     "motion_traces",
+    "recall_curves",
+    "recall_page",
     "relation_graph",
     "relation_matrix",
     "relation_page",
     "roi_bars",
     "rois_on_face",
     "score_timeline",
+    "set_page",
     "slow_fast",
     "state_strip",
     "time_page",

@@ -14,7 +14,7 @@ from metst_core.errors import MissingError
 from metst_core.inference import FLAGS, Analysis, decode_trace, near_misses, quality_table
 from metst_core.pipeline import AnalysisResult, Refused
 from metst_core.rois import roi_names
-from metst_core.tables import CLASSES
+from metst_core.tables import CLASSES, EMOTIONS, write_table
 
 PAGE = (Path(__file__).parents[2] / "data" / "outputs.md").read_text(encoding="utf-8")
 
@@ -22,7 +22,7 @@ PAGE = (Path(__file__).parents[2] / "data" / "outputs.md").read_text(encoding="u
 def documented(table, features):
     """The columns that the page lists for a table, in its order, those in braces written out."""
     names = re.findall(rf"^\| {table} \| (\S+) \|", PAGE, re.M)
-    several = {"{class}": CLASSES, "{flag}": FLAGS}
+    several = {"{class}": CLASSES, "{emotion}": EMOTIONS, "{flag}": FLAGS}
     columns = []
     for name in names:
         brace = next((b for b in several if b in name), None)
@@ -47,12 +47,15 @@ class TestColumns:
             "intervals": pipeline.write_csv([result], tmp_path / "intervals.csv"),
             "frames": pipeline.write_frames([result], tmp_path / "frames.csv"),
             "summary": pipeline.write_summary([result, refused], tmp_path / "summary.csv"),
+            "named": write_table(
+                pipeline.name_given(result, result.table.assign(text="")), tmp_path / "named.csv"
+            ),
         }
         for table, path in files.items():
             assert pd.read_csv(path).columns.tolist() == documented(table, "metst"), table
 
     def test_every_flag_is_explained(self):
-        assert re.findall(r"^\| (\w+) \| [^|]+ \|$", PAGE, re.M)[-len(FLAGS) :] == list(FLAGS)
+        assert re.findall(r"^\| (\w+) \| [^|]+ \|$", PAGE, re.M)[1:] == list(FLAGS)
 
 
 class TestFrames:
@@ -111,7 +114,7 @@ class TestSummary:
         assert table["verdict"].tolist() == ["usable", "unusable", "unusable"]
         assert table["why"].tolist()[0] == ""
         assert table["why"].tolist()[1].startswith("face lost in 100%")
-        assert table.loc["gone.mp4", "why"] == "gone.mp4: no such file"
+        assert table.loc["gone.mp4", "why"] == "no such file"
         assert table["intervals"].fillna(-1).tolist() == [1, 0, -1]
         assert table["seconds"].round(2).tolist()[:2] == [3.0, 3.0]
 

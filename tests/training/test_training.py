@@ -503,9 +503,9 @@ def test_decoding_can_change_without_training(tiny_run):
 def test_a_diverging_fold_is_reported_and_the_others_finish(motion, tmp_path, monkeypatch):
     real = optimise.fit
 
-    def diverges(model, windows, config, seed):
+    def diverges(model, windows, config, seed, *others):
         factor = np.nan if seed == fold_seed(3, "s1") else 1
-        return real(model, dataclasses.replace(windows, pool=windows.pool * factor), config, seed)
+        return real(model, dataclasses.replace(windows, pool=windows.pool * factor), config, seed, *others)
 
     monkeypatch.setattr(optimise, "fit", diverges)
     with pytest.warns(UserWarning, match="fold s1: the loss is not finite in epoch 1"):
