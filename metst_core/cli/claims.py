@@ -16,7 +16,13 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--run", default="runs/default", help="folder of a finished run (runs/default)")
     parser.add_argument("--data-root", help="the folder that holds the data set (not needed for synthetic)")
-    parser.add_argument("--only", nargs="+", default=[], metavar="CLAIM", help="these claims alone")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="CLAIM",
+        help="these claims alone, or ideas of related papers (ideas: all of them)",
+    )
     parser.add_argument("--hours", type=float, default=8.0, help="begin no further cell after so long (8)")
     parser.add_argument(
         "--rates", type=float, nargs="*", default=[], metavar="RATE",

@@ -25,6 +25,7 @@ from metst_core.experiment.decoders import DECODERS, NestedResult, nested_decode
 from metst_core.experiment.exercises import check, write_student
 from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
 from metst_core.experiment.held_out import HeldOut, calibrate
+from metst_core.experiment.ideas import IDEAS, PAPERS, Paper, idea_table
 from metst_core.experiment.notebooks import execute, reproduce
 from metst_core.experiment.own_weights import check_profile_here, train_weights
 from metst_core.experiment.page import refresh, write_page
@@ -57,7 +58,9 @@ __all__ = [
     "CLAIMS",
     "DECODERS",
     "HEADLINE",
+    "IDEAS",
     "MAIN_JOB",
+    "PAPERS",
     "PROFILES",
     "PUBLISHED_SCORES",
     "SCHEMA",
@@ -70,6 +73,7 @@ __all__ = [
     "Familiarity",
     "HeldOut",
     "NestedResult",
+    "Paper",
     "Profile",
     "Recipe",
     "ReleasedScore",
@@ -103,6 +107,7 @@ __all__ = [
     "familiarity",
     "find_prepared",
     "headline_texts",
+    "idea_table",
     "majority_emotion",
     "motion_contrast",
     "motion_path",

@@ -24,8 +24,9 @@ from matplotlib.figure import Figure
 from metst_core.datasets import CLASS_SETS, Dataset, load_dataset
 from metst_core.errors import InputError, MissingError
 from metst_core.experiment.ablation import CELLS, Ablation, Cell, run_ablation, window_cells
-from metst_core.experiment.claims import ClaimsTable, claims_named, run_claims, window_claim
+from metst_core.experiment.claims import CLAIMS, ClaimsTable, claims_named, run_claims, window_claim
 from metst_core.experiment.comparisons import over_seeds
+from metst_core.experiment.ideas import IDEAS
 from metst_core.experiment.profiles import MAIN_JOB, PROFILES, Profile
 from metst_core.experiment.results import chance_levels, fewer_classes, results_dict, with_baselines
 from metst_core.experiment.strata import recall_tables
@@ -311,8 +312,14 @@ class Run:
         rates: Sequence[float] = (),
         windows: Sequence[int] = (),
     ) -> ClaimsTable:
-        """The papers' claims around this run's configuration (`run_claims`), in the run's folder `claims`."""
-        chosen = claims_named(only)
+        """The papers' claims around this run's configuration (`run_claims`), in the run's folder `claims`.
+
+        `only`: their names, or those of `IDEAS`; "ideas" stands for all of these.
+        """
+        if list(only) == ["ideas"]:
+            chosen = list(IDEAS)
+        else:
+            chosen = claims_named(only, (*CLAIMS, *IDEAS) if only else CLAIMS)
         sets = self._sets(windows)
         base = self.config("metst_plus")
         if windows:

@@ -10,10 +10,13 @@ from support.made_up_motion import TINY, made_up_motion
 from metst_core.errors import InputError
 from metst_core.experiment import (
     CLAIMS,
+    IDEAS,
+    PAPERS,
     Cell,
     Claim,
     chosen_by_others,
     claims_named,
+    idea_table,
     run_claims,
     window_claim,
 )
@@ -122,7 +125,7 @@ def test_each_fold_takes_the_rate_that_is_best_on_the_other_folds(motion, tmp_pa
 
 def test_every_cell_of_the_claims_is_a_configuration_and_every_claim_compares_two_of_its_own():
     base = TrainConfig(width=16, blocks_per_stage=1, depth=1, d_state=4)
-    for claim in CLAIMS:
+    for claim in (*CLAIMS, *IDEAS):
         levels = [cell.level for cell in claim.cells]
         assert len(set(levels)) == len(levels) and {claim.first, claim.second} <= set(levels)
         for cell in claim.cells:
@@ -143,3 +146,11 @@ def test_a_claim_is_drawn_with_what_could_not_be_seen(computed):
     assert [t.get_text() for t in axes.get_yticklabels()] == ["ME-TST+ (2)", "patch (1)", "LSTM, causal (1)"]
     with pytest.raises(InputError, match="no cell of this claim"):
         claim_figure(mine.iloc[:0], "none")
+
+
+def test_every_related_paper_has_a_row_and_an_experiment_or_a_reason_why_none():
+    table = idea_table()
+    assert len(table) == len(PAPERS) and table["idea"].str.len().min() > 10
+    assert all((paper.changes is None) == bool(paper.why_not) for paper in PAPERS)
+    assert [claim.name for claim in IDEAS] == [paper.name for paper in PAPERS if paper.changes is not None]
+    assert {cell.seeds for claim in IDEAS for cell in claim.cells} == {3}
