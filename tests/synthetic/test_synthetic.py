@@ -448,12 +448,6 @@ def test_a_stopped_generation_goes_on_and_keeps_what_is_finished(small_set):
     assert bytes_of(root) == before
 
 
-def test_the_result_does_not_depend_on_the_number_of_processes(small_set, tmp_path):
-    root, _ = small_set
-    generate(tmp_path, 2, 1, 2.0, seed=5, tier="easy", version=1, me_per_minute=60, progress=False, n_jobs=2)
-    assert bytes_of(tmp_path) == bytes_of(root)
-
-
 def test_plans_do_not_depend_on_the_process(tmp_path):
     """The hash of a set's annotations in a fresh interpreter with another hash seed is the same as here."""
     code = (
