@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from metst_core.files import atomic_path
+from metst_core.plots import save_figure
 from metst_core.synthetic.action_units import ACTION_UNITS, UNITS
 from metst_core.synthetic.heads import Head, head, number_of_heads
 
@@ -51,5 +51,4 @@ def action_units() -> Figure:
 
 if __name__ == "__main__":
     for name, draw in (("synthme2_persons", persons), ("synthme2_units", action_units)):
-        with atomic_path(FOLDER / f"{name}.png") as temporary:
-            draw().savefig(temporary)
+        save_figure(draw(), FOLDER / f"{name}.png")

@@ -9,5 +9,9 @@ class InputError(MetstError, ValueError):
     """A value, row or array that cannot be used."""
 
 
+class LostOutput(MetstError, UserWarning):
+    """A warning that an output went nowhere; the command line takes it for an error."""
+
+
 class MissingError(MetstError, FileNotFoundError):
     """A file, folder or model that is not where it was looked for."""

@@ -120,7 +120,7 @@ def inside(annotations: pd.DataFrame, n_frames: int) -> np.ndarray:
 def write_table(table: pd.DataFrame, path: str | Path) -> Path:
     """Write any of the tables as CSV, atomically."""
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+        table.to_csv(temporary, index=False, lineterminator="\n", errors="backslashreplace")
     return Path(path)
 
 

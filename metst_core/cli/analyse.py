@@ -7,6 +7,7 @@ whatever ends the run, what was done is on disk.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -120,42 +121,39 @@ class _Outputs:
     def __init__(self, options: argparse.Namespace, videos: list[str]) -> None:
         from metst_core import pipeline
         from metst_core.errors import InputError
-        from metst_core.video import VIDEO_SUFFIXES
+        from metst_core.video import WRITABLE_SUFFIXES, files_of
 
+        inputs = [*files_of(videos), *pipeline.weight_files(options.weights)]
         together: dict[str, Callable[..., Path]] = {
             "csv": pipeline.write_csv,
             "json": pipeline.write_results_json,
             "megc": pipeline.write_megc,
         }
-        self._together = [
-            (pipeline.check_output(p), f) for n, f in together.items() if (p := getattr(options, n))
-        ]
+        self._together = [(Path(p), f) for n, f in together.items() if (p := getattr(options, n))]
         self._progress = not options.quiet
         self._pages = self._places(options.html, videos, ".html")
         self._films = self._places(options.annotated_video, videos, ".mp4")
         every = [*(path for path, _ in self._together), *self._pages.values(), *self._films.values()]
-        twice = {path for path in every if every.count(path) > 1}
-        clash = [p for p in every if p.exists() and any(_same(p, video) for video in videos)]
-        other = [p for p in self._films.values() if p.suffix.lower() not in VIDEO_SUFFIXES]
+        for path in every:
+            pipeline.check_output(path, inputs)
+        places = [os.path.realpath(path) for path in every if path.is_file() or not path.exists()]
+        twice = {path for path in places if places.count(path) > 1}
+        other = [p for p in self._films.values() if p.suffix.lower() not in WRITABLE_SUFFIXES]
         if twice:
             raise InputError(f"{min(twice)}: two outputs would be written there; name two places")
-        if clash:
-            raise InputError(f"{clash[0]}: this is a video to analyse; name another file to write")
         if other:
             raise InputError(
                 f"{other[0]}: no video file can be written under this name; end it with one of "
-                f"{', '.join(VIDEO_SUFFIXES)}"
+                f"{', '.join(WRITABLE_SUFFIXES)}"
             )
 
     @staticmethod
     def _places(target: str | None, videos: list[str], suffix: str) -> dict[Path, Path]:
         """Video -> the file to write for it; several videos give a folder of files with their names."""
-        from metst_core.pipeline import check_output
-
         if target is None:
             return {}
         if len(videos) == 1 and not Path(target).is_dir():
-            return {Path(videos[0]): check_output(target)}
+            return {Path(videos[0]): Path(target)}
         places: dict[Path, Path] = {}
         for video in map(Path, videos):
             name = stem = video.stem or video.resolve().name
@@ -164,7 +162,6 @@ class _Outputs:
                 number += 1
                 name = f"{stem}_{number}"
             places[video] = Path(target) / f"{name}{suffix}"
-        check_output(next(iter(places.values())))
         return places
 
     def write(self, results: list[AnalysisResult]) -> int:
@@ -200,7 +197,3 @@ def _written(path: Path, job: Callable[[Path], Path]) -> bool:
         print(f"  -> {path}")
         return True
     return False
-
-
-def _same(path: Path, video: str) -> bool:
-    return Path(video).exists() and path.resolve() == Path(video).resolve()

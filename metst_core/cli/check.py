@@ -32,14 +32,16 @@ def run(options: argparse.Namespace) -> int:
         print(table.to_string(index=False))
         return 0 if table["ok"].all() else 1
     from metst_core.datasets import check_dataset
+    from metst_core.files import check_output
+    from metst_core.plots import check_picture, dataset_overview, save_figure
+    from metst_core.video import files_of
 
+    if options.picture:
+        check_output(check_picture(options.picture))
     report = check_dataset(options.dataset, options.root, **dataset_options(options.option))
     print(report)
     if options.picture:
-        from metst_core.files import atomic_path
-        from metst_core.plots import dataset_overview
-
-        with atomic_path(options.picture) as temporary:
-            dataset_overview(report.dataset.annotations, report.dataset.videos).savefig(temporary)
+        check_output(options.picture, files_of(report.dataset.videos["path"]))
+        save_figure(dataset_overview(report.dataset.annotations, report.dataset.videos), options.picture)
         print(f"\n{options.picture}: a picture of the set")
     return 0 if report.ok else 1

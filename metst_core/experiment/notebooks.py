@@ -12,7 +12,7 @@ from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.experiment.page import refresh
 from metst_core.experiment.profiles import MAIN_JOB
 from metst_core.experiment.run import Run
-from metst_core.files import atomic_path
+from metst_core.files import write_text
 from metst_core.training import check_device
 
 
@@ -91,8 +91,7 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], cell_timeout
             f"What ran until then is in {target}"
         ) from error
     html, _ = HTMLExporter(embed_images=True).from_filename(str(target))
-    with atomic_path(target.with_suffix(".html")) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+    write_text(html, target.with_suffix(".html"))
 
 
 _ENGINE = "metst"

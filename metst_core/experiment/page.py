@@ -12,7 +12,7 @@ import pandas as pd
 from metst_core.experiment.ablation import without_effect
 from metst_core.experiment.results import collect_results, comparison_table, headline_texts
 from metst_core.experiment.schema import HEADLINE
-from metst_core.files import atomic_path
+from metst_core.files import write_text
 from metst_core.metrics import interval_text
 from metst_core.plots import method_label, metric_label
 from metst_core.templates import render
@@ -46,9 +46,7 @@ def write_page(out_dir: str | Path) -> Path:
         notebooks=[page.stem for page in sorted((out / "notebooks").glob("*.html"))],
         record=json.dumps(results["record"], indent=2),
     )
-    with atomic_path(out / "report.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return out / "report.html"
+    return write_text(page, out / "report.html")
 
 
 def _headline(results: dict[str, Any]) -> dict[str, list[list[str]]]:

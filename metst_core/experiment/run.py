@@ -27,10 +27,11 @@ from metst_core.experiment.comparisons import over_seeds
 from metst_core.experiment.profiles import MAIN_JOB, PROFILES, Profile
 from metst_core.experiment.results import chance_levels, fewer_classes, results_dict, with_baselines
 from metst_core.extraction import MotionSet, extract_dataset
-from metst_core.files import atomic_path, run_record, write_json
+from metst_core.files import run_record, write_json
 from metst_core.landmarks import Landmarker, landmarker_named
 from metst_core.metrics import Intervals
 from metst_core.models import Network
+from metst_core.plots import save_figure
 from metst_core.synthetic import generate, read_truth
 from metst_core.training import (
     PROTOCOLS,
@@ -281,8 +282,7 @@ class Run:
 
     def figure(self, figure: Figure, name: str, caption: str) -> Figure:
         """Keep `figure` as `figures/<name>.png` with its caption; returns it, so that the notebook shows it."""
-        with atomic_path(self.out / "figures" / f"{name}.png") as temporary:
-            figure.savefig(temporary, dpi=110)
+        save_figure(figure, self.out / "figures" / f"{name}.png", dpi=110)
         captions = self.out / "figures" / "captions.json"
         known = json.loads(captions.read_text(encoding="utf-8")) if captions.is_file() else {}
         write_json({**known, name: caption}, captions)

@@ -17,7 +17,7 @@ from metst_core.inference.quality import (
     runs,
     timing_marks,
 )
-from metst_core.inference.trained import BUNDLED, NOTICE, TrainedModel, load_model, save_model
+from metst_core.inference.trained import BUNDLED, NOTICE, TrainedModel, load_model, save_model, weight_files
 from metst_core.inference.tuning import fine_tune
 
 __all__ = [
@@ -46,4 +46,5 @@ __all__ = [
     "runs",
     "save_model",
     "timing_marks",
+    "weight_files",
 ]

@@ -73,6 +73,12 @@ def save_model(trained: TrainedModel, path: str | Path) -> Path:
     return path
 
 
+def weight_files(model: str | Path) -> list[Path]:
+    """The files that `load_model` reads for a name or path: the weights and the constants beside them."""
+    path = BUNDLED if model == "bundled" else Path(model)
+    return [path, path.with_suffix(".json")]
+
+
 def load_model(model: str | Path | Network | TrainedModel = "bundled") -> TrainedModel:
     """The model to analyse with: "bundled", a path, a network, or one that is loaded already.
 

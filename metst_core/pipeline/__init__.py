@@ -1,5 +1,6 @@
 """One's own video: from a file to named intervals, for people."""
 
+from metst_core.files import check_no_input, check_output
 from metst_core.inference import (
     NOTICE,
     STOPPED,
@@ -10,9 +11,9 @@ from metst_core.inference import (
     fine_tune,
     load_model,
     save_model,
+    weight_files,
 )
 from metst_core.pipeline.exports import (
-    check_output,
     results_table,
     summary_text,
     write_csv,
@@ -35,6 +36,7 @@ __all__ = [
     "TrainedModel",
     "analyse",
     "camera_widget",
+    "check_no_input",
     "check_output",
     "clips_of",
     "decode_trace",
@@ -44,6 +46,7 @@ __all__ = [
     "results_table",
     "save_model",
     "summary_text",
+    "weight_files",
     "write_annotated_video",
     "write_csv",
     "write_megc",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from metst_core.datasets import SUBMISSION_COLUMNS
-from metst_core.errors import InputError
 from metst_core.files import run_record, write_json
 from metst_core.inference import NOTICE, RESULT_COLUMNS, Findings, meaning
 from metst_core.tables import write_table
@@ -72,21 +70,6 @@ def write_megc(results: Iterable[Findings], path: str | Path) -> Path:
     )
     table[["onset", "offset"]] += 1
     return write_table(table[list(SUBMISSION_COLUMNS)], path)
-
-
-def check_output(path: str | Path) -> Path:
-    """`path`, if a file can be written there; asked before an hour of work rather than after."""
-    path = Path(path)
-    try:
-        if path.is_dir():
-            raise InputError(f"{path}: this is a folder; name a file to write")
-        path.exists()  # raises for a name that is too long
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); name another place") from error
-    return path
 
 
 def headline(result: Findings) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import to_hex
 
-from metst_core.files import atomic_path
+from metst_core.files import write_text
 from metst_core.inference import NOTICE, Findings
 from metst_core.pipeline.exports import confidence_text, headline, quality_lines
 from metst_core.pipeline.reel import Clip, clips_of
@@ -28,9 +28,7 @@ ARROW_GAIN = 6.0
 def write_page(result: Findings, path: str | Path, progress: bool = False) -> Path:
     """Write the self-contained page of one video."""
     page = page_html(result, clips_of(result, progress=progress))
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return Path(path)
+    return write_text(page, path)
 
 
 def page_html(result: Findings, clips: list[Clip]) -> str:

@@ -32,9 +32,11 @@ from metst_core.plots.style import (
     EMOTION_COLOURS,
     ROI_COLOURS,
     TRUTH,
+    check_picture,
     emotion_handles,
     method_label,
     metric_label,
+    save_figure,
 )
 from metst_core.tables import EMOTIONS
 
@@ -50,6 +52,7 @@ __all__ = [
     "ScoreLine",
     "ablation",
     "attribution_map",
+    "check_picture",
     "comparison",
     "confusion",
     "dataset_overview",
@@ -67,6 +70,7 @@ __all__ = [
     "relation_page",
     "roi_bars",
     "rois_on_face",
+    "save_figure",
     "score_timeline",
     "state_strip",
     "time_page",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 
 from metst_core.checks import as_path
 from metst_core.errors import InputError, MissingError
+from metst_core.files import atomic_folder
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -36,6 +37,15 @@ def list_images(folder: str | Path) -> list[Path]:
     if not images:
         raise InputError(f"{folder}: no images in this folder (looked for {', '.join(IMAGE_SUFFIXES)})")
     return sorted(images, key=lambda p: natural_key(p.name))
+
+
+def files_of(videos: Iterable[str | Path]) -> list[Path]:
+    """The files that videos consist of: video files, and the images of folders; what is not there is left out."""
+    files: list[Path] = []
+    for video in map(Path, videos):
+        with contextlib.suppress(InputError, OSError):  # what is wrong with a video is said when it is read
+            files += list_images(video) if video.is_dir() else [video]
+    return files
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -72,11 +82,8 @@ def read_images(paths: Iterable[Path]) -> Iterator[np.ndarray]:
 def write_images(folder: str | Path, frames: Iterable[np.ndarray]) -> int:
     """Write frames as `000000.png`, `000001.png` ... into a new folder, or none at all; return how many."""
     cv2, folder = opencv(), Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     count, size = 0, None
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as name:
-        temporary = Path(name) / "images"
-        temporary.mkdir()
+    with atomic_folder(folder) as temporary:
         for count, frame in enumerate(frames, start=1):
             check_frame(frame, count - 1, size)
             size = frame.shape[:2]
@@ -85,10 +92,6 @@ def write_images(folder: str | Path, frames: Iterable[np.ndarray]) -> int:
             (temporary / f"{count - 1:06d}.png").write_bytes(data.tobytes())
         if not count:
             raise InputError(f"{folder}: there are no frames to write")
-        try:
-            temporary.rename(folder)
-        except OSError as error:
-            raise InputError(f"{folder}: is already there; remove it or choose another name") from error
     return count
 
 

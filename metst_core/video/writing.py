@@ -37,6 +37,7 @@ _ENCODERS = {
     ".mp4": (_H264, _VP9),
     ".webm": (_VP8, _VP9),
 }
+WRITABLE_SUFFIXES = tuple(_ENCODERS)
 LOSSLESS_SUFFIXES = (".avi", ".mkv", ".mov")
 # Sound that a browser plays from each container, so that it is worth copying.
 _SOUNDS = {".mp4": ("aac", "mp3", "opus", "flac"), ".webm": ("opus", "vorbis")}

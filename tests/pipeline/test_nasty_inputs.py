@@ -312,17 +312,17 @@ def test_weights_that_are_none(tmp_path):
 )
 def test_a_disk_that_is_really_full(tmp_path, monkeypatch, capsys):
     """The temporary file of every output lies on /dev/full: writing to it fails as on a full disk."""
-    from metst_core import files
+    from metst_core.files import writing
 
     clip = write_clip(tmp_path / "clip.avi", seconds=1.0)
     result = analysed(clip)
 
-    def on_the_full_disk(dir, prefix, suffix):
+    def on_the_full_disk(target, make):
         (tmp_path / "full").unlink(missing_ok=True)
         (tmp_path / "full").symlink_to("/dev/full")
-        return os.open("/dev/full", os.O_WRONLY), str(tmp_path / "full")
+        return tmp_path / "full", os.open("/dev/full", os.O_WRONLY)
 
-    monkeypatch.setattr(files.tempfile, "mkstemp", on_the_full_disk)
+    monkeypatch.setattr(writing, "_new", on_the_full_disk)
     for write in (result.to_csv, result.to_json, result.to_html, result.to_megc):
         target = tmp_path / "never"
         with pytest.raises(OSError) as caught:
