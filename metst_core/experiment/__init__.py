@@ -25,6 +25,7 @@ from metst_core.experiment.results import (
     compare_runs,
     comparison_table,
     headline_texts,
+    read_results,
     results_dict,
 )
 from metst_core.experiment.run import Run, describe
@@ -72,6 +73,7 @@ __all__ = [
     "one_of_each",
     "over_seeds",
     "read_order",
+    "read_results",
     "refresh",
     "reproduce",
     "results_dict",

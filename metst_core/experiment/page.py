@@ -10,9 +10,15 @@ from typing import Any
 import pandas as pd
 
 from metst_core.experiment.ablation import without_effect
-from metst_core.experiment.results import collect_results, comparison_table, headline_texts
+from metst_core.experiment.results import (
+    collect_results,
+    comparison_table,
+    headline_texts,
+    made_anew_by,
+    read_results,
+)
 from metst_core.experiment.schema import HEADLINE
-from metst_core.files import write_text
+from metst_core.files import read_sealed, sweep, understood, visible, write_text
 from metst_core.metrics import interval_text
 from metst_core.plots import method_label, metric_label
 from metst_core.templates import render
@@ -20,6 +26,7 @@ from metst_core.templates import render
 
 def refresh(out_dir: str | Path) -> Path:
     """`results.json` and `report.html` anew from what is recorded; the page."""
+    sweep(out_dir, deep=True)
     collect_results(out_dir)
     return write_page(out_dir)
 
@@ -30,8 +37,14 @@ def write_page(out_dir: str | Path) -> Path:
     It shows the headline numbers, how sure they are, the pictures, and how they came about.
     """
     out = Path(out_dir)
-    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    page = render(
+    file = out / "results.json"
+    results = read_results(out)
+    with understood(file, made_anew_by(file)):
+        return write_text(_page(results, out), out / "report.html")
+
+
+def _page(results: dict[str, Any], out: Path) -> str:
+    return render(
         "run_page.html",
         data=results["data"],
         profile=results["profile"],
@@ -43,10 +56,9 @@ def write_page(out_dir: str | Path) -> Path:
         seeds=_seeds(results),
         **_ablation(results),
         pictures=_pictures(out / "figures"),
-        notebooks=[page.stem for page in sorted((out / "notebooks").glob("*.html"))],
+        notebooks=[page.stem for page in visible(out / "notebooks", "*.html")],
         record=json.dumps(results["record"], indent=2),
     )
-    return write_text(page, out / "report.html")
 
 
 def _headline(results: dict[str, Any]) -> dict[str, list[list[str]]]:
@@ -114,10 +126,10 @@ def _ablation(results: dict[str, Any]) -> dict[str, Any]:
 def _pictures(folder: Path) -> list[tuple[str, str]]:
     """Caption and base64 of every picture."""
     file = folder / "captions.json"
-    captions = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    captions = read_sealed(file, made_anew_by(file)) if file.is_file() else {}
     return [
         (captions.get(picture.stem, picture.stem), base64.b64encode(picture.read_bytes()).decode())
-        for picture in sorted(folder.glob("*.png"))
+        for picture in visible(folder, "*.png")
     ]
 
 

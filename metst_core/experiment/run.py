@@ -11,7 +11,7 @@ runs/<name>/results/*.json      what each notebook and command found; joined int
 from __future__ import annotations
 
 import dataclasses
-import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +20,21 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from metst_core.checks import whole_number
 from metst_core.datasets import CLASS_SETS, Dataset, load_dataset
 from metst_core.errors import InputError, MissingError
 from metst_core.experiment.ablation import CELLS, Ablation, Cell, run_ablation, window_cells
 from metst_core.experiment.comparisons import over_seeds
 from metst_core.experiment.profiles import MAIN_JOB, PROFILES, Profile
-from metst_core.experiment.results import chance_levels, fewer_classes, results_dict, with_baselines
+from metst_core.experiment.results import (
+    chance_levels,
+    fewer_classes,
+    made_anew_by,
+    results_dict,
+    with_baselines,
+)
 from metst_core.extraction import MotionSet, extract_dataset
-from metst_core.files import run_record, write_json
+from metst_core.files import read_sealed, run_record, understood, write_sealed
 from metst_core.landmarks import Landmarker, landmarker_named
 from metst_core.metrics import Intervals
 from metst_core.models import Network
@@ -113,17 +120,18 @@ class Run:
             raise MissingError(
                 f"{last}: not there; name the folder of a finished run, such as runs/default (`metst reproduce` makes it)"
             )
-        recorded = json.loads(last.read_text(encoding="utf-8"))
-        record = recorded["record"]
-        return cls(
-            recorded["profile"],
-            record["dataset"],
-            None if data_root is None else Path(data_root),
-            recorded["seed"],
-            Path(out_dir),
-            record.get("data_options") or {},
-            n_jobs,
-        )
+        recorded = read_sealed(last, made_anew_by(last))
+        with understood(last, made_anew_by(last)):
+            record = recorded["record"]
+            return cls(
+                recorded["profile"],
+                record["dataset"],
+                None if data_root is None else Path(data_root),
+                whole_number("seed", recorded["seed"], 0),
+                Path(out_dir),
+                dict(record.get("data_options") or {}),
+                n_jobs,
+            )
 
     def dataset(self) -> Dataset:
         """The run's data set; the synthetic one is generated on first use (and finished, if that was interrupted)."""
@@ -284,8 +292,14 @@ class Run:
         """Keep `figure` as `figures/<name>.png` with its caption; returns it, so that the notebook shows it."""
         save_figure(figure, self.out / "figures" / f"{name}.png", dpi=110)
         captions = self.out / "figures" / "captions.json"
-        known = json.loads(captions.read_text(encoding="utf-8")) if captions.is_file() else {}
-        write_json({**known, name: caption}, captions)
+        try:
+            known = read_sealed(captions, "") if captions.is_file() else {}
+        except InputError as error:  # every notebook that is run again writes its own anew
+            warnings.warn(
+                f"{error}pictures of other notebooks are shown without their captions", stacklevel=2
+            )
+            known = {}
+        write_sealed({**known, name: caption}, captions)
         return figure
 
     def record(self, notebook: str, **found: Any) -> None:
@@ -297,7 +311,7 @@ class Run:
             seed=self.seed,
             train=dict(self.profile.train),
         )
-        write_json(
+        write_sealed(
             {"profile": self.profile_name, "seed": self.seed, "record": record, **found},
             self.out / "results" / f"{notebook}.json",
         )

@@ -14,8 +14,16 @@ from metst_core.files.records import (
     write_json,
     write_text,
 )
-from metst_core.files.sealed import UNREADABLE, check_seal, read_sealed, sealed_path, sha256_of, write_sealed
-from metst_core.files.writing import atomic_folder, atomic_path, check_no_input, check_output, sweep
+from metst_core.files.sealed import (
+    UNREADABLE,
+    check_seal,
+    read_sealed,
+    sealed_path,
+    sha256_of,
+    understood,
+    write_sealed,
+)
+from metst_core.files.writing import atomic_folder, atomic_path, check_no_input, check_output, sweep, visible
 
 ASSETS = Path(__file__).parents[1] / "assets"
 """What comes with the package beside the code: weights, templates, scripts."""
@@ -42,7 +50,9 @@ __all__ = [
     "sealed_path",
     "sha256_of",
     "sweep",
+    "understood",
     "value_hash",
+    "visible",
     "write_json",
     "write_sealed",
     "write_text",

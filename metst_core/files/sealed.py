@@ -55,6 +55,19 @@ def read_sealed(path: str | Path, remedy: str) -> dict[str, Any]:
     return value
 
 
+@contextmanager
+def understood(path: str | Path, remedy: str) -> Iterator[None]:
+    """An `InputError` that names the file where its contents are not what this version expects."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise InputError(
+            f"{path}: is not as this version writes it ({type(error).__name__}: {error}); {remedy}"
+        ) from error
+
+
 def seal(path: Path) -> None:
     """Seal an npz file that was just written."""
     with path.open("r+b") as stream:

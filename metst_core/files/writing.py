@@ -82,6 +82,11 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         release(held)
 
 
+def visible(folder: str | Path, pattern: str = "*") -> list[Path]:
+    """What lies in a folder and fits the pattern, in order, without hidden files (half files of a killed call)."""
+    return sorted(path for path in Path(folder).glob(pattern) if path.name[0] != ".")
+
+
 def sweep(folder: str | Path, wait: float = 0.0, deep: bool = False) -> int:
     """Remove what processes that were killed left behind in a folder (`deep`: and below); how many things.
 

@@ -34,7 +34,16 @@ from tqdm import tqdm
 from metst_core.checks import as_path, whole_number
 from metst_core.datasets import Dataset, load_dataset
 from metst_core.errors import InputError, MissingError
-from metst_core.files import atomic_path, claim_folder, content_hash
+from metst_core.files import (
+    UNREADABLE,
+    check_seal,
+    claim_folder,
+    content_hash,
+    only_one,
+    sealed_path,
+    sweep,
+    visible,
+)
 from metst_core.synthetic.action_units import UNIT_NAMES
 from metst_core.synthetic.difficulty import Difficulty, difficulty_of
 from metst_core.synthetic.mjpeg import write_mjpeg
@@ -43,6 +52,7 @@ from metst_core.synthetic.portraits import FRAME_SIZE, Identity, identity
 from metst_core.synthetic.render import Renderer
 from metst_core.synthetic.set_tables import events_table, in_order, subject_id, video_id
 from metst_core.tables import VIDEO_COLUMNS, check_annotations, write_table
+from metst_core.workers import naming_killed_workers, on_backend
 
 
 def plan_tables(
@@ -133,19 +143,29 @@ def generate(
     subjects = range(first_subject, first_subject + n_subjects)
     tables = plan_tables(seed, subjects, n_videos, seconds, fps, knobs)
     manner = _Manner(seed, float(seconds), float(fps), knobs, tuple(str(p) for p in portraits))
-    claim_folder(
-        out_dir, manner.note(), "generation.json", "a set made in another way",
-        occupied=lambda: any((out_dir / "truth").glob("*.npz")),
-    )  # fmt: skip
-    todo = [(s, v) for s in subjects for v in range(n_videos) if not _is_finished(out_dir, s, v)]
-    tasks = (delayed(_make_video)(out_dir, s, v, manner) for s, v in todo)
-    done = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
-    silent = not progress or not todo
-    for _ in tqdm(done, total=len(todo), desc="generating videos", unit="video", disable=silent):
-        pass
-    for name, table in tables.items():
-        write_table(table, out_dir / name)
+    with only_one(out_dir):
+        sweep(out_dir, deep=True)
+        claim_folder(
+            out_dir, manner.note(), "generation.json", "a set made in another way",
+            occupied=lambda: bool(visible(out_dir / "truth", "*.npz")),
+        )  # fmt: skip
+        todo = [(s, v) for s in subjects for v in range(n_videos) if not _is_finished(out_dir, s, v)]
+        _make_videos(out_dir, todo, manner, n_jobs, progress)
+        for name, table in tables.items():
+            write_table(table, out_dir / name)
     return load_dataset("synthetic", out_dir)
+
+
+def _make_videos(
+    out_dir: Path, todo: Sequence[tuple[int, int]], manner: _Manner, n_jobs: int, progress: bool
+) -> None:
+    with on_backend("loky", n_jobs):
+        parallel = Parallel(return_as="generator_unordered")
+    done = parallel(delayed(_make_video)(out_dir, s, v, manner) for s, v in todo)
+    silent = not progress or not todo
+    with naming_killed_workers(n_jobs, "finished videos are kept"):
+        for _ in tqdm(done, total=len(todo), desc="generating videos", unit="video", disable=silent):
+            pass
 
 
 def _video_paths(out_dir: Path, subject: int, video: int) -> tuple[Path, Path]:
@@ -154,7 +174,12 @@ def _video_paths(out_dir: Path, subject: int, video: int) -> tuple[Path, Path]:
 
 
 def _is_finished(out_dir: Path, subject: int, video: int) -> bool:
-    return all(path.is_file() for path in _video_paths(out_dir, subject, video))
+    """Whether a video and its truth are there, and the truth is not damaged."""
+    film, truth = _video_paths(out_dir, subject, video)
+    try:
+        return film.is_file() and truth.is_file() and (check_seal(truth) or bool(_truth_in(truth)))
+    except UNREADABLE:
+        return False
 
 
 def _make_video(out_dir: Path, subject: int, video: int, manner: _Manner) -> None:
@@ -180,7 +205,7 @@ def _renderer(seed: int, subject: int, portraits: tuple[str, ...]) -> Renderer:
 
 
 def _write_truth(path: Path, plan: Plan, person: Identity) -> None:
-    with atomic_path(path) as temporary:
+    with sealed_path(path) as temporary:
         np.savez_compressed(
             temporary,
             units=np.array(UNIT_NAMES), intensity=plan.intensity, me_intensity=plan.me_intensity,
@@ -199,5 +224,16 @@ def read_truth(root: str | Path, subject: str, video: str) -> dict[str, np.ndarr
     path = as_path("root", root) / "truth" / f"{subject}_{video}.npz"
     if not path.is_file():
         raise MissingError(f"{path}: no such file; generate the set with `metst synth` (or `generate`)")
+    try:
+        check_seal(path)
+        return _truth_in(path)
+    except UNREADABLE as error:
+        raise InputError(
+            f"{path}: the truth of a video is damaged ({error}); generate the set again into the same folder, which "
+            "makes this video anew"
+        ) from error
+
+
+def _truth_in(path: Path) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}

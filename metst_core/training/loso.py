@@ -29,6 +29,7 @@ from metst_core.datasets import Dataset
 from metst_core.decoding import half_length
 from metst_core.errors import InputError
 from metst_core.extraction import MotionSet, extract_dataset
+from metst_core.files import check_id, one_line, only_one
 from metst_core.metrics import INTERVALS, Evaluation, Intervals, bootstrap, evaluate, scores_line
 from metst_core.training.config import PROTOCOLS, TrainConfig
 from metst_core.training.fold import ScoreTrace, decode_traces, fold_of
@@ -155,7 +156,8 @@ def leave_one_subject_out(
     Of a `Dataset` the motion is extracted first (cached in `out_dir/motion`).  `out_dir/run.json` records the
     configuration and the data; a folder of another run is refused with an `InputError` that names what
     differs.  `out_dir/folds/<subject>/` holds `weights.safetensors`, `predictions.csv`, `traces.npz`,
-    `history.csv` and, written last, `fold.json`.  The call may be killed at any moment and repeated.
+    `history.csv` and, written last, `fold.json` with their hashes: a fold that is damaged is trained anew.  The
+    call may be killed at any moment and repeated; a second one that works in the folder is refused.
 
     `n_jobs` folds are worked on at once by joblib's `backend`: "loky" (processes on this machine), "dask" (an
     existing `distributed.Client`) or "ray" (where installed); the workers must see `out_dir`.  On a CPU the
@@ -198,16 +200,21 @@ def leave_one_subject_out(
         motion = dataset_or_motion.select(config.features)
     if len(motion.subjects) < 2:
         raise InputError(f"the data hold {len(motion.subjects)} subject(s); leaving one out needs at least 2")
+    for subject in motion.subjects:
+        check_id("subject", subject, "motion set")
     material = Material.of(motion)
-    folder = RunFolder.claim(out_dir, config, motion, material)
-    taking_part = {subject for subject, _ in material.videos(config.protocol)}
-    states = {s: _left_out(s) for s in motion.subjects if s not in taking_part}
-    pending = [s for s in motion.subjects if s in taking_part and not folder.is_done(s)]
-    failures = _work(material, pending, config, folder, n_jobs, backend)
-    for subject, reason in failures.items():
-        warnings.warn(f"fold {subject}: {reason}; its micro-expressions count as missed", stacklevel=2)
-        states[subject] = {"subject": subject, "status": "failed", "reason": reason}
-    return _assemble(folder, config, motion, states)
+    with only_one(out_dir):
+        folder = RunFolder.claim(out_dir, config, motion, material)
+        taking_part = {subject for subject, _ in material.videos(config.protocol)}
+        states = {s: _left_out(s) for s in motion.subjects if s not in taking_part}
+        pending = [s for s in motion.subjects if s in taking_part and not folder.is_done(s)]
+        failures = _work(material, pending, config, folder, n_jobs, backend)
+        for subject, reason in failures.items():
+            warnings.warn(
+                f"fold {one_line(subject)}: {reason}; its micro-expressions count as missed", stacklevel=2
+            )
+            states[subject] = {"subject": subject, "status": "failed", "reason": reason}
+        return _assemble(folder, config, motion, states)
 
 
 def run_protocols(
