@@ -185,7 +185,11 @@ def find_videos(root: Path, image_fps: float, report: Report) -> pd.DataFrame:
 
 def _folder_annotations(root: Path) -> pd.DataFrame:
     path = root / ANNOTATIONS_FILE
-    return tables.read_annotations(path) if path.is_file() else tables.empty_annotations()
+    if not path.is_file():
+        return tables.empty_annotations()
+    raw = tables.read_csv(path)
+    checked = tables.check_annotations(raw, str(path), tables.FIRST_ROW)
+    return checked.assign(row=raw.index.to_numpy() + tables.FIRST_ROW)
 
 
 def _listed_videos(root: Path, report: Report) -> pd.DataFrame:

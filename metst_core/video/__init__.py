@@ -28,6 +28,7 @@ from metst_core.video.clock import nearest_in_map, resample_map, resampled_numbe
 from metst_core.video.containers import VIDEO_SUFFIXES
 from metst_core.video.images import (
     IMAGE_SUFFIXES,
+    decoded,
     files_of,
     list_images,
     natural_key,
@@ -44,6 +45,7 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "WRITABLE_SUFFIXES",
     "VideoInfo",
+    "decoded",
     "files_of",
     "list_images",
     "natural_key",

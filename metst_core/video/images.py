@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from metst_core.checks import as_path
+from metst_core.checks import MOST_PIXELS, as_path
 from metst_core.errors import InputError, MissingError
 from metst_core.files import atomic_folder
+from metst_core.video.headers import image_header
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -54,12 +55,32 @@ def read_image(path: str | Path) -> np.ndarray:
     data = path.read_bytes()  # not cv2.imread: it cannot open every file name on every system
     if not data:
         raise InputError(f"{path}: the image file is empty (0 bytes); copy it again from its source")
-    cv2 = opencv()
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    image = decoded(data, str(path))
     body, end = _END_MARKS.get(data[:2], (b"", b""))
     if image is None or (end and data.rfind(end) < data.rfind(body)):
         raise InputError(f"{path}: the image is broken or cut short; copy it again from its source")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image
+
+
+def decoded(data: bytes, where: str) -> np.ndarray | None:
+    """The bytes of an image file as RGB `uint8 (H, W, 3)`; None for what OpenCV cannot decode.
+
+    `InputError` for what is none of the known kinds, or larger than `MOST_PIXELS`.
+    """
+    header = image_header(data)
+    if header is None:
+        raise InputError(f"{where}: is no JPEG, PNG, BMP, TIFF or WebP image, or broken; save it as one of them")
+    if header.width * header.height > MOST_PIXELS:
+        raise InputError(
+            f"{where}: the image is {header.width} x {header.height}, more than the {MOST_PIXELS:,} pixels that are "
+            "read; make it smaller"
+        )
+    cv2 = opencv()
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None
+    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def read_images(paths: Iterable[Path]) -> Iterator[np.ndarray]:

@@ -448,6 +448,21 @@ def test_a_stopped_generation_goes_on_and_keeps_what_is_finished(small_set):
     assert bytes_of(root) == before
 
 
+def test_a_damaged_truth_is_named_and_its_video_made_anew(small_set):
+    root, _ = small_set
+    truth = root / "truth" / "s002_v01.npz"
+    whole, before = truth.read_bytes(), bytes_of(root)
+    for damaged in (whole[:-500], whole[:300] + b"\0" + whole[301:], b"", b"PK"):
+        truth.write_bytes(damaged)
+        with pytest.raises(
+            InputError, match=r"s002_v01\.npz: the truth of a video is damaged .*generate the set again"
+        ):
+            read_truth(root, "s002", "v01")
+    generate(root, 2, 1, 2.0, seed=5, tier="easy", me_per_minute=60, progress=False)
+    assert read_truth(root, "s002", "v01")["iod"] > 0 and bytes_of(root) == before
+    assert not list(root.rglob(".*"))
+
+
 def test_the_result_does_not_depend_on_the_number_of_processes(small_set, tmp_path):
     root, _ = small_set
     generate(tmp_path, 2, 1, 2.0, seed=5, tier="easy", me_per_minute=60, progress=False, n_jobs=2)
