@@ -20,9 +20,9 @@ MOST_FRAMES = 10_000_000
 """Of a video, also once it is brought to another rate: four days at 30 per second."""
 MOST_BLOCKS = 1000
 """Of a network, one after the other."""
-MOST_ROWS, MOST_COLUMNS = 1_000_000, 512
+MOST_ROWS, MOST_COLUMNS = 200_000, 512
 """Of a sheet, blank rows left out."""
-MOST_SHEET_BYTES = 256 << 20
+MOST_SHEET_BYTES = 64 << 20
 """Of a workbook or text table, unpacked."""
 
 

@@ -87,7 +87,7 @@ def read_keys(path: str | Path) -> pd.DataFrame:
     """Read the columns `subject, video` of a CSV table."""
     table = read_csv(path)
     _require_columns(table, _KEY_COLUMNS, str(path))
-    return table[list(_KEY_COLUMNS)].reset_index(drop=True)
+    return table[list(_KEY_COLUMNS)]
 
 
 def read_videos(path: str | Path) -> pd.DataFrame:
@@ -105,7 +105,7 @@ def read_videos(path: str | Path) -> pd.DataFrame:
         table = table.assign(**{column: ids})
     paths = [str(Path(path).parent / str(p)) for p in table["path"]]
     table = table.assign(fps=fps, n_frames=n_frames.astype("int64"), path=paths)
-    return table[list(VIDEO_COLUMNS)].reset_index(drop=True)
+    return table[list(VIDEO_COLUMNS)]
 
 
 def of_video(table: pd.DataFrame, subject: str, video: str) -> pd.DataFrame:
@@ -122,6 +122,20 @@ def inside(annotations: pd.DataFrame, n_frames: int) -> np.ndarray:
     for onset, offset in zip(annotations["onset"], annotations["offset"], strict=True):
         mask[max(0, onset) : max(0, offset + 1)] = True
     return mask
+
+
+def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with an apostrophe before every text that a spreadsheet would take for a formula.
+
+    That is one that begins with `= + - @`, a tab or a carriage return: a file name may.  For tables that are
+    opened in a spreadsheet; other programs read the apostrophe as part of the text.
+    """
+    return table.map(
+        lambda cell: f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA_SIGNS else cell
+    )
+
+
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> Path:
@@ -176,7 +190,9 @@ def text_of(path: Path) -> str:
             "comma-separated UTF-8"
         ) from error
     if "\0" in text:
-        raise InputError(f"{path}: row {text[: text.index(chr(0))].count(chr(10)) + 1} holds a zero byte; it is no text")
+        raise InputError(
+            f"{path}: row {text[: text.index(chr(0))].count(chr(10)) + 1} holds a zero byte; it is no text"
+        )
     return text
 
 

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metst_core.cli.terminal import complain
+
 if TYPE_CHECKING:
     from metst_core.pipeline import AnalysisResult, TrainedModel
 
@@ -43,6 +45,11 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="a video file or a folder of images")
     parser.add_argument("--csv", metavar="FILE", help="write the intervals as a table")
+    parser.add_argument(
+        "--safe-csv", action="store_true",
+        help="for a table that is opened in a spreadsheet: an apostrophe before texts (names of files) that begin with "
+        "= + - or @, so that none is taken for a formula",
+    )  # fmt: skip
     parser.add_argument("--json", metavar="FILE", help="write intervals, quality flags and per-frame scores")
     parser.add_argument(
         "--html", metavar="PATH", help="write a page that opens offline (several videos: a folder)"
@@ -105,13 +112,13 @@ def _analysed(video: str, model: TrainedModel, options: argparse.Namespace) -> A
     try:
         return analyse(video, model, image_fps=options.image_fps, progress=not options.quiet)
     except MetstError as error:
-        print(f"metst: {error}", file=sys.stderr)
+        complain(error)
         return None
 
 
 def _stopped(left: list[str]) -> int:
     text = f"; not begun or not kept: {', '.join(left)}" if left else ""
-    print(f"metst: stopped, what was done is kept{text}", file=sys.stderr)
+    complain(f"stopped, what was done is kept{text}")
     return STOPPED
 
 
@@ -123,9 +130,11 @@ class _Outputs:
         from metst_core.errors import InputError
         from metst_core.video import WRITABLE_SUFFIXES, files_of
 
+        if options.megc:
+            pipeline.check_names(map(Path, videos))
         inputs = [*files_of(videos), *pipeline.weight_files(options.weights)]
         together: dict[str, Callable[..., Path]] = {
-            "csv": pipeline.write_csv,
+            "csv": partial(pipeline.write_csv, formulas=False) if options.safe_csv else pipeline.write_csv,
             "json": pipeline.write_results_json,
             "megc": pipeline.write_megc,
         }
@@ -182,17 +191,13 @@ def _written(path: Path, job: Callable[[Path], Path]) -> bool:
 
     try:
         job(path)
-    except OSError as error:
-        if isinstance(error, MetstError):
-            print(f"metst: {error}", file=sys.stderr)
-        else:
-            print(
-                f"metst: {path}: could not be written ({error.strerror or error}); the result is printed above, "
-                "make room or name another place, and run again",
-                file=sys.stderr,
-            )
     except MetstError as error:
-        print(f"metst: {path}: {error}", file=sys.stderr)
+        complain(error if str(path) in str(error) else f"{path}: {error}")
+    except OSError as error:
+        complain(
+            f"{path}: could not be written ({error.strerror or error}); the result is printed above, make room or name "
+            "another place, and run again"
+        )
     else:
         print(f"  -> {path}")
         return True

@@ -96,25 +96,28 @@ def _checked_archive(path: Path) -> bool:
 
 
 def _sheet_rows(sheet: Any) -> Iterator[Row]:
-    """The rows that the file holds, at most `MOST_COLUMNS` cells of each; the range that it declares is not believed."""
+    """The rows that the file holds; the range that it declares is not believed."""
     sheet.reset_dimensions()
-    yield from enumerate(sheet.iter_rows(values_only=True, max_col=MOST_COLUMNS), start=1)
+    yield from enumerate(sheet.iter_rows(values_only=True), start=1)
 
 
 def _with_formulas(values: Iterable[Row], texts: Iterable[Row]) -> Iterator[Row]:
     """`values`, and a `Formula` where there is none but the same sheet without values has a formula."""
     for (number, row), (_, said) in zip(values, texts, strict=True):
-        yield number, tuple(
-            Formula(text) if cell is None and isinstance(text, str) and text.startswith("=") else cell
-            for cell, text in zip(row, said, strict=True)
+        yield (
+            number,
+            tuple(
+                Formula(text) if cell is None and isinstance(text, str) and text.startswith("=") else cell
+                for cell, text in zip(row, said, strict=True)
+            ),
         )
 
 
 def _kept(rows: Iterable[Row], path: Path) -> Iterator[Row]:
-    """Those that are not blank, without the blank cells at their ends."""
+    """Those that are not blank, without the blank cells at their ends; at most `MOST_COLUMNS` cells of each."""
     n_kept = 0
     for number, row in rows:
-        width = len(row)
+        width = min(len(row), MOST_COLUMNS)
         while width and (row[width - 1] is None or not str(row[width - 1]).strip()):
             width -= 1
         if not width:

@@ -1,6 +1,6 @@
 """A trained network with its constants, run over a film."""
 
-from metst_core.inference.analysis import RESULT_COLUMNS, STOPPED, Analysis, Findings, decode_trace
+from metst_core.inference.analysis import RESULT_COLUMNS, STOPPED, Analysis, Findings, decode_trace, names_of
 from metst_core.inference.calibration import Calibration
 from metst_core.inference.quality import (
     FLAGS,
@@ -42,6 +42,7 @@ __all__ = [
     "load_model",
     "meaning",
     "moves_much",
+    "names_of",
     "quality_table",
     "runs",
     "save_model",

@@ -172,12 +172,12 @@ class Analysis:
     @property
     def subject(self) -> str:
         """The name of the folder that holds the video."""
-        return self.path.resolve().parent.name or "-"
+        return names_of(self.path)[0]
 
     @property
     def video(self) -> str:
         """The name of the video without its suffix, or of the folder of images."""
-        return self.path.resolve().name if self.path.is_dir() else self.path.stem
+        return names_of(self.path)[1]
 
     @property
     def n_model_frames(self) -> int:
@@ -343,6 +343,12 @@ class Analysis:
             yield
         finally:
             self._work[what] += time.perf_counter() - start
+
+
+def names_of(path: Path) -> tuple[str, str]:
+    """Subject and name that a video has by its path: its folder's name, and its own without the suffix."""
+    subject = path.resolve().parent.name or "-"
+    return subject, path.resolve().name if path.is_dir() else path.stem
 
 
 def decode_trace(

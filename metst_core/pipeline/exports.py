@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from metst_core.datasets import SUBMISSION_COLUMNS
-from metst_core.files import run_record, write_json
-from metst_core.inference import NOTICE, RESULT_COLUMNS, Findings, meaning
-from metst_core.tables import write_table
+from metst_core.errors import InputError
+from metst_core.files import one_line, run_record, write_json
+from metst_core.inference import NOTICE, RESULT_COLUMNS, Findings, meaning, names_of
+from metst_core.tables import without_formulas, write_table
 
 MOST_LINES = 25
 """How many intervals, those with the highest scores, a summary lists."""
@@ -53,9 +55,10 @@ def results_table(results: Iterable[Findings]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def write_csv(results: Iterable[Findings], path: str | Path) -> Path:
-    """Write `results_table` as CSV."""
-    return write_table(results_table(results), path)
+def write_csv(results: Iterable[Findings], path: str | Path, formulas: bool = True) -> Path:
+    """Write `results_table` as CSV; with `formulas=False` no cell can be a formula (`tables.without_formulas`)."""
+    table = results_table(results)
+    return write_table(table if formulas else without_formulas(table), path)
 
 
 def write_results_json(results: Iterable[Findings], path: str | Path) -> Path:
@@ -65,11 +68,26 @@ def write_results_json(results: Iterable[Findings], path: str | Path) -> Path:
 
 def write_megc(results: Iterable[Findings], path: str | Path) -> Path:
     """Write the intervals of several videos as one submission: original frame numbers, the first frame being 1."""
+    results = list(results)
+    check_names([result.path for result in results])
     table = pd.concat([r.table for r in results], ignore_index=True).astype(
         {"onset": "int64", "offset": "int64"}
     )
     table[["onset", "offset"]] += 1
     return write_table(table[list(SUBMISSION_COLUMNS)], path)
+
+
+def check_names(videos: Iterable[Path]) -> None:
+    """`InputError` for two videos of one subject and name, which a submission could not tell apart."""
+    seen: dict[tuple[str, str], Path] = {}
+    for video in videos:
+        other = seen.setdefault(names_of(video), video)
+        if os.path.realpath(other) != os.path.realpath(video):
+            subject, name = names_of(video)
+            raise InputError(
+                f"{video}: in a submission this is video {name!r} of subject {subject!r}, as is {other}; rename one of "
+                "them or its folder, or analyse them in two calls"
+            )
 
 
 def headline(result: Findings) -> str:
@@ -87,7 +105,7 @@ def headline(result: Findings) -> str:
 def summary_text(result: Findings) -> str:
     """What was found, in a few lines."""
     lines = [
-        f"{result.path}: {result.duration:.1f} s, {result.n_frames} frames at {result.fps:.4g} per second"
+        f"{one_line(result.path)}: {result.duration:.1f} s, {result.n_frames} frames at {result.fps:.4g} per second"
     ]
     if not result.complete:
         lines.append(

@@ -65,7 +65,9 @@ class LiveScore:
         if self._started is None:
             self._started = self._next = seconds
         tick = 1 / self.trained.fps
-        if not -_LONGEST_PAUSE <= seconds - self._next <= _LONGEST_PAUSE:  # a clock that was set: count on from here
+        if (
+            not -_LONGEST_PAUSE <= seconds - self._next <= _LONGEST_PAUSE
+        ):  # a clock that was set: count on from here
             self.jumps += 1
             self._next = seconds
         while self._next <= seconds + tick / 2:
@@ -221,7 +223,9 @@ def camera_widget(
 
         def _heard(self, _widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
             if content["kind"] == "frame" and self.live is not None:
-                with contextlib.suppress(KeyError, TypeError, ValueError):  # an empty or damaged picture: the next one comes soon
+                with contextlib.suppress(
+                    KeyError, TypeError, ValueError
+                ):  # an empty or damaged picture: the next one comes soon
                     picture = decoded(bytes(buffers[0]) if buffers else b"", "camera")
                     if picture is not None:
                         self.live.push(picture, float(content["seconds"]))

@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from metst_core.files import check_no_input, run_record, write_json
+from metst_core.files import check_no_input, one_line, run_record, write_json
 from metst_core.inference import Analysis, FaceFinder, Findings, TrainedModel
 from metst_core.landmarks import Landmarker
 from metst_core.models import Network
@@ -114,13 +114,11 @@ def analyse(
     >>> result.complete, result.score.shape
     (True, (60,))
     """
-    counting = (
-        f"{Path(video_path).name[:30]}: counting its frames"  # a long video takes minutes (`video.probe`)
-    )
+    counting = f"{one_line(Path(video_path).name[:30])}: counting its frames"  # a long video takes minutes (`video.probe`)
     with tqdm(desc=counting, bar_format="{desc}", unit="frame", leave=False, disable=not progress) as bar:
         analysis = Analysis(video_path, model, landmarker, image_fps, face_finder)
         bar.bar_format, bar.leave = None, True
-        bar.set_description(analysis.video[:30], refresh=False)
+        bar.set_description(one_line(analysis.video[:30]), refresh=False)
         bar.reset(total=analysis.n_model_frames)
         try:
             for done in analysis:

@@ -69,7 +69,9 @@ def decoded(data: bytes, where: str) -> np.ndarray | None:
     """
     header = image_header(data)
     if header is None:
-        raise InputError(f"{where}: is no JPEG, PNG, BMP, TIFF or WebP image, or broken; save it as one of them")
+        raise InputError(
+            f"{where}: is no JPEG, PNG, BMP, TIFF or WebP image, or broken; save it as one of them"
+        )
     if header.width * header.height > MOST_PIXELS:
         raise InputError(
             f"{where}: the image is {header.width} x {header.height}, more than the {MOST_PIXELS:,} pixels that are "

@@ -80,7 +80,9 @@ class Reading:
                         )
                     loss.saw(frame)
                     if len(self.seconds) >= MOST_FRAMES:
-                        raise InputError(f"{self.path}: has more than {MOST_FRAMES:,} frames; cut it into parts")
+                        raise InputError(
+                            f"{self.path}: has more than {MOST_FRAMES:,} frames; cut it into parts"
+                        )
                     self.seconds.append(math.nan if frame.pts is None else frame.pts * self.tick - start)
                     yield frame
             try:
@@ -90,7 +92,6 @@ class Reading:
                     for _ in Reading(self.path).pictures(threads=1):
                         pass
                 raise
-
 
     def _check_size(self, width: int, height: int) -> None:
         if width * height > MOST_PIXELS:

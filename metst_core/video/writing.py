@@ -79,7 +79,9 @@ def write_video(
                 for frame in checked:
                     film.add(frame)
         except UnicodeEncodeError as error:
-            raise InputError(f"{path}: FFmpeg cannot write into a folder whose name is not UTF-8; rename it") from error
+            raise InputError(
+                f"{path}: FFmpeg cannot write into a folder whose name is not UTF-8; rename it"
+            ) from error
         except pyav().FFmpegError as error:
             raise InputError(
                 f"{path}: the film cannot be written ({error.strerror}); is the disk full?"

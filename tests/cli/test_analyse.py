@@ -36,7 +36,9 @@ def run_command(*arguments):
 
 def _options(**given):
     names = ("csv", "json", "megc", "html", "annotated_video")
-    return argparse.Namespace(**{**dict.fromkeys(names), "quiet": True, "weights": "bundled", **given})
+    return argparse.Namespace(
+        **{**dict.fromkeys(names), "quiet": True, "safe_csv": False, "weights": "bundled", **given}
+    )
 
 
 class TestCommand:
@@ -104,6 +106,18 @@ class TestCommand:
             with pytest.raises(InputError, match="input of this call"):
                 write(clip)
         assert clip.read_bytes() == before
+
+    def test_a_submission_does_not_join_two_videos_of_one_name(self, clip, tmp_path):
+        for folder in "AB":
+            (tmp_path / folder / "s1").mkdir(parents=True)
+            (tmp_path / folder / "s1" / "clip.avi").write_bytes(clip.read_bytes())
+        both = [tmp_path / folder / "s1" / "clip.avi" for folder in "AB"]
+        with pytest.raises(InputError, match="video 'clip' of subject 's1', as is .*A/s1/clip.avi"):
+            run_command(*both, "--megc", tmp_path / "m.csv")
+        assert not (tmp_path / "m.csv").exists()
+        results = [pipeline.analyse(video, mouth_model(), progress=False) for video in both]
+        with pytest.raises(InputError, match="rename one"):
+            pipeline.write_megc(results, tmp_path / "m.csv")
 
     def test_two_outputs_may_go_to_the_same_device(self, clip, tmp_path):
         os.mkfifo(tmp_path / "pipe")

@@ -452,7 +452,7 @@ def test_a_damaged_truth_is_named_and_its_video_made_anew(small_set):
     root, _ = small_set
     truth = root / "truth" / "s002_v01.npz"
     whole, before = truth.read_bytes(), bytes_of(root)
-    for damaged in (whole[:-500], whole[:300] + b"\0" + whole[301:], b"", b"PK"):
+    for damaged in (whole[:-500], whole[:300] + bytes([whole[300] ^ 1]) + whole[301:], b"", b"PK"):
         truth.write_bytes(damaged)
         with pytest.raises(
             InputError, match=r"s002_v01\.npz: the truth of a video is damaged .*generate the set again"

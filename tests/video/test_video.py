@@ -19,7 +19,7 @@ from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.synthetic import write_mjpeg
 from metst_core.video import (
     LOSSLESS_SUFFIXES,
-    VIDEO_SUFFIXES,
+    WRITABLE_SUFFIXES,
     list_images,
     natural_key,
     nearest_in_map,
@@ -42,7 +42,7 @@ def frames():
     return np.stack([cv2.resize(c, (64, 48)) for c in coarse])
 
 
-@pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
+@pytest.mark.parametrize("suffix", WRITABLE_SUFFIXES)
 def test_video_gives_back_what_was_written(tmp_path, frames, suffix):
     path = tmp_path / "Gesicht é 脸" / f"vidéo 01{suffix}"
     assert write_video(path, iter(frames), 25) == 12
@@ -458,7 +458,7 @@ except Exception as error:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits the size of a file as a full disk would")
-@pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
+@pytest.mark.parametrize("suffix", WRITABLE_SUFFIXES)
 def test_a_disk_that_is_full_is_told_and_leaves_nothing(tmp_path, suffix):
     path = tmp_path / f"film{suffix}"
     run = subprocess.run([sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True)
@@ -504,7 +504,7 @@ def test_what_is_no_video_is_named(tmp_path, name):
             read(path)
 
 
-@pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
+@pytest.mark.parametrize("suffix", WRITABLE_SUFFIXES)
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
 def test_a_video_cut_short_is_an_error_and_never_a_shorter_video(tmp_path, frames, suffix, share):
     write_video(tmp_path / f"whole{suffix}", frames, 30)
