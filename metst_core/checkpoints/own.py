@@ -22,7 +22,7 @@ _NETWORKS: dict[str, type[Network]] = {
     network.__name__: network for network in (METST, METSTPlus, *SEQUENCE_NETWORKS.values())
 }
 _METADATA = "metst_model"
-_MUCH_LARGER, _SMALL_NETWORK = 4, 10_000_000  # numbers that may be missing: they are then named one by one
+_MUCH_LARGER, _SMALL_NETWORK = 4, 100_000_000  # numbers that may be missing: they are then named one by one
 
 
 def save(model: Network, path: str | Path) -> Path:
@@ -77,20 +77,28 @@ def build(model: type[Network], config: Mapping[str, Any], state: Mapping[str, T
     """A network of a class for the numbers of `state`, without touching the caller's random numbers.
 
     Its weights are overwritten anyway.  `InputError` for sizes that are none, and where the network would be
-    much larger than what the file holds: it is first built without memory for its numbers.
+    much larger than what the file holds: a large one is first built without memory for its numbers.
     """
     for name, value in config.items():
         if isinstance(value, float | int) and not isinstance(value, bool):
             whole_number(name, value, 1)
         if name in ("depth", "blocks_per_stage") and not 0 < value <= MOST_BLOCKS:
             raise InputError(f"{name} is {value}; it must be a whole number, 1 to {MOST_BLOCKS}")
-    held = sum(value.numel() for value in state.values())
     with torch.random.fork_rng(devices=[]):
-        with torch.device("meta"):
-            wanted = sum(value.numel() for value in model(**config).state_dict().values())
-        if wanted > _MUCH_LARGER * held + _SMALL_NETWORK:
-            raise InputError(f"it would have {wanted:,} numbers, and the file holds {held:,}")
+        if _at_most(config) > _SMALL_NETWORK:
+            held = sum(value.numel() for value in state.values())
+            with torch.device("meta"):
+                wanted = sum(value.numel() for value in model(**config).state_dict().values())
+            if wanted > _MUCH_LARGER * held + _SMALL_NETWORK:
+                raise InputError(f"it would have {wanted:,} numbers, and the file holds {held:,}")
         return model(**config)
+
+
+def _at_most(config: Mapping[str, Any]) -> int:
+    """A bound of how many numbers a network has: of its blocks each has at most some 200 times its size squared."""
+    sizes = {name: value for name, value in config.items() if isinstance(value, int)}
+    n_blocks = max([1, *(sizes.pop(name, 1) for name in ("depth", "blocks_per_stage"))])
+    return 250 * n_blocks * max([1, *sizes.values()]) ** 2
 
 
 def fill(

@@ -130,8 +130,6 @@ class _Outputs:
         from metst_core.errors import InputError
         from metst_core.video import WRITABLE_SUFFIXES, files_of
 
-        if options.megc:
-            pipeline.check_names(map(Path, videos))
         inputs = [*files_of(videos), *pipeline.weight_files(options.weights)]
         together: dict[str, Callable[..., Path]] = {
             "csv": partial(pipeline.write_csv, formulas=False) if options.safe_csv else pipeline.write_csv,

@@ -61,7 +61,7 @@ class _Steady:
 def steady_streams() -> Iterator[_Steady]:
     """Inside, standard output and error are such streams; the former without control characters.  Yields the former."""
     out, err = _Steady(sys.stdout, plain=True), _Steady(sys.stderr, plain=False)
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):  # type: ignore[type-var]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             yield out
         finally:

@@ -187,7 +187,7 @@ def _opened(path: Path) -> int | None:
     end = time.monotonic() + _READER_SECONDS
     while True:
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
         except OSError as error:
             if not stat.S_ISFIFO(path.stat().st_mode) or time.monotonic() > end:
                 if error.errno == errno.ENXIO:  # a pipe without a reader
@@ -195,7 +195,8 @@ def _opened(path: Path) -> int | None:
                 raise
             time.sleep(0.05)
             continue
-        os.set_blocking(descriptor, True)
+        if os.name == "posix":
+            os.set_blocking(descriptor, True)
         return descriptor
 
 

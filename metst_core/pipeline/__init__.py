@@ -14,7 +14,6 @@ from metst_core.inference import (
     weight_files,
 )
 from metst_core.pipeline.exports import (
-    check_names,
     results_table,
     summary_text,
     write_csv,
@@ -37,7 +36,6 @@ __all__ = [
     "TrainedModel",
     "analyse",
     "camera_widget",
-    "check_names",
     "check_no_input",
     "check_output",
     "clips_of",

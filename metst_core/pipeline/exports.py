@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from metst_core.datasets import SUBMISSION_COLUMNS
-from metst_core.errors import InputError
 from metst_core.files import one_line, run_record, write_json
 from metst_core.inference import NOTICE, RESULT_COLUMNS, Findings, meaning, names_of
 from metst_core.tables import without_formulas, write_table
@@ -67,27 +65,33 @@ def write_results_json(results: Iterable[Findings], path: str | Path) -> Path:
 
 
 def write_megc(results: Iterable[Findings], path: str | Path) -> Path:
-    """Write the intervals of several videos as one submission: original frame numbers, the first frame being 1."""
+    """Write the intervals of several videos as one submission: original frame numbers, the first frame being 1.
+
+    Subject and video are the names of the folder and the file; where two videos have both in common, the folders
+    above are part of the subject (`A/s1`, `B/s1`).
+    """
     results = list(results)
-    check_names([result.path for result in results])
-    table = pd.concat([r.table for r in results], ignore_index=True).astype(
-        {"onset": "int64", "offset": "int64"}
-    )
+    subjects = subjects_apart([result.path for result in results])
+    table = pd.concat(
+        [r.table.assign(subject=s) for r, s in zip(results, subjects, strict=True)], ignore_index=True
+    ).astype({"onset": "int64", "offset": "int64"})
     table[["onset", "offset"]] += 1
     return write_table(table[list(SUBMISSION_COLUMNS)], path)
 
 
-def check_names(videos: Iterable[Path]) -> None:
-    """`InputError` for two videos of one subject and name, which a submission could not tell apart."""
-    seen: dict[tuple[str, str], Path] = {}
-    for video in videos:
-        other = seen.setdefault(names_of(video), video)
-        if os.path.realpath(other) != os.path.realpath(video):
-            subject, name = names_of(video)
-            raise InputError(
-                f"{video}: in a submission this is video {name!r} of subject {subject!r}, as is {other}; rename one of "
-                "them or its folder, or analyse them in two calls"
-            )
+def subjects_apart(videos: Sequence[Path]) -> list[str]:
+    """The subject of every video, with as many folders as it takes that no two videos have subject and name in common."""
+    folders = [video.resolve().parent.parts[1:] for video in videos]
+    names = [names_of(video)[1] for video in videos]
+    deepest = max(map(len, folders), default=1)
+    depths = [1] * len(videos)
+    for _ in range(deepest):
+        keys = [(f[-d:], name) for f, d, name in zip(folders, depths, names, strict=True)]
+        owners: dict[object, set[tuple[str, ...]]] = {}
+        for key, folder in zip(keys, folders, strict=True):
+            owners.setdefault(key, set()).add(folder)
+        depths = [depth + (len(owners[key]) > 1) for depth, key in zip(depths, keys, strict=True)]
+    return ["/".join(f[-d:]) or "-" for f, d in zip(folders, depths, strict=True)]
 
 
 def headline(result: Findings) -> str:

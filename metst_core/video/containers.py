@@ -76,7 +76,7 @@ def picture_stream(path: Path, container: av.container.InputContainer) -> Any:
     cover = pyav().stream.Disposition.attached_pic
     best = container.streams.best("video")
     for stream in ([best] if best else []) + list(container.streams.video):
-        if not stream.disposition & cover:
+        if stream.codec_context is not None and not stream.disposition & cover:  # none: a coding nobody knows
             return stream
     raise InputError(_unreadable(path))
 

@@ -168,7 +168,11 @@ class _Film:
         """Second and packet of the source's sound, for the container that is being written."""
         container = self._open.enter_context(opened(source))
         stream = container.streams.best("audio")
-        if stream is None or stream.codec_context.name.removesuffix("float") not in codecs:
+        if (
+            stream is None
+            or stream.codec_context is None
+            or stream.codec_context.name.removesuffix("float") not in codecs
+        ):
             return iter(())
         copied = self._container.add_stream_from_template(stream)
         start = start_of(container)

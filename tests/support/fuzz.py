@@ -146,7 +146,7 @@ LOADERS = {
         _text("annotations.csv", ",".join(tables.ANNOTATION_COLUMNS), "s,v,1,2,3,others"), tables.read_annotations
     ),
     "videos": Loader(_text("videos.csv", ",".join(tables.VIDEO_COLUMNS), "s,v,30.0,90,s/v.avi"), tables.read_videos),
-    "motion set": Loader(lambda f: made_up_motion(2, 1, 20).save(f / "motion.npz"), MotionSet.load),
+    "motion set": Loader(lambda f: made_up_motion(2, 1).save(f / "motion.npz"), MotionSet.load),
     "cached motion": Loader(_cached, lambda p: extraction._read_cached(p, 16)),
     "traces": Loader(_traces, read_traces),
     "truth": Loader(_truth, lambda p: read_truth(p.parents[1], "s", "v")),
