@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pandas as pd
@@ -248,9 +249,9 @@ def _check_intervals(
             raise InputError(f"{here}: onset {row.onset} lies before the first frame, 0")
         if row.emotion not in classes:
             raise InputError(f"{here}: emotion {row.emotion[:40]!r} is none of {', '.join(classes)}")
-        for column in _KEY_COLUMNS:
+        for column in _KEY_COLUMNS if first_row else ():  # a table that comes from outside
             check_id(column, getattr(row, column), here)
-    ids = {column: [check_id(column, value) for value in table[column]] for column in _KEY_COLUMNS}
+    ids = {column: [normalize("NFC", value) for value in table[column]] for column in _KEY_COLUMNS}
     return table.assign(**ids).astype(dict.fromkeys(_KEY_COLUMNS, str))
 
 

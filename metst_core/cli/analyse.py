@@ -106,14 +106,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _analysed(video: str, model: TrainedModel, options: argparse.Namespace) -> AnalysisResult | None:
-    from metst_core.errors import MetstError
+    from metst_core.errors import MetstError, reason
     from metst_core.pipeline import analyse
 
     try:
         return analyse(video, model, image_fps=options.image_fps, progress=not options.quiet)
     except MetstError as error:
         complain(error)
-        return None
+    except Exception as error:  # of FFmpeg, OpenCV, MediaPipe, the system: one video never ends a batch
+        complain(f"{video}: {type(error).__name__}: {reason(error)}")
+    return None
 
 
 def _stopped(left: list[str]) -> int:
@@ -185,7 +187,7 @@ class _Outputs:
 
 
 def _written(path: Path, job: Callable[[Path], Path]) -> bool:
-    from metst_core.errors import MetstError
+    from metst_core.errors import MetstError, reason
 
     try:
         job(path)
@@ -196,6 +198,8 @@ def _written(path: Path, job: Callable[[Path], Path]) -> bool:
             f"{path}: could not be written ({error.strerror or error}); the result is printed above, make room or name "
             "another place, and run again"
         )
+    except Exception as error:  # of the writers: the other outputs are written
+        complain(f"{path}: could not be written ({type(error).__name__}: {reason(error)})")
     else:
         print(f"  -> {path}")
         return True

@@ -24,6 +24,7 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
 
 import cv2
 import numpy as np
@@ -31,6 +32,7 @@ import pandas as pd
 
 from metst_core.decoding import decode, smooth, spot_threshold
 from metst_core.errors import InputError, MetstError
+from metst_core.files import one_line
 from metst_core.inference.quality import (
     FaceFinder,
     LandmarkFaceFinder,
@@ -346,9 +348,13 @@ class Analysis:
 
 
 def names_of(path: Path) -> tuple[str, str]:
-    """Subject and name that a video has by its path: its folder's name, and its own without the suffix."""
+    """Subject and name that a video has by its path: its folder's name, and its own without the suffix.
+
+    What an id may not hold (control characters, bytes that are no UTF-8) is written as a code.
+    """
     subject = path.resolve().parent.name or "-"
-    return subject, path.resolve().name if path.is_dir() else path.stem
+    name = path.resolve().name if path.is_dir() else path.stem
+    return one_line(normalize("NFC", subject)), one_line(normalize("NFC", name))
 
 
 def decode_trace(

@@ -81,7 +81,7 @@ def write_megc(results: Iterable[Findings], path: str | Path) -> Path:
 
 def subjects_apart(videos: Sequence[Path]) -> list[str]:
     """The subject of every video, with as many folders as it takes that no two videos have subject and name in common."""
-    folders = [video.resolve().parent.parts[1:] for video in videos]
+    folders = [tuple(map(one_line, video.resolve().parent.parts[1:])) for video in videos]
     names = [names_of(video)[1] for video in videos]
     deepest = max(map(len, folders), default=1)
     depths = [1] * len(videos)

@@ -144,11 +144,11 @@ def generate(
     tables = plan_tables(seed, subjects, n_videos, seconds, fps, knobs)
     manner = _Manner(seed, float(seconds), float(fps), knobs, tuple(str(p) for p in portraits))
     with only_one(out_dir):
-        sweep(out_dir, deep=True)
         claim_folder(
             out_dir, manner.note(), "generation.json", "a set made in another way",
             occupied=lambda: bool(visible(out_dir / "truth", "*.npz")),
         )  # fmt: skip
+        sweep(out_dir, deep=True)
         todo = [(s, v) for s in subjects for v in range(n_videos) if not _is_finished(out_dir, s, v)]
         _make_videos(out_dir, todo, manner, n_jobs, progress)
         for name, table in tables.items():

@@ -51,9 +51,10 @@ class RunFolder:
     @classmethod
     def claim(cls, path: Path, config: TrainConfig, motion: MotionSet, material: Material) -> RunFolder:
         """Take a folder for this configuration and data, or refuse it with what differs (`InputError`)."""
-        sweep(path, deep=True)
         identity = {"config": config.to_dict(), "data": _describe(motion, material)}
         claim_folder(path, identity, extra={"record": run_record()})
+        sweep(path)
+        sweep(path / "folds", deep=True)
         return cls(path, value_hash(identity))
 
     def is_done(self, subject: str) -> bool:

@@ -117,6 +117,24 @@ class TestCommand:
         assert rows["subject"].tolist() == ["A/s1", "B/s1", clip.parent.name]
         assert set(rows["video"]) == {"clip"}
 
+    @pytest.mark.parametrize(
+        "error", [MemoryError(), RuntimeError("graph broke"), UnicodeDecodeError("utf-8", b"x", 0, 1, "bad")]
+    )
+    def test_whatever_a_reader_raises_does_not_stop_the_others(
+        self, clip, tmp_path, monkeypatch, capsys, error
+    ):
+        real = pipeline.analyse
+
+        def sometimes(video, *given, **options):
+            if "odd" in str(video):
+                raise error
+            return real(video, *given, **options)
+
+        monkeypatch.setattr(pipeline, "analyse", sometimes)
+        assert run_command(tmp_path / "odd.mp4", clip, "--csv", tmp_path / "a.csv") == analyse_cli.PROBLEM
+        assert f"odd.mp4: {type(error).__name__}" in capsys.readouterr().err
+        assert len(pd.read_csv(tmp_path / "a.csv")) == 1
+
     def test_two_outputs_may_go_to_the_same_device(self, clip, tmp_path):
         os.mkfifo(tmp_path / "pipe")
         for name in ("pipe", "./pipe"):

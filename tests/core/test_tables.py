@@ -161,12 +161,17 @@ def test_what_is_no_utf8_is_named_by_row(tmp_path, data):
         tables.read_csv(tmp_path / "a.csv")
 
 
-def test_ids_are_checked_where_tables_come_in():
-    rows = {"onset": [1, 1], "apex": [1, 1], "offset": [2, 2], "emotion": ["others"] * 2}
-    for subject, said in (("", "row 1: subject is empty"), ("a\x00", "control character")):
+def test_ids_are_checked_where_tables_come_in(tmp_path):
+    line = "s,v,1,1,2,others"
+    for subject, said in (
+        ("", "row 3: subject is empty"),
+        ("a\x07", "row 3: subject is 'a.x07', with a control"),
+    ):
+        (tmp_path / "a.csv").write_text(
+            f"{','.join(tables.ANNOTATION_COLUMNS)}\n{line}\n{subject}{line[1:]}\n"
+        )
         with pytest.raises(InputError, match=said):
-            tables.check_annotations(pd.DataFrame({"subject": ["s", subject], "video": ["v", "v"], **rows}))
-    composed = tables.check_annotations(
-        pd.DataFrame({"subject": ["e\u0301"] * 2, "video": ["v", "w"], **rows})
-    )
-    assert composed["subject"].tolist() == ["\u00e9"] * 2
+            tables.read_annotations(tmp_path / "a.csv")
+    rows = {"onset": [1], "apex": [1], "offset": [2], "emotion": ["others"]}
+    composed = tables.check_annotations(pd.DataFrame({"subject": ["e\u0301"], "video": ["v"], **rows}))
+    assert composed["subject"].tolist() == ["\u00e9"]
