@@ -10,10 +10,10 @@ RUN     ?= $(PROFILE)
 PY      := .venv/bin/python
 STAMP   := .venv/.installed
 FIGURES := 01b_rois 01d_traces 02a_score 02b_state 04d_comparison 05a_together
-EXTRAS  := notebooks,dev,distributed,browser
+EXTRAS  := notebooks,dev,distributed,browser,book
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test quick test-browser lint figures bench soak notebooks clean
+.PHONY: help setup reproduce test quick test-browser lint figures bench soak notebooks exercises book clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -47,13 +47,22 @@ lint: $(STAMP)
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-# The figures that the README shows: those of the latest run of PROFILE (`make reproduce` redraws them).
+# The figures and the answer that the README shows: those of the latest run of PROFILE (`make reproduce` redraws them).
 figures:
 	cp $(foreach f,$(FIGURES),"runs/$(RUN)/figures/$(f).png") figures/
+	$(PY) -m metst_core.experiment.answer "runs/$(RUN)" README.md
 
 # The .ipynb files from their text form (notebooks/*.py), outputs stripped.
 notebooks: $(STAMP)
 	$(PY) -m jupytext --sync notebooks/*.py
+
+# make book        the course as a static site, to be read offline, in build/book (from the run of PROFILE, where it is there)
+book: $(STAMP)
+	$(PY) book/build.py $(wildcard runs/$(RUN)) --out build/book
+
+# make exercises   the notebooks with stubs to fill in, and their solutions, in build/exercises
+exercises: $(STAMP)
+	$(PY) -m metst_core.experiment.exercises notebooks build/exercises
 
 # All but bench_hour.py, which takes about half an hour by itself; then one page: work, peer, floor, ours, ratio.
 bench: $(STAMP)

@@ -17,7 +17,8 @@ import numpy as np
 from common import Line, parser, seconds_per_call, write
 
 from metst_core.synthetic import look_up
-from metst_core.synthetic.heads import FRAME_SIZE, Head, number_of_heads
+from metst_core.synthetic.head_asset import number_of_heads
+from metst_core.synthetic.heads import FRAME_SIZE, Head
 
 FRAMES_PER_ROUND = 10
 

@@ -148,7 +148,7 @@ def main() -> None:
     if not options.videos.is_dir():
         from metst_core.synthetic import generate
 
-        generate(options.videos, 4, 1, 10.0, seed=100)
+        generate(options.videos, 4, 1, 10.0, seed=100, version=1)
     videos = sorted(options.videos.glob("*/*.avi"))
     columns: dict[str, Any] = {}
     if options.before:

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from metst_core.plots import save_figure
 from metst_core.synthetic.action_units import ACTION_UNITS, UNITS
-from metst_core.synthetic.heads import Head, head, number_of_heads
+from metst_core.synthetic.head_asset import number_of_heads
+from metst_core.synthetic.heads import Head, head
 
 FOLDER = Path(__file__).parent
 WEAK, STRONG = 0.02, 0.08  # inter-ocular distances

@@ -1,9 +1,14 @@
 """Networks that readers will ask about, in the slot of ME-TST's Mamba blocks.
 
-They are an LSTM, a TCN, a Transformer and a sliding-window classifier.  Stem, heads, loss and decoding are those of `metst_core.models`; only the pathway between them differs, so a
-difference in score is a difference of the sequence model.  (The sliding window also counts motion from each of its
-own windows, as the methods it stands for do.)  `of_like_size` picks the pathway's width such
-that a network has as many parameters as the one that it is compared with.
+They are an LSTM, a TCN, a Transformer and a network of patches.  Stem, heads, loss and decoding are those of
+`metst_core.models`; only the pathway between them differs, so a difference in score is a difference of the sequence
+model.  (The patch also counts motion from its own first frame; `MovingReferenceNetwork` gives ME-TST+ the same
+reference and keeps its state, so that the two can be told apart.)  `of_like_size` picks the pathway's width such that
+a network has as many parameters as the one that it is compared with.
+
+Two methods are made of the network of patches, and they are not the same.  The method `patch` asks for the score of
+every frame, as ME-TST does.  The method `sliding_window` asks of every window whether it is a micro-expression, which
+is what ME-TST replaces (`TrainConfig.asked`).
 """
 
 from __future__ import annotations
@@ -15,11 +20,18 @@ import torch
 from torch import Tensor, nn
 
 from metst_core.errors import InputError
-from metst_core.models import WIDTH, Network, checked_sizes
+from metst_core.models import (
+    BLOCKS_PER_STAGE,
+    D_STATE,
+    WIDTH,
+    Network,
+    SlowFastPathway,
+    checked_sizes,
+)
 
 N_HEADS = 4
 PATCH = 16
-"""Frames that the sliding-window classifier looks at: 0.5 s at 30 frames per second, the longest
+"""Frames that the network of patches looks at: 0.5 s at 30 frames per second, the longest
 micro-expression.
 """
 
@@ -141,14 +153,13 @@ class TransformerNetwork(_SequenceNetwork):
     pathway, default_depth, hidden_step = TransformerPathway, 6, N_HEADS
 
 
-class SlidingWindowNetwork(_SequenceNetwork):
-    """Slides a patch of `PATCH` frames over the motion and classifies each patch alone, for its middle frame.
+class PatchNetwork(_SequenceNetwork):
+    """Slides a patch of `PATCH` frames over the motion and judges each patch alone, for its middle frame.
 
-    This is what regression over the video replaces: nothing is carried from one patch to the next.  Motion is
-    counted from the patch's own first frame, as sliding-window methods count it (and as this package counts
-    it in its longer windows), so that slow drift before the patch is nothing that it must see through.  What
-    lies beyond the ends repeats the first and last frame.  Stem, heads, loss and decoding are the common
-    ones; two hidden layers stand between.
+    Nothing is carried from one patch to the next: there is no state.  Motion is counted from the patch's own first
+    frame, as sliding-window methods count it (and as this package counts it in its longer windows), so that slow
+    drift before the patch is nothing that it must see through.  What lies beyond the ends repeats the first and last
+    frame.  Stem, heads, loss and decoding are the common ones; two hidden layers stand between.
     """
 
     pathway, default_depth = PatchPathway, 2
@@ -169,6 +180,42 @@ def patches(x: Tensor) -> Tensor:
     around = torch.arange(PATCH, device=x.device) - PATCH // 2
     cut = x[:, :, (frames + around).clamp(0, x.shape[2] - 1)]  # (B, C, T, PATCH)
     return (cut - cut[..., :1]).transpose(1, 2)
+
+
+class MovingReferenceNetwork(Network):
+    """ME-TST+ whose motion counts from where a patch around the frame would begin, `PATCH // 2` frames ago.
+
+    Everything else is ME-TST+, its state included.  What it gains over ME-TST+ is due to the frame of reference, what
+    it gains over the `patch` to the state.
+    """
+
+    def __init__(
+        self,
+        n_classes: int = 5,
+        in_channels: int = 36,
+        width: int = WIDTH,
+        blocks_per_stage: int = BLOCKS_PER_STAGE,
+        d_state: int = D_STATE,
+        pathways: str = "separate",
+    ) -> None:
+        config = {"n_classes": n_classes, "in_channels": in_channels, "width": width}
+        config = checked_sizes(config | {"blocks_per_stage": blocks_per_stage, "d_state": d_state}, pathways)
+        super().__init__(
+            lambda: SlowFastPathway(config["width"], config["blocks_per_stage"], config["d_state"]),
+            **config,
+            pathways=pathways,
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Motion x (B, C, T), T >= 2 -> score (B, T) in 0..1 and logits (B, T, n_classes)."""
+        self._check(x)
+        return super().forward(since_patch_start(x))
+
+
+def since_patch_start(x: Tensor) -> Tensor:
+    """Motion x (B, C, T) counted from `PATCH // 2` frames before each frame (from the first where there is none)."""
+    frames = torch.arange(x.shape[2], device=x.device)
+    return x - x[:, :, (frames - PATCH // 2).clamp(min=0)]
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -214,5 +261,6 @@ SEQUENCE_NETWORKS: dict[str, type[_SequenceNetwork]] = {
     "lstm": LSTMNetwork,
     "tcn": TCNNetwork,
     "transformer": TransformerNetwork,
-    "sliding_window": SlidingWindowNetwork,
+    "patch": PatchNetwork,
 }
+"""The networks with a pathway of their own, by name; `of_like_size` sizes them."""

@@ -39,6 +39,11 @@ class Stream:
     """
 
     def __init__(self, model: Network, batch_size: int = 1) -> None:
+        if type(model).forward is not Network.forward:
+            raise InputError(
+                f"{type(model).__name__} changes the motion before it reads it and cannot be run frame by frame; "
+                "stream METST or METSTPlus"
+            )
         self.model = model
         self.batch_size = batch_size = whole_number("batch_size", batch_size, 1)
         self.delay = SLOW_FAST_DELAY if isinstance(model.spotting, SlowFastPathway) else STEM_DELAY

@@ -6,6 +6,7 @@ columns and the same convention; foreign files are converted where they are read
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import math
 import warnings
@@ -32,6 +33,8 @@ VIDEO_COLUMNS = ("subject", "video", "fps", "n_frames", "path")
 
 FIRST_ROW = 2
 """The first row below the header of a CSV file, as a spreadsheet counts."""
+
+PARQUET = ".parquet"
 
 _KEY_COLUMNS = ("subject", "video")
 _FRAME_COLUMNS = ("onset", "apex", "offset")
@@ -109,6 +112,20 @@ def read_videos(path: str | Path) -> pd.DataFrame:
     return table[list(VIDEO_COLUMNS)]
 
 
+def as_name(value: object) -> str:
+    """An id as text; a whole float is written as the whole number it is (`1.0` from a table with gaps is "1")."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def ordered(table: pd.DataFrame) -> np.ndarray:
+    """Positions of an interval table's rows by onset, offset, apex, then the order of `CLASSES`: `(n,)` int64.
+
+    Rows that agree in all of these are the same interval, whatever their order.
+    """
+    named = table["emotion"].map({name: i for i, name in enumerate(CLASSES)})
+    return np.lexsort((named, table["apex"], table["offset"], table["onset"]))
+
+
 def of_video(table: pd.DataFrame, subject: str, video: str) -> pd.DataFrame:
     """The rows of one video, in their order and with their index, of any table with `subject` and `video`."""
     return table[(table["subject"] == subject) & (table["video"] == video)]
@@ -139,11 +156,30 @@ def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_table(table: pd.DataFrame, path: str | Path) -> Path:
-    """Write any of the tables as CSV, atomically."""
+def write_table(table: pd.DataFrame, path: str | Path, formulas: bool = True) -> Path:
+    """Write any of the tables as CSV, or as Parquet where the name ends in `.parquet`, atomically.
+
+    With `formulas=False` no cell of a CSV file can be a formula (`without_formulas`).  Parquet needs pyarrow, which is not among the dependencies: a `MissingError` says how to get it.
+    """
+    path = as_path("path", path)
+    if path.suffix.lower() == PARQUET:
+        check_table_path(path)
+    elif not formulas:
+        table = without_formulas(table)
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", errors="backslashreplace")
-    return Path(path)
+        if path.suffix.lower() == PARQUET:
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False, lineterminator="\n", errors="backslashreplace")
+    return path
+
+
+def check_table_path(path: str | Path) -> None:
+    """Whether a table can be written in the form that the name asks for; asked before the work."""
+    if Path(path).suffix.lower() == PARQUET and importlib.util.find_spec("pyarrow") is None:
+        raise MissingError(
+            f"{path}: Parquet needs the package pyarrow: pip install 'metst[parquet]', or end the name in .csv"
+        )
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
@@ -235,10 +271,12 @@ def _check_intervals(
     for column in _FRAME_COLUMNS:
         numbers = _numbers(table, column, _is_frame, "a frame number", where, first_row)
         table = table.assign(**{column: numbers.astype("int64")})
-    for column in ("subject", "video"):
+    for column in _KEY_COLUMNS:
         if table[column].isna().any():
             raise InputError(f"{where}: row {table[column].isna().idxmax() + first_row}: {column} is missing")
-    table = table.astype({"subject": str, "video": str, "emotion": str})
+    table = table.astype({"emotion": str}).assign(
+        **{c: table[c].map(as_name).astype(str) for c in _KEY_COLUMNS}
+    )
     for row in table.itertuples():
         here = f"{where}: row {row.Index + first_row}"
         if not row.onset <= row.apex <= row.offset:

@@ -108,3 +108,26 @@ def frame_targets(annotations: pd.DataFrame, n_frames: int) -> tuple[np.ndarray,
         score[inside] = 1.0
         classes[inside] = CLASSES.index(row.emotion)
     return score, classes
+
+
+def cover_targets(annotations: pd.DataFrame, n_frames: int, half: int) -> tuple[np.ndarray, np.ndarray]:
+    """What a classifier of windows is asked, per frame of one video: `(score (T,) float32, classes (T,) int64)`.
+
+    The score is 1 where the window of `2 half + 1` frames around the frame overlaps a micro-expression with an IoU of
+    at least 0.5, else 0; the class is that emotion's index in `CLASSES` there and neutral elsewhere.  A
+    micro-expression shorter than half a window, or longer than two, has no such frame.  Where two overlap the later
+    onset wins.
+    """
+    annotations = check_annotations(annotations, "annotations")
+    n_frames, half = whole_number("n_frames", n_frames, 1), whole_number("half", half, 0)
+    score = np.zeros(n_frames, np.float32)
+    classes = np.full(n_frames, CLASSES.index(NEUTRAL), np.int64)
+    middle = np.arange(n_frames)
+    for row in annotations.sort_values("onset", kind="stable").itertuples():
+        first, last = np.maximum(middle - half, row.onset), np.minimum(middle + half, row.offset)
+        shared = np.maximum(0, last - first + 1)
+        union = 2 * half + 1 + row.offset - row.onset + 1 - shared
+        covered = 2 * shared >= union
+        score[covered] = 1.0
+        classes[covered] = CLASSES.index(row.emotion)
+    return score, classes

@@ -139,13 +139,20 @@ def prefetched(source: Iterable[_Item], ahead: int) -> Iterator[Iterator[_Item]]
     thread has ended (after the item that it is at) and the source is closed, whoever left the block and how.
     """
     items: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
-    room, stopped = threading.Semaphore(ahead), threading.Event()
+    # Not a semaphore: Ctrl-C within one leaves it locked, or a waiter that nobody wakes; a SimpleQueue is one step.
+    room: queue.SimpleQueue[None] = queue.SimpleQueue()
+    for _ in range(ahead):
+        room.put(None)
+    stopped = False
 
     def work() -> None:
         last: BaseException | None = None
         iterator = iter(source)
         try:
-            while room.acquire() and not stopped.is_set():
+            while True:
+                room.get()
+                if stopped:
+                    break
                 items.put((True, next(iterator)))
         except StopIteration:
             pass
@@ -164,16 +171,17 @@ def prefetched(source: Iterable[_Item], ahead: int) -> Iterator[Iterator[_Item]]
                     raise value
                 return
             yield value
-            room.release()
+            room.put(None)
 
     thread = threading.Thread(target=work, name="prefetched", daemon=True)
-    thread.start()
     try:
+        thread.start()
         yield received()
     finally:
-        stopped.set()
-        room.release()
-        thread.join()
+        stopped = True
+        room.put(None)
+        if thread.ident is not None:
+            thread.join()
 
 
 @contextlib.contextmanager

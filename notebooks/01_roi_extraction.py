@@ -30,16 +30,19 @@
 #
 # This notebook goes from pixels to those numbers, step by step:
 #
-# 1. a data set: faces that move, and the truth about how they move;
-# 2. landmarks, face crop, ROI boxes;
-# 3. optical flow and its *main-direction mean*;
-# 4. head motion, and how to take it away;
-# 5. windows, and the whole data set.
+# 1. see one: a micro-expression, magnified;
+# 2. a data set: faces that move, and the truth about how they move;
+# 3. landmarks, face crop, ROI boxes;
+# 4. optical flow and its *main-direction mean*;
+# 5. head motion, and how to take it away;
+# 6. windows, and the whole data set.
+#
+# It takes about 40 minutes to read. Afterwards you can say what the network sees of a face, in pixels, and what it does not.
 #
 # It leaves `motion.npz` in the run's folder, which the next notebooks read.
 #
-# **About the faces.** No micro-expression data set may be used without a signed licence. The default here is *synthetic*: one public-domain portrait (NASA, bundled
-# with scikit-image), turned into several people by warping and relighting, and animated along facial action units (AUs). We know the
+# **About the faces.** No micro-expression data set may be used without a signed licence. The default here is *synthetic*: three-dimensional heads,
+# each of another person, that move by facial action units (AUs) before a camera with noise. We know the
 # truth for every frame, which no real set offers. It is not a substitute for real faces. With a licence for CAS(ME)³ or SAMM-LV, set
 # `dataset` and `data_root` and run the same notebook.
 
@@ -53,18 +56,23 @@ data_options = {}  # of load_dataset
 n_jobs = None  # videos or folds at once; None: as many as cores, up to 4
 
 # %%
+# %matplotlib inline
 import itertools
 
 import cv2
+import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from IPython.display import HTML
+from scipy.stats import mannwhitneyu
 
 from metst_core import plots, tables
-from metst_core.experiment import Run, describe
+from metst_core.experiment import Run, check, describe
 from metst_core.motion import (
     FARNEBACK,
     box_flow,
+    cut_crop,
     extract_motion,
     find_reference,
     main_direction_mean,
@@ -77,6 +85,95 @@ run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 data = run.dataset()
 pd.Series(describe(data), name="data set").to_frame()
 
+# %%
+plots.data_line()
+
+# %% [markdown]
+# ## 1.0 See one first
+#
+# We follow one ME through this notebook: the longest of the first subject that has one and fits into a window. Below, its **onset** and its **apex** take turns, four times a second. Can you see it? What most people see first is not
+# the face but the head, which never holds still. So the second picture is magnified (every pixel moved eight times as far), and in the third the motion of the head is taken out before that.
+
+# %%
+half = data.window // 2
+window_of, since = np.divmod(data.annotations["onset"], half)
+begins = (window_of - (since < 8)).clip(lower=0) * half  # of the window with some frames before the onset
+duration = (data.annotations["offset"] - data.annotations["onset"]) / data.frame_rate
+table = data.annotations.assign(start=begins, d=duration)
+fitting = table[table["offset"] < table["start"] + data.window]
+example = fitting[fitting["subject"] == fitting["subject"].iloc[0]].sort_values("d").iloc[-1]
+start = int(example.start)
+clip = np.stack(
+    list(itertools.islice(data.frames(example.subject, example.video), start, start + data.window))
+)
+onset, apex, offset = (int(example[name]) - start for name in ("onset", "apex", "offset"))
+landmarker = run.landmarker()
+grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip])
+at_onset = find_reference(grey[onset], landmarker)
+
+
+def magnified(frame, times=8, head=True):
+    """The face at the onset, every pixel moved `times` as far as it had moved by `frame`; `head`: as the head moves too."""
+    flow = box_flow(at_onset.crop, cut_crop(grey[frame], at_onset.place))
+    if not head:
+        nose = boxes_on_crop(at_onset.points)["nose_bridge"]
+        flow = flow - main_direction_mean(flow[nose.slices], 0.7)
+    flow = cv2.GaussianBlur(np.float32(flow), (0, 0), 4)
+    y, x = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
+    return cv2.remap(
+        at_onset.crop,
+        x - times * flow[..., 0],
+        y - times * flow[..., 1],
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+
+
+def three(frame):
+    """As it is, magnified, and magnified without the head: side by side."""
+    as_it_is = cut_crop(grey[frame], at_onset.place)
+    return np.hstack([as_it_is, magnified(frame), magnified(frame, head=False)])
+
+
+HTML(
+    plots.flicker(
+        [three(onset), three(apex)],
+        0.25,
+        "onset and apex taking turns: as it is; magnified; magnified, head motion taken out",
+    )
+)
+
+# %% [markdown]
+# Frame by frame, from before the onset to after the offset:
+
+# %%
+HTML(
+    plots.flicker(
+        [three(t) for t in range(max(0, onset - 3), min(len(clip), offset + 4))],
+        0.15,
+        "the same three pictures, frame by frame through the micro-expression",
+    )
+)
+
+# %% [markdown]
+# And on paper:
+
+# %%
+figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
+for ax, name, frame in zip(
+    axes, ("onset", "apex", "offset"), (onset, apex, min(offset, len(clip) - 1)), strict=False
+):
+    ax.imshow(clip[frame])
+    ax.set(title=f"{name}, {(start + frame) / data.frame_rate:.2f} s", xticks=[], yticks=[])
+axes[3].imshow(magnified(apex, head=False), cmap="gray")
+axes[3].set(title="apex, × 8, without the head", xticks=[], yticks=[])
+figure.suptitle(f"{example.emotion}, subject {example.subject}, video {example.video}")
+run.figure(
+    figure,
+    "01a_frames",
+    "One micro-expression: three frames, and the apex with its movement eight times as large, the head's motion taken out.",
+)
+
 # %% [markdown]
 # ## 1.1 The data: intervals in long videos
 #
@@ -86,11 +183,15 @@ pd.Series(describe(data), name="data set").to_frame()
 # %%
 data.annotations.head(8)
 
+# %% [markdown]
+# The **length** of an ME is here, and in all notebooks, the time from its onset to its offset, (offset − onset) / frame rate. Its interval holds one frame more, since both ends belong to it.
+
 # %%
-duration = (data.annotations["offset"] - data.annotations["onset"]) / data.frame_rate
 if dataset == "synthetic":
-    assert duration.max() <= 0.6, "longer than a micro-expression (0.5 s and a frame at each end)"
-print(f"{(duration > 0.5).mean():.0%} last longer than the half second that defines an ME")
+    assert duration.max() <= 2.5, "longer than the longest micro-expressions of the coding sheets"
+print(
+    f"{(duration > 0.5).mean():.0%} last longer than half a second, by which many define an ME; annotators do not keep to it"
+)
 
 figure, ax = plt.subplots(figsize=(8, 2.6), layout="constrained")
 bins = np.linspace(0, max(0.6, duration.max()), 13)
@@ -107,37 +208,6 @@ ax.legend(frameon=False)
 plt.show(figure)
 
 # %% [markdown]
-# We follow one ME through this notebook: the longest of the first subject that has one and fits into a window. Can you see it? Below are the frames at onset, apex and offset, and
-# the difference of apex and onset, eight times amplified.
-
-# %%
-half = data.window // 2
-window_of, since = np.divmod(data.annotations["onset"], half)
-begins = (window_of - (since < 8)).clip(lower=0) * half  # of the window with some frames before the onset
-table = data.annotations.assign(start=begins, d=duration)
-fitting = table[table["offset"] < table["start"] + data.window]
-example = fitting[fitting["subject"] == fitting["subject"].iloc[0]].sort_values("d").iloc[-1]
-start = int(example.start)
-clip = np.stack(
-    list(itertools.islice(data.frames(example.subject, example.video), start, start + data.window))
-)
-onset, apex, offset = (int(example[name]) - start for name in ("onset", "apex", "offset"))
-
-figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
-for ax, name, frame in zip(
-    axes, ("onset", "apex", "offset"), (onset, apex, min(offset, len(clip) - 1)), strict=False
-):
-    ax.imshow(clip[frame])
-    ax.set(title=f"{name}, {(start + frame) / data.frame_rate:.2f} s", xticks=[], yticks=[])
-difference = clip[apex].astype(float).mean(axis=2) - clip[onset].astype(float).mean(axis=2)
-axes[3].imshow(128 + 8 * difference, cmap="gray", vmin=0, vmax=255)
-axes[3].set(title="apex − onset, × 8", xticks=[], yticks=[])
-figure.suptitle(f"{example.emotion}, subject {example.subject}, video {example.video}")
-_ = run.figure(
-    figure, "01a_frames", "One micro-expression: three frames and their difference, eight times amplified."
-)
-
-# %% [markdown]
 # ## 1.2 Landmarks, crop, boxes
 #
 # A *landmarker* returns 68 points on the face (the iBUG scheme). Ours asks MediaPipe's face mesh, which runs offline. It is called twice:
@@ -148,8 +218,6 @@ _ = run.figure(
 # pixel, as section 1.5 shows.
 
 # %%
-landmarker = run.landmarker()
-grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip])
 reference = find_reference(grey[0], landmarker)
 assert reference.crop.shape == (320, 320)
 
@@ -198,13 +266,42 @@ def main_direction(flow, q):
     return vectors[order[int(len(vectors) * (1 - q)) :]].mean(axis=0)
 
 
-rows, columns = boxes_on_crop(reference.points)["left_brow"].slices
+brow = boxes_on_crop(reference.points)["left_brow"].slices
 crop_now = cv2.resize(grey[apex][reference.place.slices], (320, 320))
-flow = box_flow(reference.crop[rows, columns], crop_now[rows, columns])
+flow = box_flow(reference.crop[brow], crop_now[brow])
 assert np.allclose(main_direction(flow, 0.3), main_direction_mean(flow, 0.3), atol=1e-5)
 print("Farnebäck:", FARNEBACK)
 print("plain mean          ", flow.reshape(-1, 2).mean(axis=0).round(3), "px")
 print("main-direction mean ", main_direction(flow, 0.3).round(3), "px")
+
+# %% [markdown]
+# Turn $q$: which pixels take part, and what the mean says. Near 0 a few pixels decide (noise among them), at 1 the skin that does not move waters it down.
+
+
+# %%
+def shares_figure(q=0.3):
+    """The box at the apex: the pixels that take part, and the mean over q."""
+    figure, (picture, curve) = plt.subplots(1, 2, figsize=(10, 2.6), layout="constrained")
+    size = np.hypot(*flow.reshape(-1, 2).T)
+    part = np.zeros(len(size), bool)
+    part[np.argsort(size, kind="stable")[int(len(size) * (1 - q)) :]] = True
+    picture.imshow(reference.crop[brow], cmap="gray")
+    picture.imshow(np.ma.masked_equal(part.reshape(flow.shape[:2]), False), cmap="autumn", alpha=0.55)
+    picture.set(title=f"left brow, q = {q:.2f}: {part.sum()} of {part.size} pixels", xticks=[], yticks=[])
+    grid = np.linspace(0.02, 1, 50)
+    means = np.array([main_direction(flow, value) for value in grid])
+    for i, (name, colour) in enumerate((("x", "#0072B2"), ("y", "#D55E00"))):
+        curve.plot(grid, means[:, i], color=colour, label=f"mean {name}")
+        curve.plot(q, main_direction(flow, q)[i], "o", color=colour)
+    curve.set(xlabel="share q", ylabel="motion (px of the 320 crop)")
+    curve.legend(frameon=False)
+    return figure
+
+
+widgets.interact(
+    lambda q: plt.show(shares_figure(q)),
+    q=widgets.FloatSlider(value=0.3, min=0.02, max=1, step=0.02, continuous_update=False),
+)
 
 # %%
 figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
@@ -230,7 +327,7 @@ ax.set(
     ylabel="row (pixel)",
     title="flow from the window's first frame to the apex, arrows × 6.7",
 )
-_ = run.figure(
+run.figure(
     figure,
     "01c_flow",
     "Optical flow inside the boxes at the apex, arrows enlarged; black: the nose bridge, whose motion is head motion.",
@@ -276,7 +373,7 @@ run.figure(
 # ## 1.5 Why not simply track the landmarks?
 #
 # Because a landmarker jitters. A synthetic face lets us measure it exactly: one action unit moves once by a known 0.01 inter-ocular distances, on a head that tries to sit still, and we ask how far a landmark, or a ROI's motion,
-# seems to move when the face does *not* (its noise), and how far at the apex. What counts is the ratio.
+# seems to move when the face does *not* (its noise), and how far at the apex, along the direction that is true: a dot left of 0 has the wrong sign. What counts is the ratio.
 
 # %%
 from metst_core.synthetic import identity, movement_seen
@@ -289,15 +386,16 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 2.8), sharey=True, layout="constr
 colours = ["#999999", "#CC79A7", "#56B4E9", "#0072B2"]
 for ax, (au, rows) in zip(axes, study.groupby("AU"), strict=True):
     ax.barh(rows["measure"], rows["still_rms"], color=colours)
-    ax.plot(rows["at_apex"].abs(), rows["measure"], "o", color="#000000", label="measured at the apex")
+    ax.plot(rows["at_apex"], rows["measure"], "o", color="#000000", label="measured at the apex")
+    ax.axvline(0, color="#cccccc", linewidth=1)
     ax.axvline(rows["true_at_apex"].iloc[0], color=plots.TRUTH, linestyle="--", label="true movement")
     ax.set(title=f"AU {au}", xlabel="px of the 320 crop (bars: noise, root mean square)")
 axes[0].invert_yaxis()
 axes[1].legend(frameon=False, fontsize=8)
-_ = run.figure(
+run.figure(
     figure,
     "01e_jitter",
-    "A movement of 0.01 inter-ocular distances: noise (bars) and what is measured at the apex (dots), for landmarks and ROI motion, with and without the nose-bridge correction.",
+    "A movement of 0.01 inter-ocular distances: noise (bars) and what is measured at the apex along the true direction (dots; below 0: the wrong way), for landmarks and ROI motion, with and without the nose-bridge correction.",
 )
 
 # %%
@@ -339,11 +437,15 @@ print(
 inside, outside = [], []
 for (subject, video), windows in everything.windows.items():
     size = np.hypot(windows[:, 0::2], windows[:, 1::2]).max(axis=1)  # (n_windows, k): the ROI that moves most
+    size = size[:, 1:]  # a window's first frame is 0 by definition and says nothing
     mine = tables.of_video(everything.annotations, subject, video)
-    hit = unstitch(tables.inside(mine, (len(windows) + 1) * k // 2), k)  # (n_windows, k)
+    hit = unstitch(tables.inside(mine, (len(windows) + 1) * k // 2), k)[:, 1:]  # (n_windows, k - 1)
     inside.append(size[hit])
     outside.append(size[~hit])
 inside, outside = np.concatenate(inside), np.concatenate(outside)
+# The chance that a frame inside an ME moves more than one outside: the area under the curve, 0.5 is guessing.
+auc = float(mannwhitneyu(inside, outside).statistic / (len(inside) * len(outside)))
+print(f"a frame inside an ME moves more than one outside in {auc:.0%} of all pairs (guessing: 50%)")
 
 figure, ax = plt.subplots(figsize=(8, 2.8), layout="constrained")
 bins = np.linspace(0, np.quantile(outside, 0.995), 60)
@@ -359,19 +461,19 @@ ax.hist(
 )
 ax.set(xlabel="largest ROI motion in the frame (px of the 320 crop)", ylabel="density (1/px)")
 ax.legend(frameon=False)
-_ = run.figure(
+run.figure(
     figure,
     "01f_separation",
-    "Largest ROI motion per frame inside and outside micro-expressions: they overlap widely, so a threshold on motion is not enough.",
+    f"Largest ROI motion per frame inside and outside micro-expressions: one inside is larger than one outside in {auc:.0%} of all pairs.",
 )
 
 # %% [markdown]
-# The two overlap widely: blinks, speech and head turns move the face as much as an ME does. A threshold on motion is not enough; what tells them apart is *how the motion unfolds in
+# As far as the two overlap, a threshold on motion cannot tell them apart: blinks, speech and head turns move the face as much as an ME does. What is left is *how the motion unfolds in
 # time*. That is what the next notebook is about.
 #
 # ## 1.8 Does it behave like micro-expression data?
 #
-# The statistics of the synthetic set, and the published sizes of the two licensed sets. What is *unlike* real data: one person's face underlies all identities, wrinkles and bulges are missing, MEs are far more frequent per minute (long videos with almost
+# The statistics of the synthetic set, and the published sizes of the two licensed sets. What is *unlike* real data: the heads are coarse, wrinkles do not come and go, hair does not move, MEs are far more frequent per minute (long videos with almost
 # nothing in them would teach little and take long), and real labels are uncertain by some frames, while these are exact.
 
 # %%
@@ -384,17 +486,45 @@ if dataset == "synthetic":
 # %% [markdown]
 # ## Exercises
 #
-# **1.** What happens to the main-direction mean as $q$ goes to 1? Verify your answer on `flow`.
+# `make exercises` builds these notebooks with a stub in the place of each solution, and the solutions in a file of their own. `check` judges *your* answer and says what is wrong with it.
+#
+# **1. The mean of what moves most.** Write the main-direction mean of a flow field `(height, width, 2)` for a share `q`, without looking at 1.3. What happens to it as $q$ goes to 1?
 
-# %% tags=["solution"]
-assert np.allclose(
-    main_direction_mean(flow, 1.0), flow.reshape(-1, 2).mean(axis=0), atol=1e-5
-)  # the plain mean
+
+# %% tags=["exercise", "hide-input"]
+# stub:
+# def share_mean(flow, q):
+#     """The mean (x, y) of the share q of pixels that moved most."""
+#     return ...
+def share_mean(flow, q):
+    """The mean (x, y) of the share q of pixels that moved most."""
+    vectors = flow.reshape(-1, 2).astype(float)
+    order = np.argsort((vectors**2).sum(axis=1), kind="stable")
+    return vectors[order[int(len(vectors) * (1 - q)) :]].mean(axis=0)
+
+
+assert check("share mean", share_mean)
 
 # %% [markdown]
-# **2.** Shift a frame by two pixels to the right as a whole (`np.roll`), and measure the motion of all ROIs against the unshifted one. What do you expect, and why?
+# **2. What nobody looks at.** How many frames at the end of a video does the official windowing lose?
 
-# %% tags=["solution"]
+
+# %% tags=["exercise", "hide-input"]
+# stub:
+# def lost_frames(n_frames, window):
+#     """Frames at the end that are in no window of the official windowing."""
+#     return ...
+def lost_frames(n_frames, window):
+    """Frames at the end that are in no window of the official windowing."""
+    return n_frames % (window // 2)
+
+
+assert check("lost frames", lost_frames)
+
+# %% [markdown]
+# **3. To think about.** Shift a frame by two pixels to the right as a whole, and measure the motion of all ROIs against the unshifted one. What do you expect, and why? The next cell does it.
+
+# %%
 shifted = np.stack([grey[0], np.roll(grey[0], 2, axis=1)])
 residual = np.abs(window_motion(shifted, landmarker)[:, 1])
 print(f"largest remaining motion {residual.max():.2f} px: a motion of the whole head is taken away")
@@ -402,4 +532,4 @@ assert residual.max() < 1
 
 # %%
 run.record("01_roi_extraction", data=describe(data), skipped=everything.skipped.to_dict("records"),
-           jitter=study.to_dict("records"), largest_motion_px=float(largest))  # fmt: skip
+           jitter=study.to_dict("records"), motion_auc=auc, largest_motion_px=float(largest))  # fmt: skip

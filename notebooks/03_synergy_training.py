@@ -34,37 +34,53 @@
 # it trains every fold for ME-TST+ and ME-TST and leaves them in the run's folder for notebook 04.
 
 # %% tags=["parameters"]
-profile = "smoke"
+# "by hand": start from the prepared run that came with the notebooks, or, without one, from a small run of this machine.
+profile = "by hand"
 dataset = "synthetic"
 data_root = None
 seed = 100
-out_dir = "../runs/smoke"
+out_dir = "../runs/by_hand"
 data_options = {}  # of load_dataset
 n_jobs = None  # videos or folds at once; None: as many as cores, up to 4
 
 # %%
 # %matplotlib inline
+import dataclasses
+import json
+
+import ipywidgets as widgets
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from IPython.display import Markdown
 from sklearn.utils.class_weight import compute_class_weight
 
 from metst_core import plots
-from metst_core.experiment import HEADLINE, Run
+from metst_core.decoding import smooth
+from metst_core.experiment import HEADLINE, Run, by_hand, check, told
+from metst_core.experiment.exercises import PROTOCOLS_TO_JUDGE
 from metst_core.metrics import paired_difference
 from metst_core.models import predict_video
+from metst_core.plots import metric_label
 from metst_core.rivals import count_parameters
-from metst_core.tables import CLASSES
+from metst_core.tables import CLASSES, of_video
 from metst_core.training import (
     class_weights,
     decode_traces,
     draw_windows,
     joint_loss,
     scale_factors,
+    train_fold,
     windows_of,
 )
+from metst_core.windows import frame_targets
 
-run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
+if profile == "by hand":
+    run = by_hand(out_dir, n_jobs)
+    profile, seed = run.profile_name, run.seed
+else:
+    run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 motion = run.motion()
 config = run.config("metst_plus")
 pd.Series(config.to_dict(), name="training configuration").to_frame()
@@ -76,7 +92,9 @@ pd.Series(config.to_dict(), name="training configuration").to_frame()
 #
 # $$ \mathcal L = 0.9 \cdot \frac{1}{BT}\sum (\hat s - s)^2 \; + \; 0.1 \cdot \frac{\sum w_{c} \cdot (-\log \hat p_{c})}{\sum w_{c}}. $$
 #
-# Why regress the score by squared error rather than classify it? Because what we want at inference is a smooth curve with a peak, which smoothing, a threshold and peak finding turn into intervals.
+# Is this regression at all? The target is 0 or 1 and the answer goes through a sigmoid, so it *is* classification of frames; the squared error of a probability is known there as the **Brier loss**. Cross-entropy would do as well, and
+# it does not give rougher curves. 3.4 trains one fold with either and shows both. Where the *peak* comes from, which decoding looks for, is seen right here: the target is a box, and a box smoothed over $2 k_p$ frames (the first
+# step of decoding) is a ramp up and a ramp down. A perfect score has no peak of its own:
 
 # %%
 labelled = windows_of(motion.select(config.features))
@@ -99,7 +117,23 @@ assert torch.isclose(score_loss, ((s_hat - s) ** 2).mean())
 assert torch.isclose(class_loss, by_hand)
 assert torch.isclose(loss, config.score_weight * score_loss + config.class_weight * class_loss)
 
+# %%
+box = np.zeros(60)
+box[26:35] = 1  # the target of an ME of 11 frames, its onset and offset left out
+figure, ax = plt.subplots(figsize=(8, 2.2), layout="constrained")
+ax.step(range(60), box, where="mid", color=plots.TRUTH, label="target: a perfect score")
+for k_p, colour in ((3, "#56B4E9"), (5, "#0072B2"), (8, "#D55E00")):
+    ax.plot(smooth(box, k_p), color=colour, label=f"smoothed over $2 k_p$ = {2 * k_p} frames")
+ax.set(xlabel="frame", ylabel="score")
+ax.legend(frameon=False, fontsize=8)
+run.figure(
+    figure, "03b_box", "Where the peak comes from: the target is a box, and smoothing makes a peak of it."
+)
+
 # %% [markdown]
+# The peak is sharpest where the smoothing is as long as the box. Where the ME is longer or shorter than that there is a plateau instead, and where it is shorter the plateau is lower, too: the decoder makes the peak, and pays for it with
+# the MEs that are not of its length.
+#
 # ## 3.2 Class weights
 #
 # Almost every frame is neutral. Unweighted, the classifier would learn to say "neutral" and be right nearly always. *Balanced* weights give each class the same total weight, $w_c = n / (K n_c)$; the papers then multiply neutral's
@@ -144,8 +178,8 @@ print("scale factors:", factors.round(2))
 # A network that has seen a face knows it. So the people in the test must not be in the training: one fold per subject, trained on all the others. Nothing of the held-out subject may reach the training, the half length $k_p$ or a threshold. The
 # package calls that protocol **strict**. The papers' **official** protocol computes $k_p$ over all subjects and drops videos without an ME, before training and before evaluation; notebook 04 shows what that hides.
 #
-# The next cell is the main job: every fold, for ME-TST+ and ME-TST, and for a sliding-window classifier on the same features (what the papers replace). Each finished fold is stored; if this is interrupted, run it again and it
-# goes on where it stopped.
+# The next cell is the main job: every fold, for ME-TST+ and ME-TST, for a classifier of windows on the same features (what the papers replace), for a score per frame from a patch without a state, and, in the larger profiles,
+# for variants that differ from ME-TST+ or ME-TST in one thing each (notebook 04 has the table). Each finished fold is stored; if this is interrupted, run it again and it goes on where it stopped.
 
 # %%
 results = {name: run.train(name) for name in run.profile.models}
@@ -169,6 +203,54 @@ run.figure(
 )
 
 # %% [markdown]
+# ### Squared error or cross-entropy?
+#
+# One fold, the same windows, seed and schedule; only the score's loss differs. (The class loss is left out of both, so that nothing else pulls.)
+
+# %%
+first_held_out = motion.annotations["subject"].iloc[0]
+both = {
+    loss: train_fold(motion, first_held_out, dataclasses.replace(config, class_weight=0, score_loss=loss))
+    for loss in ("squared error", "cross-entropy")
+}
+shown = max(both["squared error"].traces, key=lambda key: len(of_video(motion.annotations, *key)))
+figure, ax = plt.subplots(figsize=(11, 2.6), layout="constrained")
+for me in of_video(motion.annotations, *shown).itertuples():
+    ax.axvspan(
+        me.onset / motion.fps,
+        me.offset / motion.fps,
+        color=plots.EMOTION_COLOURS[me.emotion],
+        alpha=0.25,
+        linewidth=0,
+    )
+for (loss, one), colour in zip(both.items(), ("#0072B2", "#D55E00"), strict=True):
+    trace = one.traces[shown][0]
+    ax.plot(np.arange(len(trace)) / motion.fps, trace, color=colour, linewidth=1, label=loss)
+ax.set(
+    xlabel="time (s); shaded: micro-expressions",
+    ylabel="score",
+    title=f"held-out subject {shown[0]}, video {shown[1]}",
+)
+ax.legend(frameon=False, ncols=2)
+run.figure(
+    figure,
+    "03c_two_losses",
+    "The score of one held-out video by a network trained with squared error and by one trained with cross-entropy.",
+)
+
+# %%
+rough = {
+    loss: np.mean(
+        [np.abs(np.diff(score)).mean() / max(np.ptp(score), 1e-9) for score, _ in one.traces.values()]
+    )
+    for loss, one in both.items()
+}
+print(
+    "mean step from frame to frame, as a share of the curve's range:",
+    ", ".join(f"{k} {v:.4f}" for k, v in rough.items()),
+)
+
+# %% [markdown]
 # ## 3.5 What a leak does
 #
 # Let us cheat on purpose: score every person by a network that *has* been trained on her. We have such networks already: the one that held out the next person. Videos, targets, network size, schedule
@@ -176,25 +258,64 @@ run.figure(
 
 # %%
 subjects = list(result.k_p)
-leaky_traces = {}
-for subject, next_subject in zip(subjects, subjects[1:] + subjects[:1], strict=True):
-    network = run.fold_model("metst_plus", next_subject)  # trained on everybody but next_subject
-    for key in motion.windows:
-        if key[0] == subject:
-            leaky_traces[key] = predict_video(network, motion.windows[key], motion.n_frames(*key))
-leaky_predictions = decode_traces(leaky_traces, result.k_p, config)
 
-truth = motion.annotations[motion.annotations["subject"].isin(subjects)]
-leak = paired_difference(result.predictions, leaky_predictions, truth, subjects, run.intervals)
-leak = leak[leak["metric"].isin(HEADLINE)].rename(columns={"a": "honest", "b": "with a leak"})
+
+def with_a_leak():
+    """What is predicted for every person by the network that held out the next one."""
+    traces = {}
+    for subject, next_subject in zip(subjects, subjects[1:] + subjects[:1], strict=True):
+        network = run.fold_model("metst_plus", next_subject)  # trained on everybody but next_subject
+        for key in motion.windows:
+            if key[0] == subject:
+                traces[key] = predict_video(network, motion.windows[key], motion.n_frames(*key))
+    return decode_traces(traces, result.k_p, config)
+
+
+if run.prepared:  # it has one network; what all of them gave was written down
+    leak = pd.DataFrame(json.loads((run.out / "results.json").read_text(encoding="utf-8"))["leak"])
+else:
+    truth = motion.annotations[motion.annotations["subject"].isin(subjects)]
+    leak = paired_difference(result.predictions, with_a_leak(), truth, subjects, run.intervals)
+    leak = leak[leak["metric"].isin(HEADLINE)].rename(columns={"a": "honest", "b": "with a leak"})
 leak.set_index("metric").round(3)
+
+# %%
+Markdown("\n".join(
+    f"* {told('the leak', 'the honest split', metric_label(row.metric), row.difference, row.low, row.high)}"
+    for row in leak.itertuples()
+))  # fmt: skip
+
+# %% [markdown]
+# Touch it: whom do you believe?
+
+
+# %%
+def split_figure(split="one person held out"):
+    """The three headline scores under one of the two ways to split."""
+    column, colour = {
+        "one person held out": ("honest", "#0072B2"),
+        "with a leak": ("with a leak", "#D55E00"),
+    }[split]
+    figure, ax = plt.subplots(figsize=(6, 1.8), layout="constrained")
+    ax.barh([metric_label(m) for m in leak["metric"]], leak[column], color=colour)
+    ax.set(xlim=(0, 1), xlabel="score", title=f"ME-TST+, {split}")
+    ax.invert_yaxis()
+    return figure
+
+
+widgets.interact(
+    lambda split: plt.show(split_figure(split)),
+    split=widgets.ToggleButtons(options=["one person held out", "with a leak"], description=""),
+)
 
 # %% [markdown]
 # `low, high` is the 95% interval of the difference, over persons. What the leak "improves" is what the network remembers rather than knows: the longer it is trained, the more. (In the profile `smoke` it is trained so briefly that
-# it has next to nothing to remember.) Who splits *windows* at random into training and test prints the column on the right.
+# it has next to nothing to remember.) This is the leak of a *person*: all her videos were in the training. Windows split at random into training and test leak more than that, since windows overlap by half: half of the frames of a
+# test window then stand in the training, with their answers.
 #
-# ## 3.6 Synergy at the feature level
+# ## 3.6 Synergy at the feature level: one pathway or two?
 #
+# Spotting and recognition look at the same face, so they may share what they learn. In ME-TST+ both tasks share the stem, and each has its own pathway (`separate`); in BoostingVRME they share everything up to the heads (`shared`).
 # Which weights does the *recognition's* loss move, and which the *spotting's*? With separate pathways the two tasks meet in the stem alone; with a shared one they meet everywhere but in the heads.
 
 # %%
@@ -218,6 +339,34 @@ assert reached.loc["spotting", ("shared", "recognition loss")] == "moves"
 reached
 
 # %% [markdown]
+# Sharing halves the network; whether it helps is a question for data. One fold, same data and schedule:
+
+
+# %%
+def held_out_errors(one):
+    """Squared error of the score over all frames, and the share of ME frames given their emotion (neutral left out)."""
+    squares, named = [], []
+    for key, (score, probabilities) in one.traces.items():
+        wanted, emotion = frame_targets(of_video(motion.annotations, *key), len(score))
+        squares.append((score - wanted) ** 2)
+        named.append(probabilities[wanted == 1, :-1].argmax(axis=1) == emotion[wanted == 1])
+    return np.concatenate(squares).mean(), np.concatenate(named).mean()
+
+
+rows = []
+for pathways in ("separate", "shared"):
+    variant = train_fold(motion, first_held_out, run.config("metst_plus", pathways=pathways))
+    training = variant.history[["score_loss", "class_loss"]].iloc[-1]
+    rows.append((pathways, count_parameters(variant.model), *training, *held_out_errors(variant)))
+columns = ["pathways", "parameters", "score loss (training)", "class loss (training)",
+           "squared error (held out)", "ME frames named right (held out)"]  # fmt: skip
+pathway_table = pd.DataFrame(rows, columns=columns)
+assert pathway_table["parameters"][1] < pathway_table["parameters"][0]
+pathway_table.round(4)
+
+# %% [markdown]
+# One fold and one seed cannot settle it; the ablation table (`metst ablate`) repeats it over all subjects, with intervals.
+#
 # ## 3.7 Synergy at the result level
 #
 # The same network, three ways to let the two heads talk:
@@ -259,9 +408,24 @@ spread[spread["metric"].isin(HEADLINE)].set_index("metric").round(3)
 #
 # ## Exercises
 #
-# **1.** What spotting score minimises the squared error if the network can only say one constant for all frames? Compute it, and its loss. A trained network must beat it.
+# (`make exercises` builds the notebook with stubs; `check` judges your answer.)
+#
+# **1. Find the leak.** Five ways to test. Which of them leak, and what? (If two leak, do not say so of three.)
 
-# %% tags=["solution"]
+# %%
+for letter, protocol in PROTOCOLS_TO_JUDGE.items():
+    print(f"{letter}: {protocol}")
+
+# %% tags=["exercise", "hide-input"]
+# stub:
+# leaking = ...  # the letters of those that leak, for instance "AB"
+leaking = "BCD"
+assert check("find the leak", leaking)
+
+# %% [markdown]
+# **2. To think about.** What spotting score minimises the squared error if the network can only say one constant for all frames? A trained network must beat its loss.
+
+# %%
 constant = scores.mean()
 print(f"the constant {constant:.3f} has a mean squared error of {((scores - constant) ** 2).mean():.4f}")
 assert all(
@@ -269,18 +433,14 @@ assert all(
 )
 
 # %% [markdown]
-# **2.** Which share of the loss's class weight falls on neutral frames, with and without the factor 6?
+# **3. To think about.** Which share of the loss's class weight falls on neutral frames, with and without the factor 6? And can synergy 1, which only removes intervals, raise the spotting F1?
 
-# %% tags=["solution"]
+# %%
 for factor in (1.0, 6.0):
     total = class_weights(classes, neutral_weight=factor) * counts
     print(f"factor {factor:g}: {total[4] / total.sum():.0%} of the weight is on neutral frames")
 
-# %% [markdown]
-# **3.** Synergy 1 can only remove intervals. Can it raise the spotting F1? Under which condition?
 
-
-# %% tags=["solution"]
 # F1 = 2TP / (2TP + FP + FN). Removing an FP raises it. Removing a TP (which becomes an FN) lowers it.
 def f1(tp, fp, fn):
     return 2 * tp / (2 * tp + fp + fn)
@@ -297,4 +457,6 @@ run.record(
     },
     leak=leak.to_dict("records"),
     synergy=synergy_table.reset_index().to_dict("records"),
+    pathways=pathway_table.to_dict("records"),
+    roughness=rough,
 )

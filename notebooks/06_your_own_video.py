@@ -50,6 +50,7 @@ n_jobs = None  # videos or folds at once; None: as many as cores, up to 4
 video = None  # the path of a video file or folder of images; None: the first video of the data set
 
 # %%
+# %matplotlib inline
 import dataclasses
 import time
 from pathlib import Path
@@ -97,9 +98,9 @@ if upload.value:
     video.write_bytes(upload.value[0]["content"])
 truth = None
 if video is None:
-    # A synthetic person that the bundled weights were not trained on: another seed than the recipe's.
+    # A synthetic person that the bundled weights were not trained on: another seed than the recipe's, of its version.
     data = (
-        generate(run.out / "unseen", 1, 2, run.profile.seconds, seed=seed + 1000)
+        generate(run.out / "unseen", 1, 2, run.profile.seconds, seed=seed + 1000, version=1)
         if dataset == "synthetic"
         else run.dataset()
     )
@@ -159,10 +160,12 @@ run.figure(
 
 # %%
 analysis = Analysis(video, model)
-picture = display(plt.Figure(figsize=(0.1, 0.1)), display_id=True)
+picture = None
 try:
     for _ in analysis:
-        picture.update(pipeline.AnalysisResult.of(analysis).plot())
+        page = pipeline.AnalysisResult.of(analysis).plot()
+        picture = picture or display(page, display_id=True)
+        picture.update(page)
 except KeyboardInterrupt:
     analysis.stop()
 result = pipeline.AnalysisResult.of(analysis)
@@ -279,7 +282,7 @@ assert len(calm.table) <= len(relative)
 
 # %%
 if dataset == "synthetic" and data_root is None:
-    data = generate(run.out / "unseen", 1, 2, run.profile.seconds, seed=seed + 1000)
+    data = generate(run.out / "unseen", 1, 2, run.profile.seconds, seed=seed + 1000, version=1)
     counts = (
         data.annotations.groupby("subject")["video"].nunique().sort_values(ascending=False, kind="stable")
     )
@@ -331,10 +334,12 @@ if dataset == "synthetic" and data_root is None:
             title=f"{name} fine-tuning: mean score inside − outside the true intervals {gap:+.2f}",
         )
     axes[-1].set_xlabel("time (s); shaded: the true micro-expressions of a video that was not used")
-    run.figure(
-        figure,
-        "06d_fine_tuning",
-        "The score of another video of the same person before and after fine-tuning on the annotations of one video.",
+    display(
+        run.figure(
+            figure,
+            "06d_fine_tuning",
+            "The score of another video of the same person before and after fine-tuning on the annotations of one video.",
+        )
     )
     pipeline.save_model(tuned, own / "mine.safetensors")  # metst analyse --weights mine.safetensors
 

@@ -16,11 +16,13 @@ from metst_core.checks import MOST_BLOCKS, as_path, whole_number
 from metst_core.errors import InputError, MissingError, reason
 from metst_core.files import atomic_path
 from metst_core.models import METST, METSTPlus, Network
-from metst_core.rivals import SEQUENCE_NETWORKS
+from metst_core.rivals import SEQUENCE_NETWORKS, MovingReferenceNetwork, PatchNetwork
 
 _NETWORKS: dict[str, type[Network]] = {
-    network.__name__: network for network in (METST, METSTPlus, *SEQUENCE_NETWORKS.values())
+    network.__name__: network
+    for network in (METST, METSTPlus, MovingReferenceNetwork, *SEQUENCE_NETWORKS.values())
 }
+_NAMED_BEFORE: dict[str, type[Network]] = {"SlidingWindowNetwork": PatchNetwork}
 _METADATA = "metst_model"
 _MUCH_LARGER, _SMALL_NETWORK = 4, 100_000_000  # numbers that may be missing: they are then named one by one
 
@@ -54,7 +56,7 @@ def load(path: str | Path) -> Network:
         )
     try:
         description = json.loads(text)
-        model = build(_NETWORKS[description["class"]], description["config"], state)
+        model = build((_NETWORKS | _NAMED_BEFORE)[description["class"]], description["config"], state)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as problem:
         raise InputError(
             f"{path} describes a model this version cannot build ({text[:200]}): {reason(problem)}"

@@ -1,35 +1,39 @@
-"""The command `metst analyse VIDEO...`: one's own videos, one after the other.
+"""The command `metst analyse VIDEO...`: one's own videos, one after the other or several at once.
 
 A video that cannot be analysed is reported, and the others go on.  The tables are written anew after every video, so
-whatever ends the run, what was done is on disk.
+whatever ends the run, what was done is on disk (the table of all frames is written at the end).
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metst_core.cli.options import Defaults
 from metst_core.cli.terminal import complain
 
 if TYPE_CHECKING:
-    from metst_core.pipeline import AnalysisResult, TrainedModel
+    from metst_core.cli.outputs import Outputs
+    from metst_core.pipeline import Done, TrainedModel, Work
 
 DONE, PROBLEM, STOPPED = 0, 1, 130
 """Exit codes: everything done; a video or an output had a problem (the others are done); stopped with Ctrl-C."""
 
 _DESCRIPTION = """\
-Find micro-expressions in video files or folders of images.
+Find micro-expressions in video files, folders of videos (at any depth) or folders of images.
 
 The bundled weights were trained on synthetic faces.  This does not detect lies, and it is not for decisions
 about people.  Nothing leaves this machine."""
 
 _EPILOG = """\
-With several videos, --csv, --json and --megc hold all of them, and --html and --annotated-video name folders.
+  metst analyse clip.mp4 --html clip.html               one video, one page
+  metst analyse recordings/ --out results/              a folder: tables, pages, ELAN files and index.html
+  metst analyse recordings/ --out results/ --resume     go on where it was left, or with new videos
+
+With several videos, --csv, --json, --megc and --summary hold all of them, --frames too where the name ends in .csv or
+.parquet; the others name folders.  The columns of every table: data/outputs.md.
 Exit codes: 0 all done, 1 a problem that a message explains (the other videos are done), 2 a wrong call,
 130 stopped with Ctrl-C (what was done is kept)."""
 
@@ -41,166 +45,154 @@ def add_parser(commands: Any) -> None:
         help="find micro-expressions in your own videos",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="a video file or a folder of images")
-    parser.add_argument("--csv", metavar="FILE", help="write the intervals as a table")
-    parser.add_argument(
-        "--safe-csv", action="store_true",
-        help="for a table that is opened in a spreadsheet: an apostrophe before texts (names of files) that begin with "
-        "= + - or @, so that none is taken for a formula",
-    )  # fmt: skip
-    parser.add_argument("--json", metavar="FILE", help="write intervals, quality flags and per-frame scores")
-    parser.add_argument(
-        "--html", metavar="PATH", help="write a page that opens offline (several videos: a folder)"
+        formatter_class=Defaults,
     )
     parser.add_argument(
-        "--megc", metavar="FILE", help="write a submission: subject,video,onset,offset,emotion, from 1"
+        "videos",
+        nargs="+",
+        metavar="VIDEO",
+        help="a video file, a folder of videos, a folder of images, or a pattern",
     )
-    parser.add_argument(
-        "--annotated-video", metavar="PATH", help="write the video with its score (several videos: a folder)"
-    )
-    parser.add_argument(
-        "--weights",
-        default="bundled",
-        metavar="FILE",
-        help="other weights: .safetensors, or the authors' checkpoint",
-    )
-    parser.add_argument(
-        "--image-fps", type=float, default=30.0, help="frames per second of folders of images (30)"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    _add_outputs(parser.add_argument_group("what is written"))
+    what = parser.add_argument_group("what is analysed")
+    what.add_argument("--weights", default="bundled", metavar="FILE",
+                      help="the weights: bundled, a .safetensors file (`metst train`), or the authors' checkpoint")  # fmt: skip
+    what.add_argument("--face", default="largest", metavar="WHICH",
+                      help="which of several faces is followed: largest, left, right, a number from the left, a box "
+                      "LEFT,TOP,WIDTH,HEIGHT in pixels, or all (a result for each)")  # fmt: skip
+    what.add_argument("--subject-from", default="auto", choices=("auto", "folder", "name", "none"),
+                      help="who a video shows: the folder below the one that was named, or, for a loose file, the file "
+                      "(auto); the folder that holds it; what its name begins with, up to the first _ or -; nobody")  # fmt: skip
+    what.add_argument("--image-fps", type=float, default=30.0, help="frames per second of folders of images")
+    how = parser.add_argument_group("how")
+    how.add_argument("--jobs", type=int, default=1, metavar="N", help="videos worked on at once")
+    how.add_argument("--resume", action="store_true",
+                     help="take what is done with these weights and options, and go on; what was written stays up to "
+                     "date, what was changed since is not touched")  # fmt: skip
+    how.add_argument("--overwrite", action="store_true", help="write over files that are there")
+    how.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(command=run)
+
+
+def _add_outputs(group: Any) -> None:
+    for name, metavar, text in (
+        ("out", "DIR", "everything that one needs, in one folder: intervals.csv, summary.csv, frames/, pages/, elan/, index.html"),
+        ("csv", "FILE", "the intervals as a table"),
+        ("summary", "FILE", "a table with a row per video: how much of it can be used, how much was found, why not more"),
+        ("frames", "PATH", "a table with a row per frame (several videos: a .csv or .parquet of all, or a folder)"),
+        ("json", "FILE", "intervals, quality flags, and times, scores and probabilities per frame"),
+        ("html", "PATH", "a page that opens offline (several videos: a folder, with index.html)"),
+        ("eaf", "PATH", "an ELAN file (several videos: a folder)"),
+        ("textgrid", "PATH", "a TextGrid of Praat (several videos: a folder)"),
+        ("vtt", "PATH", "a WebVTT track (several videos: a folder)"),
+        ("megc", "FILE", "a submission: subject,video,onset,offset,emotion, frames from 1"),
+        ("annotated-video", "PATH", "the video with its sound over its score; .mp4 plays in a browser (several videos: a folder)"),
+        ("explore", "PATH", "the ROI explorer as a page (several videos: a folder)"),
+    ):  # fmt: skip
+        group.add_argument(f"--{name}", metavar=metavar, help=text)
+    group.add_argument(
+        "--safe-csv", action="store_true",
+        help="for tables that are opened in a spreadsheet: an apostrophe before texts (names of files) that begin with = "
+        "+ - or @, so that none is taken for a formula",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
     """Analyse every video of the call; returns the exit code.  Wrong outputs or weights raise a `MetstError`."""
-    from metst_core.pipeline import NOTICE, load_model
-    from metst_core.pipeline import STOPPED as STOPPED_HERE
+    from metst_core import pipeline
+    from metst_core.checks import whole_number
+    from metst_core.cli.outputs import WRITERS, Outputs, all_outputs
+    from metst_core.datasets import named_videos
 
-    videos = left = list(dict.fromkeys(options.videos))
-    outputs = _Outputs(options, videos)  # an hour of work should not end at a folder that cannot be written
-    results: list[AnalysisResult] = []
+    n_jobs = whole_number("--jobs", options.jobs, 1)
+    face = None if options.face == "all" else pipeline.FaceChoice.of(options.face)
+    options = all_outputs(options)
+    videos = named_videos(options.videos, [Path(p) for p in (options.out, options.annotated_video) if p])
+    tasks = pipeline.tasks_for(videos, options.subject_from, face)
+    if options.face == "all":
+        tasks = pipeline.per_face(tasks)
+    outputs = Outputs(options, tasks)  # an hour of work should not end at a folder that cannot be written
+    model = pipeline.load_model(options.weights)
+    print(f"{model.notice}\n", file=sys.stderr)
+    work = pipeline.Work(pipeline.analyse, model, options.image_fps, WRITERS, outputs.kept_in, options.resume)
+    every = _one_by_one if n_jobs == 1 or len(outputs.tasks) == 1 else _at_once
+    return every(outputs, work, model, options)
+
+
+def _one_by_one(outputs: Outputs, work: Work, model: TrainedModel, options: argparse.Namespace) -> int:
+    from metst_core import pipeline
+
+    every: list[Done] = []
+    problems = 0
+    left = list(outputs.tasks)
+    try:
+        with pipeline.WorkBar(outputs.tasks, work, options.quiet) as bar:
+            while left:
+                done = pipeline.found_in(left[0], work, bar.begin(left[0]))
+                bar.finished(left[0])
+                problems += _said(done)
+                every.append(done)
+                left = left[1:]
+                problems += outputs.write_tables(every)
+                every[-1] = done = pipeline.write_outputs(done, work)
+                problems += outputs.note(done)
+                if _was_stopped(done):
+                    return _stopped(left, outputs, every, model)
+    except KeyboardInterrupt:
+        return _stopped(left, outputs, every, model)
+    return _ended(outputs, every, model, problems)
+
+
+def _at_once(outputs: Outputs, work: Work, model: TrainedModel, options: argparse.Namespace) -> int:
+    from metst_core import pipeline
+
+    every: list[Done] = []
     problems = 0
     try:
-        model = load_model(options.weights)
-        print(f"{NOTICE}\n", file=sys.stderr)
-        for n_done, video in enumerate(videos, start=1):
-            result = _analysed(video, model, options)
-            left = videos[n_done:]
-            if result is None:
-                problems += 1
-                continue
-            results.append(result)
-            print(result.summary(), flush=True)
-            problems += not (result.has_face and result.complete)
-            problems += outputs.write(results)
-            if result.trouble == STOPPED_HERE:
-                return _stopped(left)
+        for done in pipeline.in_parallel(outputs.tasks, work, options.jobs, options.quiet):
+            problems += _said(done)
+            every.append(done)
+            problems += outputs.write_tables(every) + outputs.note(done)
     except KeyboardInterrupt:
-        return _stopped(left)
-    if len(videos) > 1:
+        return _stopped(outputs.tasks[len(every) :], outputs, every, model)
+    return _ended(outputs, every, model, problems)
+
+
+def _said(done: Done) -> int:
+    """Say what was found in a video; 1 if it had a problem."""
+    from tqdm import tqdm
+
+    from metst_core.files import printable
+    from metst_core.pipeline import AnalysisResult, summary_text
+
+    if not isinstance(done.found, AnalysisResult):
+        tqdm.write(f"metst: {printable(done.found.trouble)}", file=sys.stderr)
+        return 1
+    kept = "  (kept from before)\n" if done.was_kept else ""
+    tqdm.write(f"{summary_text(done.found)}\n{kept}", file=sys.stdout, end="")
+    sys.stdout.flush()
+    return int(not (done.found.has_face and done.found.complete))
+
+
+def _was_stopped(done: Done) -> bool:
+    from metst_core import pipeline
+
+    return getattr(done.found, "trouble", "") == pipeline.STOPPED
+
+
+def _ended(outputs: Outputs, every: list[Done], model: TrainedModel, problems: int) -> int:
+    from metst_core.pipeline import AnalysisResult
+
+    problems += outputs.write_last(every, model)
+    results = [done.found for done in every if isinstance(done.found, AnalysisResult)]
+    if len(every) > 1:
         found = sum(len(result.table) for result in results)
-        print(f"{len(results)} of {len(videos)} videos analysed, {found} intervals found")
+        print(f"{len(results)} of {len(every)} videos analysed, {found} intervals found")
     return PROBLEM if problems else DONE
 
 
-def _analysed(video: str, model: TrainedModel, options: argparse.Namespace) -> AnalysisResult | None:
-    from metst_core.errors import MetstError, reason
-    from metst_core.pipeline import analyse
-
-    try:
-        return analyse(video, model, image_fps=options.image_fps, progress=not options.quiet)
-    except MetstError as error:
-        complain(error)
-    except Exception as error:  # of FFmpeg, OpenCV, MediaPipe, the system: one video never ends a batch
-        complain(f"{video}: {type(error).__name__}: {reason(error)}")
-    return None
-
-
-def _stopped(left: list[str]) -> int:
-    text = f"; not begun or not kept: {', '.join(left)}" if left else ""
+def _stopped(left: list[Any], outputs: Outputs, every: list[Done], model: TrainedModel) -> int:
+    outputs.write_last(every, model)
+    text = f"; not begun or not kept: {', '.join(str(task.path) for task in left)}" if left else ""
     complain(f"stopped, what was done is kept{text}")
     return STOPPED
-
-
-class _Outputs:
-    """The files of a call, checked before the work and written after every video."""
-
-    def __init__(self, options: argparse.Namespace, videos: list[str]) -> None:
-        from metst_core import pipeline
-        from metst_core.errors import InputError
-        from metst_core.video import WRITABLE_SUFFIXES, files_of
-
-        inputs = [*files_of(videos), *pipeline.weight_files(options.weights)]
-        together: dict[str, Callable[..., Path]] = {
-            "csv": partial(pipeline.write_csv, formulas=False) if options.safe_csv else pipeline.write_csv,
-            "json": pipeline.write_results_json,
-            "megc": pipeline.write_megc,
-        }
-        self._together = [(Path(p), f) for n, f in together.items() if (p := getattr(options, n))]
-        self._progress = not options.quiet
-        self._pages = self._places(options.html, videos, ".html")
-        self._films = self._places(options.annotated_video, videos, ".mp4")
-        every = [*(path for path, _ in self._together), *self._pages.values(), *self._films.values()]
-        for path in every:
-            pipeline.check_output(path, inputs)
-        places = [os.path.realpath(path) for path in every if path.is_file() or not path.exists()]
-        twice = {path for path in places if places.count(path) > 1}
-        other = [p for p in self._films.values() if p.suffix.lower() not in WRITABLE_SUFFIXES]
-        if twice:
-            raise InputError(f"{min(twice)}: two outputs would be written there; name two places")
-        if other:
-            raise InputError(
-                f"{other[0]}: no video file can be written under this name; end it with one of "
-                f"{', '.join(WRITABLE_SUFFIXES)}"
-            )
-
-    @staticmethod
-    def _places(target: str | None, videos: list[str], suffix: str) -> dict[Path, Path]:
-        """Video -> the file to write for it; several videos give a folder of files with their names."""
-        if target is None:
-            return {}
-        if len(videos) == 1 and not Path(target).is_dir():
-            return {Path(videos[0]): Path(target)}
-        places: dict[Path, Path] = {}
-        for video in map(Path, videos):
-            name = stem = video.stem or video.resolve().name
-            number = 1
-            while (Path(target) / f"{name}{suffix}") in places.values():
-                number += 1
-                name = f"{stem}_{number}"
-            places[video] = Path(target) / f"{name}{suffix}"
-        return places
-
-    def write(self, results: list[AnalysisResult]) -> int:
-        """Write what concerns the latest result, and all tables; the number of outputs that failed."""
-        last = results[-1]
-        jobs: list[tuple[Path, Callable[[Path], Path]]] = [
-            (path, partial(function, results)) for path, function in self._together
-        ]
-        if last.path in self._pages:
-            jobs.append((self._pages[last.path], partial(last.to_html, progress=self._progress)))
-        if last.path in self._films and last.n_analysed:
-            jobs.append((self._films[last.path], partial(last.to_video, progress=self._progress)))
-        return sum(not _written(path, job) for path, job in jobs)
-
-
-def _written(path: Path, job: Callable[[Path], Path]) -> bool:
-    from metst_core.errors import MetstError, reason
-
-    try:
-        job(path)
-    except MetstError as error:
-        complain(error if str(path) in str(error) else f"{path}: {error}")
-    except OSError as error:
-        complain(
-            f"{path}: could not be written ({error.strerror or error}); the result is printed above, make room or name "
-            "another place, and run again"
-        )
-    except Exception as error:  # of the writers: the other outputs are written
-        complain(f"{path}: could not be written ({type(error).__name__}: {reason(error)})")
-    else:
-        print(f"  -> {path}")
-        return True
-    return False

@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
-from typing import Any
+from typing import Any, NoReturn
 
-from metst_core.cli import ablate, analyse, check, compare, fetch, released, reproduce, seeds, synth
+from metst_core.cli import (
+    ablate,
+    adapt,
+    analyse,
+    check,
+    compare,
+    fetch,
+    limits,
+    name,
+    plant,
+    prepare,
+    released,
+    reproduce,
+    score,
+    seeds,
+    synth,
+    train,
+)
+from metst_core.cli.options import WithDefaults
 from metst_core.cli.terminal import complain, steady_streams
 from metst_core.errors import LostOutput, MetstError
 from metst_core.files import printable
 from metst_core.version import __version__
 
-COMMANDS = (check, fetch, synth, analyse, reproduce, compare, seeds, ablate, released)
+COMMANDS = (
+    check, fetch, synth, analyse, plant, limits, adapt, name, train, score, reproduce, compare, seeds, ablate, prepare,
+    released,
+)  # fmt: skip
 """One module per command, in the order of `metst --help`; each has `add_parser` and `run`."""
 
 _STOPPED = 130
@@ -60,10 +83,37 @@ def _run(options: argparse.Namespace) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """As Python's; its messages repeat arguments, which may hold anything."""
+    """A parser that says which command or option somebody may have meant; arguments, which may hold anything, as text."""
 
     def _print_message(self, message: str, file: Any = None) -> None:
         super()._print_message(printable(message), file)
+
+    def error(self, message: str) -> NoReturn:
+        found = re.match(r"argument COMMAND: invalid choice: '([^']*)'", message)
+        if found:
+            names = [module.__name__.rpartition(".")[2] for module in COMMANDS]
+            hint = _meant(found[1], names)
+            message = f"there is no command {found[1]!r}{hint}; the commands are {', '.join(names)}"
+        elif message.startswith("unrecognized arguments: -"):
+            wrong = message.partition(": ")[2].split()[0].partition("=")[0]
+            message += _meant(wrong, _options_of(self))
+        super().error(message)
+
+
+def _meant(word: str, names: Sequence[str]) -> str:
+    """`; did you mean ...?` where one of the names is close."""
+    close = difflib.get_close_matches(word, names, 1, 0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _options_of(parser: argparse.ArgumentParser) -> list[str]:
+    """All options of a parser and of its commands."""
+    names: list[str] = []
+    for action in parser._actions:
+        names += action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            names += [name for each in action.choices.values() for name in _options_of(each)]
+    return names
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,4 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(commands)
+    for each in commands.choices.values():
+        if each.formatter_class is argparse.HelpFormatter:
+            each.formatter_class = WithDefaults
     return parser

@@ -9,6 +9,22 @@ from typing import Any
 from metst_core.errors import InputError
 
 
+class WithDefaults(argparse.HelpFormatter):
+    """Help that says every default, where there is one and the text does not say it already."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text, default = action.help or "", action.default
+        if default in (None, False, argparse.SUPPRESS) or default == [] or "default:" in text:
+            return text
+        parts = default if isinstance(default, list | tuple) else [default]
+        said = " ".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)
+        return text if f"({said})" in text else f"{text} ({said.replace('%', '%%')})".strip()
+
+
+class Defaults(WithDefaults, argparse.RawDescriptionHelpFormatter):
+    """The same, with the description's lines as they are written."""
+
+
 def add_set_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--option",
@@ -56,3 +72,35 @@ def _number_or_text(value: str) -> Any:
         return int(number) if number.is_integer() else number
     except (ValueError, OverflowError):
         return value
+
+
+def add_film_options(parser: argparse.ArgumentParser) -> None:
+    """The films of a call, and what goes with them."""
+    parser.add_argument(
+        "videos",
+        nargs="+",
+        metavar="VIDEO",
+        help="a video file, a folder of images, or a folder of persons' films",
+    )
+    parser.add_argument(
+        "--image-fps", type=float, default=30.0, help="frames per second of folders of images (30)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def add_planting_options(parser: argparse.ArgumentParser, density: bool = True) -> None:
+    """How micro-expressions are planted; `density` adds how often."""
+    parser.add_argument(
+        "--prior",
+        default="dense",
+        help="how they are drawn: casme3, sammlv or dense, as for synthetic faces (dense)",
+    )
+    parser.add_argument(
+        "--strengths", type=float, nargs=2, default=(0.004, 0.035), metavar=("LOW", "HIGH"),
+        help="weakest and strongest apex, inter-ocular distances (0.004 0.035)",
+    )  # fmt: skip
+    if density:
+        parser.add_argument(
+            "--per-minute", type=float, metavar="N", help="how many a minute (as the prior says)"
+        )
+    parser.add_argument("--seed", type=int, default=0)

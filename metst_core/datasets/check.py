@@ -12,8 +12,10 @@ from tqdm import tqdm
 from metst_core import tables
 from metst_core.datasets.dataset import Dataset
 from metst_core.datasets.found import said_of
-from metst_core.datasets.load import load_dataset
+from metst_core.datasets.licensed import LICENSED
+from metst_core.datasets.load import load_dataset, load_labels
 from metst_core.datasets.readers import ResampledReader
+from metst_core.errors import InputError, MissingError
 from metst_core.video import list_images, probe, read_image
 
 
@@ -54,16 +56,20 @@ class CheckReport:
         return "\n\n".join([*texts, "everything is there" if self.ok else "not everything is there"])
 
 
-def check_dataset(name: str, root: str | Path | None, **options: Any) -> CheckReport:
+def check_dataset(name: str, root: str | Path | None, videos: bool = True, **options: Any) -> CheckReport:
     """Load a set and look at every video: video files are decoded, of folders of images the ends are read.
 
     Options as `load_dataset`, which raises if the set cannot be loaded at all.  Files that are missing or
-    cannot be read are listed in `missing`.
+    cannot be read are listed in `missing`.  With `videos=False` the label sheets of a licensed set are looked at
+    alone; where its sheets are there and no video is, so they are anyway, and the videos are listed as missing.
     """
-    dataset = load_dataset(name, root, **options)
-    missing = []
-    videos = list(dataset.videos.itertuples())
-    for row in tqdm(videos, desc="checking videos", leave=False, disable=len(videos) < 20):
+    if not videos and name not in LICENSED:
+        raise InputError(
+            f"{name}: only {', '.join(LICENSED)} have label sheets to look at without the videos"
+        )
+    dataset, missing = _loaded(name, root, videos, options)
+    listed = [row for row in dataset.videos.itertuples() if row.path]
+    for row in tqdm(listed, desc="checking videos", leave=False, disable=len(listed) < 20):
         missing += [(str(row.path), problem) for problem in _problems(dataset, Path(row.path), row.n_frames)]
     left_out = dataset.report[(dataset.report["row"] == 0) & (dataset.report["action"] == "left out")]
     missing += list(zip(left_out["file"], left_out["problem"], strict=True))
@@ -76,6 +82,25 @@ def check_dataset(name: str, root: str | Path | None, **options: Any) -> CheckRe
         emotions=_per_emotion(dataset),
         missing=pd.DataFrame(missing, columns=["file", "problem"]),
     )
+
+
+def _loaded(
+    name: str, root: str | Path | None, videos: bool, options: dict[str, Any]
+) -> tuple[Dataset, list[tuple[str, str]]]:
+    """The set, or its labels alone, and what is missing then (`file, problem`)."""
+    if not videos and root is not None:
+        return load_labels(name, root, **options), []
+    try:
+        return load_dataset(name, root, **options), []
+    except MissingError as error:
+        if name not in LICENSED or root is None:
+            raise
+        try:
+            return load_labels(name, root, **options), [
+                (str(root), f"{error}; the labels alone were checked")
+            ]
+        except MissingError:  # no sheet either: what was missed first says more
+            raise error from None
 
 
 def _problems(dataset: Dataset, path: Path, n_frames: int) -> list[str]:

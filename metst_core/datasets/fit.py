@@ -18,13 +18,14 @@ from metst_core.errors import InputError
 def fit_annotations(
     intervals: pd.DataFrame, videos: pd.DataFrame, rules: Rules, report: Report
 ) -> pd.DataFrame:
-    """Fit intervals to their videos by the rules `past_end` and `duplicates`; every change gets a line.
+    """Fit intervals to their videos by the rules `past_end`, `duplicates`, `too_long`; every change gets a line.
 
     `intervals` is an annotation table, whose further columns `file` and `row` say where a row comes from.
     Rows without a video, and rows that begin after its end, are left out.  Videos of 0 frames have an unknown
     length.
     """
     lengths = {(v.subject, v.video): v.n_frames or math.inf for v in videos.itertuples()}
+    rates = {(v.subject, v.video): v.fps for v in videos.itertuples()}
     kept: list[_Placed] = []
     seen: dict[tuple[str, str, int, int], _Placed] = {}
     for row in intervals.itertuples():
@@ -33,7 +34,9 @@ def fit_annotations(
             getattr(row, "file", ANNOTATIONS_FILE), int(getattr(row, "row", row.Index + tables.FIRST_ROW)),
         )  # fmt: skip
         try:
-            kept.append(_placed_in(placed, lengths, rules, seen, report))
+            fitted = _placed_in(placed, lengths, rules, seen, report)
+            _check_length(fitted, rates[fitted.subject, fitted.video], rules, report)
+            kept.append(fitted)
         except InputError as error:
             report.add(placed.file, placed.row, str(error), "left out")
     _report_overlaps(kept, report)
@@ -86,6 +89,16 @@ def _placed_in(
         return interval
     last = int(length) - 1
     return replace(interval, apex=min(interval.apex, last), offset=last)
+
+
+def _check_length(interval: _Placed, fps: float, rules: Rules, report: Report) -> None:
+    """A line for an interval of more than `rules.longest` seconds; `InputError` where it is to be left out."""
+    seconds = (interval.offset - interval.onset + 1) / fps
+    if seconds > rules.longest:
+        problem = f"lasts {seconds:.1f} s, which no micro-expression does (longest: {rules.longest:g} s)"
+        if rules.too_long == "drop":
+            raise InputError(problem)
+        report.add(interval.file, interval.row, problem, "kept")
 
 
 def _report_overlaps(kept: Iterable[_Placed], report: Report) -> None:

@@ -45,7 +45,7 @@ _WHERE_FROM = {
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "synthetic": ("fps", "window"),
     **{name: ("rules", *known.workbooks, "window", *RULE_NAMES) for name, known in LICENSED.items()},
-    "folder": ("fps", "image_fps", "window"),
+    "folder": ("fps", "image_fps", "window", "too_long", "longest"),
 }
 """The sets' names, and the options that `load_dataset` takes for each."""
 
@@ -60,7 +60,7 @@ def load_dataset(name: str, root: str | Path | None = None, **options: Any) -> D
     """Load a data set by name from the folder `root`.
 
     `folder`: one's own videos; options `fps` (resample every video to this rate), `image_fps` (the rate of
-    folders of images, 30), `window` (50).  `synthetic`: what `metst synth` wrote, the same layout.  `casme3`
+    folders of images, 30), `window` (50), `too_long` and `longest` (of `Rules`).  `synthetic`: what `metst synth` wrote, the same layout.  `casme3`
     and `sammlv`: the sets as distributed; options `rules` (`official` or `complete`), `labels` (and for
     SAMM-LV `codes`: the workbook to use, where several fit), `window`, and every field of `sheets.Rules`.
 
@@ -121,6 +121,7 @@ def _load_folder(
     fps: float | None = None,
     image_fps: float = IMAGE_FPS,
     window: int = 50,
+    **rules: Any,
 ) -> Dataset:
     """The folder layout: `annotations.csv` and `videos.csv`, both optional (videos are looked for).
 
@@ -144,7 +145,7 @@ def _load_folder(
         report.add(VIDEOS_FILE, 0, f"several frame rates: {said}", "kept; option fps makes them one")
     return Dataset(
         name=name,
-        annotations=fit_annotations(annotations, videos, Rules(), report),
+        annotations=fit_annotations(annotations, videos, Rules(**rules), report),
         videos=videos,
         fps=float(videos["fps"].median()),
         window=2 * half_window(window),

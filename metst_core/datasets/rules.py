@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from metst_core.checks import one_of
+from metst_core.checks import number_between, one_of
 
 REPORT_COLUMNS = ("file", "row", "problem", "action")
 """A report table: where something was wrong (row as a spreadsheet counts, 0: the file) and what was done."""
@@ -35,7 +36,8 @@ class Rules:
 
     `onset_zero` (published: drop), `offset_zero` (published: the apex becomes the offset; a missing offset
     counts as 0), `missing_apex` (nothing published depends on it but the offset rule), `past_end` (an
-    interval that ends after its video), `duplicates`, `unknown_emotion`.
+    interval that ends after its video), `duplicates`, `unknown_emotion`, `too_long` (published: kept), an
+    interval of more than `longest` seconds, which no micro-expression can be.
     """
 
     onset_zero: str = "drop"
@@ -44,10 +46,13 @@ class Rules:
     past_end: str = "cut"
     duplicates: str = "drop"
     unknown_emotion: str = "drop"
+    too_long: str = "keep"
+    longest: float = 5.0
 
     def __post_init__(self) -> None:
         for name, allowed in RULE_CHOICES.items():
             one_of(name, getattr(self, name), allowed)
+        number_between("longest", self.longest, 0, 1e6)
 
 
 RULE_CHOICES = {
@@ -57,15 +62,16 @@ RULE_CHOICES = {
     "past_end": ("cut", "keep", "drop"),
     "duplicates": ("drop", "keep"),
     "unknown_emotion": ("drop", "others"),
+    "too_long": ("keep", "drop"),
 }
 
 RULES = {
     "official": Rules(),
-    "complete": Rules(offset_zero="drop", missing_apex="drop", past_end="drop"),
+    "complete": Rules(offset_zero="drop", missing_apex="drop", past_end="drop", too_long="drop"),
 }
-"""Named rules: `official` as published, `complete` uses only rows that need no repair."""
+"""Named rules: `official` as published, `complete` uses only rows that need no repair and can be what they say."""
 
 
-def choose_rules(rules: str, overrides: dict[str, str]) -> Rules:
+def choose_rules(rules: str, overrides: dict[str, Any]) -> Rules:
     """The named rules with some of them changed by name."""
     return dataclasses.replace(RULES[one_of("rules", rules, RULES)], **overrides)

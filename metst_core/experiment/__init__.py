@@ -1,22 +1,24 @@
 """A whole run and its page; the authors' networks; the recipe of the bundled weights."""
 
 from metst_core.experiment.ablation import CELLS, Ablation, Cell, run_ablation, window_cells, without_effect
+from metst_core.experiment.answer import Answer, answer, write_answer
 from metst_core.experiment.authors import ReleasedScore, checkpoint_files, read_order, score_released
 from metst_core.experiment.baselines import (
     BaselineResult,
     chance_predictions,
     chance_scores,
     majority_emotion,
-    motion_contrast,
-    motion_path,
     motion_spotter,
 )
 from metst_core.experiment.card import CARD_MARKS, write_card
 from metst_core.experiment.comparisons import Scored, compare, over_seeds, verdict
+from metst_core.experiment.exercises import check, write_student
 from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
 from metst_core.experiment.held_out import HeldOut, calibrate
 from metst_core.experiment.notebooks import execute, reproduce
+from metst_core.experiment.own_weights import check_profile_here, train_weights
 from metst_core.experiment.page import refresh, write_page
+from metst_core.experiment.prepared import by_hand, find_prepared, prepare, unpack
 from metst_core.experiment.profiles import BEYOND, MAIN_JOB, PROFILES, Profile, run_name
 from metst_core.experiment.results import (
     PUBLISHED_SCORES,
@@ -30,7 +32,13 @@ from metst_core.experiment.results import (
 )
 from metst_core.experiment.run import Run, describe
 from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
+from metst_core.experiment.scoring import Scores, average_precision, score_files, score_tables
+from metst_core.experiment.seen_unseen import Familiarity, familiarity
+from metst_core.experiment.set_samples import set_samples
+from metst_core.experiment.touch import write_touch_pages
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
+from metst_core.experiment.wording import ahead, comparison_in_words, over, told
+from metst_core.inference import motion_contrast, motion_path
 
 __all__ = [
     "BEYOND",
@@ -42,36 +50,50 @@ __all__ = [
     "PUBLISHED_SCORES",
     "SCHEMA",
     "Ablation",
+    "Answer",
     "BaselineResult",
     "Cell",
+    "Familiarity",
     "HeldOut",
     "Profile",
     "Recipe",
     "ReleasedScore",
     "Run",
     "Scored",
+    "Scores",
+    "ahead",
+    "answer",
+    "average_precision",
     "beside_published",
     "build",
     "build_from",
+    "by_hand",
     "calibrate",
     "chance_predictions",
     "chance_scores",
+    "check",
+    "check_profile_here",
     "check_results",
     "checkpoint_files",
     "collect_results",
     "compare",
     "compare_runs",
+    "comparison_in_words",
     "comparison_table",
     "describe",
     "errors_by_kind",
     "execute",
+    "familiarity",
+    "find_prepared",
     "headline_texts",
     "majority_emotion",
     "motion_contrast",
     "motion_path",
     "motion_spotter",
     "one_of_each",
+    "over",
     "over_seeds",
+    "prepare",
     "read_order",
     "read_results",
     "refresh",
@@ -79,13 +101,22 @@ __all__ = [
     "results_dict",
     "run_ablation",
     "run_name",
+    "score_files",
     "score_released",
+    "score_tables",
+    "set_samples",
+    "told",
     "train_on_all",
+    "train_weights",
+    "unpack",
     "verdict",
     "view_of",
     "window_cells",
     "without_effect",
+    "write_answer",
     "write_card",
     "write_page",
+    "write_student",
+    "write_touch_pages",
     "write_weights",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -61,10 +62,19 @@ def joined(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
 def calibrate(draft: TrainedModel, held_out: HeldOut) -> TrainedModel:
     """`draft` with a threshold and a calibration that follow from `held_out`.
 
-    The threshold is the one with the best spotting F1 over all groups.
+    The threshold is the one with the best spotting F1 over all groups.  Candidates that are all true or all false
+    tell nothing of the confidence: then there is no calibration, and a warning says so.
     """
     threshold = _best_threshold(_counts(draft, held_out).values())
     candidates = _candidates(draft, held_out)
+    n_true = int(candidates["hit"].sum())
+    if not 0 < n_true < len(candidates):
+        warnings.warn(
+            f"of {len(candidates)} intervals of persons not seen {n_true} are true: no calibration, the confidence will "
+            "be unknown",
+            stacklevel=2,
+        )
+        return replace(draft, threshold=threshold, calibration=None)
     evidence = _reliability(candidates, _said_unseen(draft, held_out))
     calibration = Calibration.fit(candidates["score"], candidates["hit"], evidence)
     return replace(draft, threshold=threshold, calibration=calibration)

@@ -9,10 +9,11 @@ from typing import Any
 from tqdm import tqdm
 
 from metst_core.errors import InputError, MetstError, MissingError
+from metst_core.experiment.executed import tidy_file, write_html
 from metst_core.experiment.page import refresh
 from metst_core.experiment.profiles import MAIN_JOB
 from metst_core.experiment.run import Run
-from metst_core.files import only_one, sweep, write_text
+from metst_core.files import only_one, sweep
 from metst_core.training import check_device
 
 
@@ -70,14 +71,15 @@ def _notebooks_folder(folder: str | Path | None) -> Path:
 
 
 def execute(source: Path, target: Path, parameters: dict[str, Any], cell_timeout: int = 6 * 3600) -> None:
-    """One notebook through papermill in a clean kernel, with other `parameters`, and its HTML beside it.
+    """One notebook through papermill in a clean kernel, with other `parameters`, and its page beside it.
+
+    The page is one file that asks nothing of the internet; progress bars leave no trace in either.
 
     A cell that says nothing for `cell_timeout` seconds is given up.  `MetstError` names the notebook and the cell
     that fails; what ran until then is kept.
     """
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from nbconvert import HTMLExporter
     from papermill.engines import papermill_engines
 
     if not source.is_file():
@@ -109,8 +111,8 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], cell_timeout
         raise MetstError(
             f"{source.name}: no kernel could be started ({error}); is ipykernel installed?"
         ) from error
-    html, _ = HTMLExporter(embed_images=True).from_filename(str(target))
-    write_text(html, target.with_suffix(".html"))
+    tidy_file(target)
+    write_html(target)
 
 
 _ENGINE = "metst"

@@ -10,7 +10,10 @@ from typing import Any
 import pandas as pd
 
 from metst_core.experiment.ablation import without_effect
+from metst_core.experiment.answer import answer
 from metst_core.experiment.results import (
+    PUBLISHED_SCORES,
+    beside_published,
     collect_results,
     comparison_table,
     headline_texts,
@@ -34,7 +37,8 @@ def refresh(out_dir: str | Path) -> Path:
 def write_page(out_dir: str | Path) -> Path:
     """Write `report.html`, one self-contained page about a run; its path.
 
-    It shows the headline numbers, how sure they are, the pictures, and how they came about.
+    It opens with the answer: what was run on what, three sentences made from the numbers, and the figure that shows
+    it; then come tables, the pictures by notebook, and how the numbers came about.
     """
     out = Path(out_dir)
     file = out / "results.json"
@@ -49,13 +53,17 @@ def _page(results: dict[str, Any], out: Path) -> str:
         data=results["data"],
         profile=results["profile"],
         seed=results["seed"],
+        answer=answer(results),
+        methods=[method_label(name) for name in results["methods"]],
+        first=_pictures(out / "figures", _FIRST),
+        published=_published(results),
         headline=[metric_label(name) for name in HEADLINE],
         protocols=_headline(results),
         three_classes=_three_classes(results),
         paired=_paired(results),
         seeds=_seeds(results),
         **_ablation(results),
-        pictures=_pictures(out / "figures"),
+        chapters=_chapters(out / "figures"),
         notebooks=[page.stem for page in visible(out / "notebooks", "*.html")],
         record=json.dumps(results["record"], indent=2),
     )
@@ -123,14 +131,57 @@ def _ablation(results: dict[str, Any]) -> dict[str, Any]:
     return {"ablation": rows, "no_effect": ", ".join(without_effect(table)) if rows else ""}
 
 
-def _pictures(folder: Path) -> list[tuple[str, str]]:
-    """Caption and base64 of every picture."""
-    file = folder / "captions.json"
-    captions = read_sealed(file, made_anew_by(file)) if file.is_file() else {}
+_FIRST = "04d_comparison"
+"""The figure that shows the answer."""
+
+HEADINGS = {
+    "01": "From a face to ROI motion",
+    "02": "The state and its score",
+    "03": "Training two tasks together",
+    "04": "From scores to intervals to numbers",
+    "05": "How the regions of a face relate",
+    "06": "Your own video",
+    "07": "How small a micro-expression can a recording show",
+    "08": "Ideas beside and beyond",
+}
+"""Notebook -> the heading of its pictures; those of anything else stand under "More"."""
+
+
+def _published(results: dict[str, Any]) -> list[list[str]]:
+    """Rows of published STRS beside this run's, for a set whose scores were published."""
+    where = {"casme3": "CAS(ME)^3", "sammlv": "SAMM-LV"}.get(results["data"]["dataset"])
+    texts = headline_texts(comparison_table(results))
+    if (
+        where is None
+        or where not in PUBLISHED_SCORES.columns.get_level_values(0)
+        or "strict" not in texts.index
+    ):
+        return []
+    table = beside_published(texts, "this run, strict")[[f"published, {where}", "this run, strict"]]
     return [
-        (captions.get(picture.stem, picture.stem), base64.b64encode(picture.read_bytes()).decode())
-        for picture in visible(folder, "*.png")
+        [method_label(str(name)), *row]
+        for name, row in zip(table.index, table.to_numpy().tolist(), strict=True)
     ]
+
+
+def _chapters(folder: Path) -> dict[str, list[tuple[str, str]]]:
+    """Heading -> caption and base64 of its pictures, in the notebooks' order."""
+    chapters: dict[str, list[tuple[str, str]]] = {}
+    for picture in visible(folder, "*.png"):
+        if picture.stem == _FIRST:
+            continue  # it stands at the top
+        heading = HEADINGS.get(picture.stem[:2], "More")
+        chapters.setdefault(heading, []).extend(_pictures(folder, picture.stem))
+    return chapters
+
+
+def _pictures(folder: Path, name: str) -> list[tuple[str, str]]:
+    """Caption and base64 of a picture; none where it is not there."""
+    file, picture = folder / "captions.json", folder / f"{name}.png"
+    if not picture.is_file():
+        return []
+    captions = read_sealed(file, made_anew_by(file)) if file.is_file() else {}
+    return [(captions.get(name, name), base64.b64encode(picture.read_bytes()).decode())]
 
 
 def _number(value: float | None) -> str:

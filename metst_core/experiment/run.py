@@ -10,6 +10,7 @@ runs/<name>/results/*.json      what each notebook and command found; joined int
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,7 @@ from metst_core.experiment.results import (
     chance_levels,
     fewer_classes,
     made_anew_by,
+    read_results,
     results_dict,
     with_baselines,
 )
@@ -42,11 +44,13 @@ from metst_core.plots import save_figure
 from metst_core.synthetic import generate, read_truth
 from metst_core.training import (
     PROTOCOLS,
+    Fold,
     LosoResult,
     TrainConfig,
     fold_model,
     leave_one_subject_out,
     run_protocols,
+    train_fold,
 )
 from metst_core.workers import cores
 
@@ -133,6 +137,16 @@ class Run:
                 n_jobs,
             )
 
+    @property
+    def prepared(self) -> bool:
+        """Whether this run was unpacked from a prepared one: numbers and one network per method, no faces."""
+        return (self.out / "prepared.json").is_file()
+
+    @property
+    def has_faces(self) -> bool:
+        """Whether the videos are there; a prepared run has none until `dataset` makes them."""
+        return not self.prepared or (self.out / "data" / "annotations.csv").is_file()
+
     def dataset(self) -> Dataset:
         """The run's data set; the synthetic one is generated on first use (and finished, if that was interrupted)."""
         if self.dataset_name == "synthetic" and self.data_root is None:
@@ -144,21 +158,27 @@ class Run:
                 p.seconds,
                 seed=self.seed,
                 tier=p.tier,
+                prior=p.prior,
                 n_jobs=self._jobs,
             )
         return load_dataset(self.dataset_name, self.data_root, **self.set_options)
 
     def truth(self, subject: str, video: str) -> pd.DataFrame | None:
-        """True intensity of every action unit per frame (inter-ocular distances); None for data that has no truth."""
-        if self.dataset_name != "synthetic":
+        """True movement of every action unit per frame, from the face at rest; None for data that has no truth.
+
+        In inter-ocular distances.
+        """
+        if self.dataset_name != "synthetic" or not self.has_faces:
             return None
         stored = read_truth(self.data_root or self.out / "data", subject, video)
-        return pd.DataFrame(stored["intensity"], columns=[str(u) for u in stored["units"]])
+        moved = stored["intensity"] - stored.get("rest", 0)
+        return pd.DataFrame(moved, columns=[str(u) for u in stored["units"]])
 
     def extract(self, dataset: Dataset) -> MotionSet:
         """The ROI motion (18 ROIs) of every video, cached under `runs/cache`; kept as `motion.npz` for later notebooks."""
         motion = self._extract(dataset)
-        motion.save(self.out / "motion.npz")
+        if not self.prepared:  # its networks belong to the motion that came with it
+            motion.save(self.out / "motion.npz")
         return motion
 
     def _extract(self, dataset: Dataset) -> MotionSet:
@@ -218,12 +238,32 @@ class Run:
         folder = self.need(f"loso/{model}/strict", "03_synergy_training")
         return fold_model(folder, subject)
 
+    def one_fold(self, model: str, subject: str) -> Fold:
+        """The fold that holds `subject` out: the prepared run's where it has its network, else trained now.
+
+        Trained now, its history also has the held-out loss (`train_fold`).
+        """
+        if self.prepared:
+            result = self.train(model)["strict"]
+            with contextlib.suppress(MissingError):
+                network = fold_model(self.out / "loso" / model / "strict", subject)
+                traces = {key: trace for key, trace in result.traces.items() if key[0] == subject}
+                history = result.history[result.history["subject"] == subject].drop(columns="subject")
+                summary = result.folds[result.folds["subject"] == subject].to_dict("records")[0]
+                return Fold(subject, network, traces, history, summary)
+        return train_fold(self.motion(), subject, self.config(model), watch=True)
+
+    def _results(self) -> dict[str, Any]:
+        return read_results(self.out)
+
     def over_seeds(self, model: str, n_seeds: int | None = None) -> pd.DataFrame:
         """Spread of `model`'s strict scores over training seeds (`metrics.seed_spread`).
 
         The seeds are the run's own and those that follow it, as many as the profile says (or `n_seeds`).  Folds that
         are finished are read back.
         """
+        if self.prepared:
+            return pd.DataFrame(self._results()["seeds"].get(model, []))
         folders = self._seed_folders(model, self.profile.n_seeds if n_seeds is None else n_seeds)
         return over_seeds(self.motion(), self.config(model), folders, self._fold_jobs)[1]
 
@@ -232,6 +272,10 @@ class Run:
 
         Nothing where the profile has one seed.  A `MissingError` says which notebook to run when it is not there.
         """
+        if self.prepared:
+            return {
+                name: pd.DataFrame(rows) for name, rows in self._results()["seeds"].items() if name == model
+            }
         folders = self._seed_folders(model, self.profile.n_seeds)
         if len(folders) == 1:
             return {}
@@ -289,7 +333,10 @@ class Run:
         return {**found, "chance": chance, "without_others": fewer}
 
     def figure(self, figure: Figure, name: str, caption: str) -> Figure:
-        """Keep `figure` as `figures/<name>.png` with its caption; returns it, so that the notebook shows it."""
+        """Keep `figure` as `figures/<name>.png` with its caption; returns it, so that the notebook shows it.
+
+        A figure of pyplot's is taken from it, else the notebook would show it once more by itself.
+        """
         save_figure(figure, self.out / "figures" / f"{name}.png", dpi=110)
         captions = self.out / "figures" / "captions.json"
         try:
@@ -300,6 +347,9 @@ class Run:
             )
             known = {}
         write_sealed({**known, name: caption}, captions)
+        from matplotlib import pyplot
+
+        pyplot.close(figure)
         return figure
 
     def record(self, notebook: str, **found: Any) -> None:

@@ -20,11 +20,12 @@ import numpy as np
 import pandas as pd
 
 from metst_core.decoding import half_length
+from metst_core.errors import InputError
 from metst_core.experiment.card import measures, write_card
 from metst_core.experiment.held_out import HeldOut, calibrate, nested_predictions
 from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.files import run_record
-from metst_core.inference import TrainedModel, save_model
+from metst_core.inference import BUNDLED_NAME, TrainedModel, save_model
 from metst_core.models import Network
 from metst_core.synthetic import generate
 from metst_core.training import TrainConfig, fit_windows, leave_one_subject_out, windows_of
@@ -34,7 +35,7 @@ from metst_core.training import TrainConfig, fit_windows, leave_one_subject_out,
 class Recipe:
     """What the bundled weights are made from.
 
-    `n_subjects`, `n_videos` (per subject), `seconds`, `tier` and `seed` describe the synthetic set;
+    `n_subjects`, `n_videos` (per subject), `seconds`, `tier` and `seed` describe the synthetic set (version 1);
     `n_groups` of subjects are held out in turn; `train` is the configuration of every training.
     """
 
@@ -80,7 +81,7 @@ def build(recipe: Recipe, work_dir: str | Path, n_jobs: int = 1) -> TrainedModel
     work = Path(work_dir)
     dataset = generate(
         work / "data", recipe.n_subjects, recipe.n_videos, recipe.seconds,
-        seed=recipe.seed, tier=recipe.tier, n_jobs=n_jobs,
+        seed=recipe.seed, tier=recipe.tier, version=1, n_jobs=n_jobs,
     )  # fmt: skip
     motion = extract_dataset(dataset, recipe.train.features, cache_dir=work / "motion", n_jobs=n_jobs)
     return build_from(motion, recipe, work, n_jobs)
@@ -100,9 +101,13 @@ def build_from(motion: MotionSet, recipe: Recipe, work_dir: str | Path, n_jobs: 
         p=recipe.train.p,
         synergy=recipe.train.synergy,
         strategy=recipe.train.strategy,
-        name="bundled (synthetic faces)",
+        name=BUNDLED_NAME,
     )
     said = HeldOut(held_out.traces, held_out.annotations)
+    if not said.traces:
+        raise InputError(
+            "no group of persons could be held out, so nothing is known of the threshold; see the warnings"
+        )
     calibrated = calibrate(draft, said)
     network = train_on_all(motion, recipe.train)
     return replace(calibrated, network=network, card=_card(recipe, motion, calibrated, said))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from metst_core.files.locks import only_one
-from metst_core.files.names import check_id, one_line, printable, safe_name
+from metst_core.files.names import check_id, one_line, plain_name, printable, safe_name
 from metst_core.files.records import (
     claim_folder,
     content_hash,
@@ -42,6 +42,7 @@ __all__ = [
     "one_line",
     "only_one",
     "plain",
+    "plain_name",
     "printable",
     "read_json",
     "read_sealed",

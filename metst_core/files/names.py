@@ -28,6 +28,11 @@ def one_line(text: Any) -> str:
     return printable(text).replace("\n", "\\n")
 
 
+def plain_name(text: str) -> str:
+    """The name of a file as an id: composed (NFC), and what an id may not hold written as a code."""
+    return one_line(unicodedata.normalize("NFC", text))
+
+
 def _is_harmless(character: str) -> bool:
     # Cc: control, Cs: half of a pair, Zl, Zp: separators; of Cf only what turns the direction.
     if character.isascii():

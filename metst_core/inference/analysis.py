@@ -20,11 +20,10 @@ import contextlib
 import math
 import time
 from collections import defaultdict
-from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
-from unicodedata import normalize
+from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -32,12 +31,13 @@ import pandas as pd
 
 from metst_core.decoding import decode, smooth, spot_threshold
 from metst_core.errors import InputError, MetstError
-from metst_core.files import one_line
+from metst_core.files import plain_name
+from metst_core.inference.faces import FaceChoice, FaceFinder, LandmarkFaceFinder, MediaPipeFaceFinder
+from metst_core.inference.judged import bundled_judgement, motion_of_parts, unrest_of
+from metst_core.inference.per_frame import Measured, frames_table
 from metst_core.inference.quality import (
-    FaceFinder,
-    LandmarkFaceFinder,
-    MediaPipeFaceFinder,
     QualityLog,
+    Seen,
     moves_much,
     quality_table,
     timing_marks,
@@ -63,6 +63,9 @@ RESULT_COLUMNS = (
 )  # fmt: skip
 """Columns of `Findings.table`."""
 
+NEAR = 0.6
+"""From this share of the threshold on a peak is a near miss."""
+
 STOPPED = "stopped"
 """`Findings.trouble` of an analysis that the user stopped."""
 
@@ -82,6 +85,11 @@ class Findings:
     probabilities: `(n_frames, 5)`, the classes of `tables.CLASSES`.
     times: seconds of every frame `(n_frames,)`.
     quality: `quality.QUALITY_COLUMNS`, one row per run of flagged frames.
+    measured: what was measured per frame; `frames` is the table of it all.
+    face: which face was followed where there are several.
+    judged: a bool column for the upper and one for the lower face, per frame: whether anything could be found there (see
+        `judged.Judgement`).
+    near: the near misses, as `table`: peaks that reach `NEAR` of the threshold and not the whole of it.
     complete: False if the analysis ended early; `trouble` says why, and `n_analysed` frames are done.
     seconds: where the time went: decoding, quality, landmarks and model as long as each was at work, flow the time
         that passed beside the model's; decoding, quality and landmarks run meanwhile.
@@ -106,6 +114,10 @@ class Findings:
     trouble: str
     seconds: Mapping[str, float]
     landmarker: Landmarker = field(repr=False)
+    measured: Measured = field(repr=False)
+    face: FaceChoice
+    near: pd.DataFrame
+    judged: pd.DataFrame = field(repr=False)
 
     @property
     def duration(self) -> float:
@@ -118,14 +130,53 @@ class Findings:
         lost = self.quality[self.quality["flag"] == "face_lost"]
         return int((lost["last"] + 1 - lost["first"]).sum()) < self.n_analysed
 
+    @property
+    def is_judged(self) -> np.ndarray:
+        """Which frames are judged, in the upper or the lower face: `(n_frames,)` bool."""
+        judged: np.ndarray = self.judged.to_numpy(bool).any(axis=1)
+        return judged
+
+    @property
+    def judged_finds(self) -> np.ndarray:
+        """Which rows of `table` have their apex in a judged frame: `(n,)` bool."""
+        return self.is_judged[self.table["apex"].to_numpy(int)]
+
+    @property
+    def claims_per_judged_minute(self) -> float:
+        """Finds in judged frames per minute of these; NaN where nothing is judged."""
+        minutes = float(self.is_judged.mean()) * self.duration / 60
+        return float(self.judged_finds.sum()) / minutes if minutes else math.nan
+
+    @property
+    def frames(self) -> pd.DataFrame:
+        """One row per frame of the video: time, face, head, score, probabilities, ROI motion and flags.
+
+        Its columns are those of `data/outputs.md`.
+        """
+        return frames_table(self)
+
+    def named(self, subject: str | None = None, video: str | None = None) -> Self:
+        """The same under other ids."""
+        subject, video = subject or self.subject, video or self.video
+        tables = {n: getattr(self, n).assign(subject=subject, video=video) for n in ("table", "near")}
+        return replace(self, subject=subject, video=video, **tables)
+
 
 class _Part(NamedTuple):
-    """A stretch of analysed frames at the model's rate: score `(n,)`, probabilities `(n, 5)`, two flags `(n,)` bool."""
+    """A stretch of analysed frames at the model's rate: score `(n,)`, probabilities `(n, 5)`, two flags `(n,)` bool.
+
+    Then motion `(n, 2R)`, head and shift `(n, 2)` as in `motion.MotionWindow`, and the first frame of the window that
+    each was measured in.
+    """
 
     score: np.ndarray
     probabilities: np.ndarray
     has_face: np.ndarray
     is_busy: np.ndarray
+    motion: np.ndarray
+    head: np.ndarray
+    shift: np.ndarray
+    start: np.ndarray
 
 
 class Analysis:
@@ -134,7 +185,8 @@ class Analysis:
     model: see `load_model`.  landmarker: instead of MediaPipe (see `metst_core.landmarks`).  face_finder: what
     looks for faces to judge their quality, at the same time as the landmarker works on other frames; where it is not
     given, MediaPipe's with MediaPipe's landmarker, else the landmarker itself (never asked by two threads at once),
-    which never sees a second face.  image_fps: frames per second of a folder of images.
+    which never sees a second face.  image_fps: frames per second of a folder of images.  face: which of several
+    faces (see `FaceChoice`).
 
     Raises a `MetstError` that names the file.
     """
@@ -146,12 +198,14 @@ class Analysis:
         landmarker: Landmarker | None = None,
         image_fps: float = 30.0,
         face_finder: FaceFinder | None = None,
+        face: str | int | FaceChoice = "largest",
     ) -> None:
         self.path = Path(video_path)
+        self.face = FaceChoice.of(face)
         self.trained = load_model(model)
         self.trouble = ""
-        with _naming(self.path):
-            self.fps, self.times, self.size = _clock(self.path, image_fps)
+        with naming(self.path):
+            self.fps, self.times, self.size = film_clock(self.path, image_fps)
         if len(self.times) < 2:
             raise InputError(
                 f"{self.path}: a single frame holds no movement; give a video of 2 frames or more"
@@ -166,20 +220,20 @@ class Analysis:
         self._find = one_at_a_time(self._landmarker)
         if face_finder is None:
             face_finder = MediaPipeFaceFinder() if landmarker is None else LandmarkFaceFinder(self._find)
-        self._log = QualityLog(face_finder, self.trained.fps)
+        self._log = QualityLog(face_finder, self.trained.fps, self.face)
         self._work: defaultdict[str, float] = defaultdict(float)
         self._pending: list[MotionWindow] = []
         self._parts: list[_Part] = []
 
     @property
     def subject(self) -> str:
-        """The name of the folder that holds the video."""
-        return names_of(self.path)[0]
+        """The video's own name: a loose file is its own subject (`Findings.named` gives another)."""
+        return self.video
 
     @property
     def video(self) -> str:
         """The name of the video without its suffix, or of the folder of images."""
-        return names_of(self.path)[1]
+        return plain_name(self.path.resolve().name if self.path.is_dir() else self.path.stem)
 
     @property
     def n_model_frames(self) -> int:
@@ -196,7 +250,7 @@ class Analysis:
         outside = 0.0  # time that the caller spent between two steps
         try:
             with (
-                _naming(self.path),
+                naming(self.path),
                 one_opencv_thread(),
                 prefetched(self._frames(), _FRAMES_AHEAD) as frames,
                 self._windows(frames) as windows,
@@ -231,9 +285,9 @@ class Analysis:
         if not self.n_done:
             raise InputError(f"{self.path}: nothing is analysed yet; iterate over the analysis first")
         trained, n_done = self.trained, self.n_done
-        score, probabilities, has_face, is_busy = (
-            np.concatenate(part) for part in zip(*self._parts, strict=True)
-        )
+        every = _Part(*(np.concatenate(part) for part in zip(*self._parts, strict=True)))
+        score, probabilities, has_face, is_busy = every[:4]
+        seen = self._log.seen(n_done)
         flagged = self._log.flagged(has_face, is_busy)
         score = np.where(flagged["face_lost"], 0.0, score)
         smoothed = smooth(score, trained.k_p)
@@ -241,13 +295,27 @@ class Analysis:
         done = to_model < n_done
 
         def original(values: np.ndarray) -> np.ndarray:
-            out = np.full((len(self.times), *values.shape[1:]), np.nan)
+            kind = np.float32 if values.dtype == np.float32 else float
+            out = np.full((len(self.times), *values.shape[1:]), np.nan, kind)
             out[done] = values[to_model[done]]
             return out
 
         marks = {flag: original(mark) == 1 for flag, mark in flagged.items()}
         marks |= timing_marks(self.times, self.fps)
+        judged = self._judged(every.motion, seen)
+        judged = judged.apply(lambda column: original(column.to_numpy(float)) == 1, result_type="expand")
+        marks["not_judged"] = done & ~judged.any(axis=1).to_numpy() & ~marks["face_lost"]
         marks["not_analysed"] = ~done
+        traces = (score, probabilities, self.subject, self.video)
+        measured = Measured(
+            motion=original(every.motion.astype(np.float32)),
+            head=original(every.head.astype(np.float32)),
+            shift=original(every.shift.astype(np.float32)),
+            reference=original(self._map[every.start]),
+            bounds=original(seen.bounds),
+            eye_distance=original(seen.eye_distance),
+            n_faces=original(seen.n_faces),
+        )
         return Findings(
             path=self.path,
             subject=self.subject,
@@ -255,7 +323,8 @@ class Analysis:
             fps=self.fps,
             n_frames=len(self.times),
             size=self.size,
-            table=self._table(score, probabilities, marks),
+            table=self._table(decode_trace(trained, *traces), len(score), marks),
+            near=self._table(near_misses(trained, *traces), len(score), marks),
             score=original(score),
             smoothed=original(smoothed),
             probabilities=original(probabilities),
@@ -268,19 +337,21 @@ class Analysis:
             trouble=self.trouble,
             seconds=dict(self._work),
             landmarker=self._landmarker,
+            measured=measured,
+            face=self.face,
+            judged=judged,
         )
 
-    def _table(
-        self,
-        score: np.ndarray,
-        probabilities: np.ndarray,
-        marks: Mapping[str, np.ndarray],
-    ) -> pd.DataFrame:
-        """The intervals, decoded at the model's rate and brought back to the frames of the video."""
+    def _judged(self, motion: np.ndarray, seen: Seen) -> pd.DataFrame:
+        """Which of the analysed frames are judged, from their motion (n, 2R) and the looks at the face."""
+        unrest = unrest_of(motion_of_parts(motion.T, self.trained.features), self.trained.window)
+        return bundled_judgement()(unrest, seen)
+
+    def _table(self, found: pd.DataFrame, n_done: int, marks: Mapping[str, np.ndarray]) -> pd.DataFrame:
+        """Intervals at the model's rate as intervals in the frames of the video, with all that is said of them."""
         trained = self.trained
-        found = decode_trace(trained, score, probabilities, self.subject, self.video)
         for name in ("onset", "apex", "offset"):
-            found[name] = self._map[np.clip(found[name], 0, len(score) - 1)]
+            found[name] = self._map[np.clip(found[name], 0, n_done - 1)]
             found[f"{name}_seconds"] = self.times[found[name]]
         unknown = np.full(len(found), np.nan)
         found["confidence"] = (
@@ -302,7 +373,7 @@ class Analysis:
                 return
             with self._timing("quality"):
                 self._log.look(frame)
-            yield cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+            yield self._log.follower.hide_others(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))
 
     def _windows(
         self, frames: Iterator[np.ndarray]
@@ -330,12 +401,24 @@ class Analysis:
         news = [new_frames(window.start, self.trained.window) for window in pending]
         last = pending[-1]
         new = slice(news[0].start, last.start + len(last.has_face) - pending[0].start)
-        has_face = [window.has_face[part] for window, part in zip(pending, news, strict=True)]
-        is_busy = [moves_much(window.motion)[part] for window, part in zip(pending, news, strict=True)]
         n_new = new.stop - new.start
+
+        def joined(of_window: Callable[[MotionWindow], np.ndarray]) -> np.ndarray:
+            parts = [of_window(window)[part] for window, part in zip(pending, news, strict=True)]
+            return np.concatenate(parts)[:n_new]
+
         # One step, so that Ctrl-C cannot come between the parts.
         self._parts.append(
-            _Part(score[new], probabilities[new], np.concatenate(has_face), np.concatenate(is_busy)[:n_new])
+            _Part(
+                score[new],
+                probabilities[new],
+                has_face=joined(lambda window: window.has_face),
+                is_busy=joined(lambda window: moves_much(window.motion)),
+                motion=joined(lambda window: window.motion.T),
+                head=joined(lambda window: window.head.T),
+                shift=joined(lambda window: window.shift.T),
+                start=joined(lambda window: np.full(self.trained.window, window.start)),
+            )
         )
 
     @contextlib.contextmanager
@@ -345,16 +428,6 @@ class Analysis:
             yield
         finally:
             self._work[what] += time.perf_counter() - start
-
-
-def names_of(path: Path) -> tuple[str, str]:
-    """Subject and name that a video has by its path: its folder's name, and its own without the suffix.
-
-    What an id may not hold (control characters, bytes that are no UTF-8) is written as a code.
-    """
-    subject = path.resolve().parent.name or "-"
-    name = path.resolve().name if path.is_dir() else path.stem
-    return one_line(normalize("NFC", subject)), one_line(normalize("NFC", name))
 
 
 def decode_trace(
@@ -373,11 +446,20 @@ def decode_trace(
     return found[found["score"] >= (trained.threshold or 0.0)].reset_index(drop=True)
 
 
+def near_misses(
+    trained: TrainedModel, score: np.ndarray, probabilities: np.ndarray, subject: str = "", video: str = ""
+) -> pd.DataFrame:
+    """What `decode_trace` would find from `NEAR` of the threshold on and does not find now."""
+    threshold = _threshold(smooth(score, trained.k_p), trained)
+    lower = decode_trace(replace(trained, threshold=NEAR * threshold), score, probabilities, subject, video)
+    return lower[lower["score"] < threshold].reset_index(drop=True)
+
+
 def _threshold(smoothed: np.ndarray, trained: TrainedModel) -> float:
     return spot_threshold(smoothed, trained.p) if trained.threshold is None else trained.threshold
 
 
-def _clock(path: Path, image_fps: float) -> tuple[float, np.ndarray, tuple[int, int]]:
+def film_clock(path: Path, image_fps: float) -> tuple[float, np.ndarray, tuple[int, int]]:
     """Frame rate, time of every frame (n_frames,) in seconds, and size of a video or folder of images."""
     if path.is_dir():
         if not (math.isfinite(image_fps) and image_fps > 0):
@@ -388,7 +470,7 @@ def _clock(path: Path, image_fps: float) -> tuple[float, np.ndarray, tuple[int, 
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Turn what OpenCV, MediaPipe or the system have to say about a video into an error that names it."""
     try:
         yield

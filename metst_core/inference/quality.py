@@ -6,15 +6,14 @@ detector that also sees a second face, which the landmarker cannot; motion is ju
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from metst_core.landmarks import MIN_CONFIDENCE, FaceDetector, Landmarker
-from metst_core.rois import round_points
+from metst_core.inference.faces import Face, FaceChoice, FaceFinder, Follower
 
 LOOK_EVERY = 10
 """Analysed frames from one look at the face to the next."""
@@ -23,11 +22,12 @@ FLAGS = {
     "face_lost": "no face is found",
     "face_too_small": "the face is small: under {smallest:g} pixels from eye to eye",
     "face_turned": "the face is turned away from the camera",
-    "several_faces": "more than one face; the one that the landmarker picks is analysed",
+    "several_faces": "more than one face; one of them is followed and analysed, the others are not looked at",
     "too_dark": "the face is dark: mean grey level under {darkest:g} of 255",
     "too_much_motion": "the head or the face moves too much (head turns, speech, macro-expressions)",
     "low_frame_rate": "under {slowest:g} frames per second: short movements fall between the frames",
     "frames_missing": "frames are missing: a gap of more than {longest_gap:g} s",
+    "not_judged": "hardly anything could be found: under 1 in 5 micro-expressions of .018 eye distances",
     "not_analysed": "not analysed",
 }
 """Flag -> what it means; the limits in braces are those of `LIMITS`."""
@@ -48,79 +48,40 @@ QUALITY_COLUMNS = ("flag", "first", "last", "first_seconds", "last_seconds", "sh
 share of the video, and what it means."""
 
 
-class Face(NamedTuple):
-    """A face in a frame, in pixels.
-
-    Its bounds (left, top, right, bottom), both eyes and the tip of the nose (x, y).
-    """
-
-    bounds: tuple[float, float, float, float]
-    eyes: tuple[tuple[float, float], tuple[float, float]]
-    nose: tuple[float, float]
-
-    @property
-    def eye_distance(self) -> float:
-        (x1, y1), (x2, y2) = self.eyes
-        return float(np.hypot(x2 - x1, y2 - y1))
-
-    @property
-    def centre(self) -> np.ndarray:
-        return np.mean(self.eyes, axis=0)
-
-    @property
-    def turn(self) -> float:
-        """How far the nose is off the middle of the eyes, along the line of the eyes, in eye distances."""
-        along = np.subtract(self.eyes[1], self.eyes[0])
-        offset = np.subtract(self.nose, self.centre)
-        return float(abs(offset @ along) / max(along @ along, 1e-9))
-
-
-FaceFinder = Callable[[np.ndarray], list[Face]]
-"""From an RGB frame (H, W, 3) to its faces, the largest first."""
-
-
-class MediaPipeFaceFinder:
-    """MediaPipe's face detector (`landmarks.FaceDetector`; 2 to 3 ms per frame)."""
-
-    def __init__(self, min_confidence: float = MIN_CONFIDENCE) -> None:
-        self._find = FaceDetector(min_confidence)
-
-    def __call__(self, image: np.ndarray) -> list[Face]:
-        faces = []
-        for found in self._find(image):
-            right_eye, left_eye, nose = (tuple(point) for point in found.points.tolist())
-            faces.append(Face(found.bounds, (right_eye, left_eye), nose))
-        return faces
-
-
-class LandmarkFaceFinder:
-    """The face that a landmarker finds; it never sees a second one."""
-
-    def __init__(self, landmarker: Landmarker) -> None:
-        self.landmarker = landmarker
-
-    def __call__(self, image: np.ndarray) -> list[Face]:
-        points = self.landmarker(image)
-        if points is None:
-            return []
-        points = round_points(points)
-        left, right = (tuple(points[span].mean(axis=0).tolist()) for span in (slice(36, 42), slice(42, 48)))
-        bounds = (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
-        return [Face(bounds, (left, right), tuple(points[30].tolist()))]
-
-
 class _Look(NamedTuple):
     flags: frozenset[str]
     face: Face | None
+    n_faces: int
+    brightness: float = np.nan
+    sharpness: float = np.nan
+
+
+class Seen(NamedTuple):
+    """Where the followed face is, per analysed frame, as it was at the nearest look.
+
+    bounds (n, 4): left, top, right, bottom; eye_distance (n,); both in pixels, NaN where it was not seen.
+    n_faces (n,): how many faces there were.
+    turn, brightness, sharpness (n,): how far the nose is off the middle of the eyes (eye distances), mean grey level of the
+    face, and how much of its contrast is fine (`sharpness_of`); NaN where it was not seen.
+    """
+
+    bounds: np.ndarray
+    eye_distance: np.ndarray
+    n_faces: np.ndarray
+    turn: np.ndarray
+    brightness: np.ndarray
+    sharpness: np.ndarray
 
 
 class QualityLog:
     """Collects, while a video streams by, what `table` then reports.
 
-    `fps` is the rate of the analysed frames; `look` gets each of them in order.
+    `fps` is the rate of the analysed frames; `look` gets each of them in order.  Of several faces the one that
+    `choice` says is followed and judged; `follower` knows the others.
     """
 
-    def __init__(self, finder: FaceFinder, fps: float) -> None:
+    def __init__(self, finder: FaceFinder, fps: float, choice: FaceChoice | None = None) -> None:
+        self.follower = Follower(choice)
         self._finder = finder
         self._fps = fps
         self._looks: list[_Look] = []
@@ -150,27 +111,47 @@ class QualityLog:
             marks[name] &= ~marks["face_lost"]
         return marks
 
+    def seen(self, n_frames: int) -> Seen:
+        """Where the followed face was in the first `n_frames` analysed frames."""
+        looks = self._looks or [_Look(frozenset(), None, 0)]
+        nearest = np.minimum((np.arange(n_frames) + LOOK_EVERY // 2) // LOOK_EVERY, len(looks) - 1)
+        nothing = (np.nan,) * 6
+        known = np.array([
+            nothing if look.face is None else (*look.face.bounds, look.face.eye_distance, look.face.turn)
+            for look in looks
+        ])[nearest]  # fmt: skip
+        counts, bright, sharp = (
+            np.array([getattr(look, name) for look in looks])[nearest]
+            for name in ("n_faces", "brightness", "sharpness")
+        )
+        return Seen(known[:, :4], known[:, 4], counts, known[:, 5], bright, sharp)
+
     def _judge(self, frame: np.ndarray) -> _Look:
         faces = self._finder(frame)
-        if not faces:
-            dark = cv2.mean(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))[0] < LIMITS["darkest"]
-            return _Look(frozenset({"face_lost", "too_dark"} if dark else {"face_lost"}), None)
-        face = faces[0]
+        face = self.follower.see(faces)
+        if face is None:
+            flags = {"face_lost"} | ({"several_faces"} if len(faces) > 1 else set())
+            if not faces and cv2.mean(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))[0] < LIMITS["darkest"]:
+                flags.add("too_dark")
+            return _Look(frozenset(flags), None, len(faces))
+        part = _part(frame, face)
+        brightness = float(cv2.mean(part)[0])
         tests = {
             "several_faces": sum(f.eye_distance > face.eye_distance / 3 for f in faces) > 1,
             "face_too_small": face.eye_distance < LIMITS["smallest"],
             "face_turned": face.turn > LIMITS["turned"],
-            "too_dark": _brightness(frame, face) < LIMITS["darkest"],
-            "too_much_motion": self._speed(faces) > LIMITS["fastest"],
+            "too_dark": brightness < LIMITS["darkest"],
+            "too_much_motion": self._speed(face) > LIMITS["fastest"],
         }
-        return _Look(frozenset(name for name, hit in tests.items() if hit), face)
+        flagged = frozenset(name for name, hit in tests.items() if hit)
+        return _Look(flagged, face, len(faces), brightness, sharpness_of(part))
 
-    def _speed(self, faces: list[Face]) -> float:
-        """Speed of the head since the last look, in eye distances per second; of several, the nearest one's."""
+    def _speed(self, face: Face) -> float:
+        """Speed of the head since the last look, in eye distances per second."""
         before = self._looks[-1].face if self._looks else None
         if before is None:
             return 0.0
-        moved = min(float(np.hypot(*(face.centre - before.centre))) for face in faces)
+        moved = float(np.hypot(*(face.centre - before.centre)))
         return moved / max(before.eye_distance, 1.0) * self._fps / LOOK_EVERY
 
 
@@ -180,14 +161,24 @@ def moves_much(motion: np.ndarray) -> np.ndarray:
     return np.median(lengths, axis=0) > LIMITS["largest"]
 
 
-def _brightness(frame: np.ndarray, face: Face) -> float:
+def _part(frame: np.ndarray, face: Face) -> np.ndarray:
+    """What a face fills of a frame, grey; all of it where that is nothing."""
     height, width = frame.shape[:2]
     left, top, right, bottom = face.bounds
     part = frame[
         max(0, int(top)) : min(height, max(int(bottom), int(top) + 1)),
         max(0, int(left)) : min(width, max(int(right), int(left) + 1)),
     ]
-    return float(cv2.mean(cv2.cvtColor(part if part.size else frame, cv2.COLOR_RGB2GRAY))[0])
+    return cv2.cvtColor(part if part.size else frame, cv2.COLOR_RGB2GRAY)
+
+
+_SHARP_AT = 160  # pixels to which a face is scaled before its sharpness is measured
+
+
+def sharpness_of(face: np.ndarray) -> float:
+    """How much of the contrast of a grey picture of a face is fine: the Laplacian's spread over the picture's."""
+    scaled = cv2.resize(face, (_SHARP_AT, _SHARP_AT), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return float(cv2.Laplacian(scaled, cv2.CV_32F).std() / max(float(scaled.std()), 1.0))
 
 
 def meaning(flag: str) -> str:

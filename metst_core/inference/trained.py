@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,20 +14,23 @@ from metst_core import checkpoints
 from metst_core.checks import half_window, number_between, one_of, whole_number
 from metst_core.decoding import STRATEGIES, SYNERGIES
 from metst_core.errors import InputError, MissingError, reason
-from metst_core.files import ASSETS, read_sealed, sha256_of, write_sealed
+from metst_core.files import ASSETS, read_sealed, sha256_of, value_hash, write_sealed
 from metst_core.inference.calibration import Calibration
 from metst_core.models import Network
 from metst_core.rois import FEATURES, roi_names
 from metst_core.streaming import Stream
 
-NOTICE = (
-    "This tool does not detect lies, intentions or illnesses. Its bundled weights were trained on synthetic faces. "
+_NOTICE = (
+    "This tool does not detect lies, intentions or illnesses. {} "
     "It is for learning and for looking closer, not for decisions about people. Nothing leaves this machine."
 )
-"""What every output says."""
+NOTICE = _NOTICE.format("Its bundled weights were trained on synthetic faces.")
+"""What every output says that was made with the bundled weights (`TrainedModel.notice` for any)."""
 
 BUNDLED = ASSETS / "bundled.safetensors"
 """The weights that come with the package; `metst_core.experiment.recipe` trains them."""
+
+BUNDLED_NAME = "bundled (synthetic faces)"
 
 _DEFAULT_HALF_LENGTH = 6  # frames: 0.4 s at 30 frames per second, for weights that come without their own
 
@@ -56,6 +61,26 @@ class TrainedModel:
     def delay_seconds(self) -> float:
         """How far the smoothed score lags behind a live video: what the network looks ahead, and the smoothing."""
         return (Stream(self.network).delay + self.k_p) / self.fps
+
+    @property
+    def notice(self) -> str:
+        """What every output says that was made with these weights."""
+        data = self.card.get("trained_on")
+        if self.name == BUNDLED_NAME:
+            return NOTICE
+        said = f"were trained on {data}" if data else "do not say what they were trained on"
+        return _NOTICE.format(f"The weights in use ({self.name}) {said}.")
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """SHA-256 of the weights and of the constants that decide the numbers; names and cards do not count."""
+        digest = hashlib.sha256()
+        for name, values in sorted(self.network.state_dict().items()):
+            digest.update(name.encode() + values.detach().cpu().contiguous().numpy().tobytes())
+        constants = {name: getattr(self, name) for name in _CONSTANTS if name not in ("name", "card")}
+        fit = None if self.calibration is None else (self.calibration.slope, self.calibration.intercept)
+        digest.update(value_hash([constants, type(self.network).__name__, fit]).encode())
+        return digest.hexdigest()
 
 
 _CONSTANTS = ("features", "window", "fps", "k_p", "p", "threshold", "synergy", "strategy", "name", "card")

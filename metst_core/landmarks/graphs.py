@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import importlib
 import io
 import os
 import re
@@ -12,6 +13,7 @@ import struct
 import sys
 import tempfile
 import threading
+import types
 import zipfile
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -106,9 +108,33 @@ def mediapipe_version() -> str:
         return str(_import_mediapipe().__version__)
 
 
-def _import_mediapipe() -> Any:
+class _Later(types.ModuleType):
+    """Stands in for a module and imports it when something of it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:  # while MediaPipe itself is imported
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextlib.contextmanager
+def _drawing_later() -> Iterator[None]:
+    """What is imported in here gets Matplotlib only once it draws: for MediaPipe that is .7 s, and we never draw."""
+    names = () if "matplotlib" in sys.modules else ("matplotlib", "matplotlib.pyplot")
+    sys.modules.update({name: _Later(name) for name in names})
     try:
-        import mediapipe
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
+
+
+def _import_mediapipe() -> Any:
+    if sys.modules.get("mediapipe") is not None:
+        return sys.modules["mediapipe"]
+    try:
+        with _drawing_later():
+            import mediapipe
     except ImportError as error:
         raise MetstError(
             f"MediaPipe cannot be imported ({error}); install mediapipe (where libGL is missing, the system "

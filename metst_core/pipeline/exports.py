@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from metst_core import files
 from metst_core.datasets import SUBMISSION_COLUMNS
 from metst_core.files import one_line, run_record, write_json
-from metst_core.inference import NOTICE, RESULT_COLUMNS, Findings, meaning, names_of
-from metst_core.tables import without_formulas, write_table
+from metst_core.footage import latest_limits, limits_line
+from metst_core.inference import NOTICE, RESULT_COLUMNS, Findings, meaning
+from metst_core.tables import CLASSES, check_table_path, write_table
 
 MOST_LINES = 25
 """How many intervals, those with the highest scores, a summary lists."""
 
 
 def as_dict(result: Findings) -> dict[str, Any]:
-    """Everything but the probabilities, as plain values (NaN becomes null when written as JSON)."""
+    """Everything but the ROI motion, as plain values (NaN becomes null when written as JSON)."""
     return {
         "video": str(result.path),
         "notice": NOTICE,
@@ -38,10 +40,18 @@ def as_dict(result: Findings) -> dict[str, Any]:
             "window": result.model.window,
         },
         "threshold": result.threshold,
+        "face": str(result.face),
+        "judged": float(result.is_judged.mean()),
+        "claims_per_judged_minute": result.claims_per_judged_minute,
         "intervals": result.table.to_dict("records"),
+        "near_misses": result.near.to_dict("records"),
         "quality": result.quality.to_dict("records"),
+        "limits": latest_limits(result.path, result.model),
+        "times": np.round(result.times, 6),
         "score": np.round(result.score, 5),
         "smoothed": np.round(result.smoothed, 5),
+        "classes": list(CLASSES),
+        "probabilities": np.round(result.probabilities, 5),
         "work_seconds": dict(result.seconds),
     }
 
@@ -54,9 +64,8 @@ def results_table(results: Iterable[Findings]) -> pd.DataFrame:
 
 
 def write_csv(results: Iterable[Findings], path: str | Path, formulas: bool = True) -> Path:
-    """Write `results_table` as CSV; with `formulas=False` no cell can be a formula (`tables.without_formulas`)."""
-    table = results_table(results)
-    return write_table(table if formulas else without_formulas(table), path)
+    """Write `results_table` as CSV (or Parquet, by its name); `formulas` as `tables.write_table`."""
+    return write_table(results_table(results), path, formulas)
 
 
 def write_results_json(results: Iterable[Findings], path: str | Path) -> Path:
@@ -64,34 +73,35 @@ def write_results_json(results: Iterable[Findings], path: str | Path) -> Path:
     return write_json({"record": run_record(), "videos": [as_dict(r) for r in results]}, path)
 
 
-def write_megc(results: Iterable[Findings], path: str | Path) -> Path:
-    """Write the intervals of several videos as one submission: original frame numbers, the first frame being 1.
+def write_frames(results: Iterable[Findings], path: str | Path, formulas: bool = True) -> Path:
+    """Write the frames of one or several videos as one table, CSV or Parquet by the name's end.
 
-    Subject and video are the names of the folder and the file; where two videos have both in common, the folders
-    above are part of the subject (`A/s1`, `B/s1`).
+    Numbers are rounded to 5 digits behind the point.  Videos may have been analysed with different models: a column that
+    one of them lacks is empty there.
     """
-    results = list(results)
-    subjects = subjects_apart([result.path for result in results])
-    table = pd.concat(
-        [r.table.assign(subject=s) for r, s in zip(results, subjects, strict=True)], ignore_index=True
-    ).astype({"onset": "int64", "offset": "int64"})
+    parts = [result.frames for result in results]
+    table = (
+        pd.concat(parts, ignore_index=True)
+        if parts
+        else pd.DataFrame({"subject": [], "video": [], "frame": []})
+    )
+    floats = table.select_dtypes("floating").columns
+    return write_table(table.assign(**table[floats].astype(float).round(5)), path, formulas)
+
+
+def write_megc(results: Iterable[Findings], path: str | Path) -> Path:
+    """Write the intervals of several videos as one submission: original frame numbers, the first frame being 1."""
+    table = pd.concat([r.table for r in results], ignore_index=True).astype(
+        {"onset": "int64", "offset": "int64"}
+    )
     table[["onset", "offset"]] += 1
     return write_table(table[list(SUBMISSION_COLUMNS)], path)
 
 
-def subjects_apart(videos: Sequence[Path]) -> list[str]:
-    """The subject of every video, with as many folders as it takes that no two videos have subject and name in common."""
-    folders = [tuple(map(one_line, video.resolve().parent.parts[1:])) for video in videos]
-    names = [names_of(video)[1] for video in videos]
-    deepest = max(map(len, folders), default=1)
-    depths = [1] * len(videos)
-    for _ in range(deepest):
-        keys = [(f[-d:], name) for f, d, name in zip(folders, depths, names, strict=True)]
-        owners: dict[object, set[tuple[str, ...]]] = {}
-        for key, folder in zip(keys, folders, strict=True):
-            owners.setdefault(key, set()).add(folder)
-        depths = [depth + (len(owners[key]) > 1) for depth, key in zip(depths, keys, strict=True)]
-    return ["/".join(f[-d:]) or "-" for f, d in zip(folders, depths, strict=True)]
+def check_output(path: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
+    """`path`, if a file can be written there (`files.check_output`); asked before an hour of work rather than after."""
+    check_table_path(path)
+    return files.check_output(path, inputs)
 
 
 def headline(result: Findings) -> str:
@@ -119,19 +129,45 @@ def summary_text(result: Findings) -> str:
         lines.append("  no face was found in any frame, so there is nothing to say about it")
     elif result.table.empty:
         lines.append("  no micro-expression found")
-    shown = result.table.nlargest(MOST_LINES, "score").sort_index()
-    for row in shown.itertuples():
-        lines.append(
-            f"  {row.onset_seconds:8.2f} to {row.offset_seconds:7.2f} s  (frames {row.onset} to {row.offset}, apex "
-            f"{row.apex})  {row.emotion:<9} score {row.score:.2f}, {confidence_text(row.confidence)}"
-            + (f"  [{row.flags.replace(' ', ', ')}]" if row.flags else "")
-        )
-    if len(shown) < len(result.table):
-        lines.append(
-            f"  and {len(result.table) - len(shown)} more with lower scores; the table (--csv) holds them all"
-        )
+    in_judged = result.judged_finds
+    lines += _find_lines(result.table[in_judged])
+    if not in_judged.all():
+        lines.append("  where hardly anything can be found (not judged):")
+        lines += _find_lines(result.table[~in_judged])
+    if result.has_face:
+        lines.append(f"  {judged_line(result)}")
     lines += [f"  ! {text}" for text in quality_lines(result.quality)]
+    if result.has_face:
+        lines.append(f"  limits: {limits_line(result.path, result.model)}")
     return "\n".join(lines)
+
+
+def _find_lines(table: pd.DataFrame) -> list[str]:
+    """A line per interval; of many those with the highest scores."""
+    shown = table.nlargest(MOST_LINES, "score").sort_index()
+    lines = [
+        f"  {row.onset_seconds:9.3f} to {row.offset_seconds:8.3f} s  (frames {row.onset} to {row.offset}, apex "
+        f"{row.apex})  {row.emotion:<9} score {row.score:.2f}, {confidence_text(row.confidence)}"
+        + (f"  [{row.flags.replace(' ', ', ')}]" if row.flags else "")
+        for row in shown.itertuples()
+    ]
+    if len(shown) < len(table):
+        lines.append(
+            f"  and {len(table) - len(shown)} more with lower scores; the table (--csv) holds them all"
+        )
+    return lines
+
+
+def judged_line(result: Findings) -> str:
+    """How much of the time is judged, and the claims per judged minute."""
+    judged = result.is_judged
+    if not judged.any():
+        return "judged 0% of the time: that nothing is found here says nothing"
+    upper, lower = (float(result.judged[part].mean()) for part in ("upper", "lower"))
+    parts = (
+        f" (brows and lids {upper:.0%}, mouth and nose {lower:.0%})" if abs(upper - lower) >= 0.005 else ""
+    )
+    return f"judged {judged.mean():.0%} of the time{parts}: {result.claims_per_judged_minute:.1f} finds per judged minute"
 
 
 def quality_lines(quality: pd.DataFrame) -> list[str]:

@@ -8,37 +8,57 @@ from __future__ import annotations
 
 import base64
 import math
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.colors import to_hex
 
-from metst_core.files import write_text
-from metst_core.inference import NOTICE, Findings
+from metst_core.files import run_record, write_text
+from metst_core.inference import NEAR, Findings
 from metst_core.pipeline.exports import confidence_text, headline, quality_lines
-from metst_core.pipeline.reel import Clip, clips_of
+from metst_core.pipeline.reel import Clip, Still, clips_of, still_of
+from metst_core.pipeline.summary import verdict_of
 from metst_core.plots import EMOTION_COLOURS, ROI_COLOURS
+from metst_core.rois import Bounds
 from metst_core.templates import render
+from metst_core.version import __version__
 
 ARROW_GAIN = 6.0
 """How much motion arrows are enlarged."""
 
+MOST_NEAR = 10
+"""How many near misses, those with the highest scores, are listed."""
+
 
 def write_page(result: Findings, path: str | Path, progress: bool = False) -> Path:
     """Write the self-contained page of one video."""
-    page = page_html(result, clips_of(result, progress=progress))
+    page = page_html(result, clips_of(result, progress=progress), still_of(result))
     return write_text(page, path)
 
 
-def page_html(result: Findings, clips: list[Clip]) -> str:
-    """The page of one video, with its `clips` shown frame by frame."""
-    rows = _rows(result)
+def page_html(result: Findings, clips: list[Clip], still: Still) -> str:
+    """The page of one video, with its `clips` shown frame by frame, and a frame with what was looked at."""
+    rows = _rows(result.table)
+    near = _rows(result.near.nlargest(MOST_NEAR, "score").sort_index())
+    verdict, why = verdict_of(result)
+    seen = {row["emotion"] for row in (*rows, *near)}
     return render(
         "analysis.html",
         result=result,
-        notice=NOTICE,
+        notice=result.model.notice,
+        verdict=verdict,
+        why=why,
         rows=rows,
+        near=near,
+        n_near=len(result.near),
+        near_share=NEAR,
+        colours={name: colour for name, colour in EMOTION_COLOURS.items() if name in seen},
+        flags=list(dict.fromkeys(result.quality["flag"])),
+        still=_still(still),
+        provenance=_provenance(result),
         shown={clip.number for clip in clips},
         n_confident=int((result.table["confidence"] >= 0.5).sum()),
         quality=quality_lines(result.quality),
@@ -55,12 +75,12 @@ def result_html(result: Findings) -> str:
         "result.html",
         result=result,
         headline=headline(result),
-        rows=_rows(result),
+        rows=_rows(result.table),
         quality=quality_lines(result.quality),
     )
 
 
-def _rows(result: Findings) -> list[dict[str, Any]]:
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The intervals with what the templates say about them."""
     return [
         {
@@ -71,21 +91,61 @@ def _rows(result: Findings) -> list[dict[str, Any]]:
             "confidence_text": confidence_text(row["confidence"]),
             "flags": row["flags"].replace(" ", ", ").replace("_", " "),
         }
-        for number, row in enumerate(result.table.to_dict("records"))
+        for number, row in enumerate(table.to_dict("records"))
     ]
 
 
 def _card(row: dict[str, Any], clip: Clip) -> dict[str, Any]:
     """One interval, its picture at the apex, and its ROI boxes and arrows there (scripts draw them anew)."""
-    overlay = []
-    for r, (name, box) in enumerate(clip.boxes.items()):
-        if box.empty:
-            continue
-        x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
-        dx, dy = (ARROW_GAIN * clip.motion[2 * r + part, clip.apex] for part in (0, 1))
-        overlay.append({"box": box, "x": x, "y": y, "dx": dx, "dy": dy, "colour": to_hex(ROI_COLOURS[name])})
+    overlay = _overlay(clip.boxes, clip.motion[:, clip.apex])
     picture = base64.b64encode(clip.pictures[clip.apex]).decode()
     return {"row": row, "picture": picture, "overlay": overlay}
+
+
+def _overlay(boxes: dict[str, Bounds], motion: np.ndarray | None = None) -> list[dict[str, Any]]:
+    """The ROI boxes that hold anything, with their colours and, where motion `(2R,)` is given, their arrows."""
+    overlay = []
+    for r, (name, box) in enumerate(boxes.items()):
+        if box.empty:
+            continue
+        dx, dy = (0.0, 0.0) if motion is None else (ARROW_GAIN * motion[2 * r + part] for part in (0, 1))
+        x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+        colour = to_hex(ROI_COLOURS[name])
+        overlay.append(
+            {"name": name.replace("_", " "), "box": box, "x": x, "y": y, "dx": dx, "dy": dy, "colour": colour}
+        )
+    return overlay
+
+
+def _still(still: Still) -> dict[str, Any]:
+    """The still with its pictures as text."""
+    return {
+        "number": still.number,
+        "seconds": still.seconds,
+        "width": still.width,
+        "height": still.height,
+        "picture": base64.b64encode(still.picture).decode(),
+        "face": still.face,
+        "crop": still.crop,
+        "crop_picture": None if still.crop_picture is None else base64.b64encode(still.crop_picture).decode(),
+        "overlay": _overlay(still.boxes),
+    }
+
+
+def _provenance(result: Findings) -> list[tuple[str, str]]:
+    """What made the page: program, weights, options, machine and time."""
+    record, model = run_record(), result.model
+    threshold = f"{model.threshold:.3f}" if model.threshold is not None else f"of each video, p = {model.p:g}"
+    commit = f" ({record['commit']})" if record["commit"] else ""
+    return [
+        ("program", f"metst {__version__}{commit}, Python {record['python']}, {record['platform']}"),
+        ("weights", f"{model.name}; hash {model.identity[:16]}"),
+        ("constants", f"{model.features}, {model.fps:g} frames per second, windows of {model.window}, half length "
+                      f"{model.k_p}, threshold {threshold}, synergy {model.synergy}, strategy {model.strategy}"),
+        ("face", f"{result.face}" + (", followed" if (result.measured.n_faces > 1).any() else "")),
+        ("video", f"{result.path.name}; subject {result.subject}, video {result.video}"),
+        ("made on", datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")),
+    ]  # fmt: skip
 
 
 def _method(result: Findings) -> str:
@@ -128,6 +188,10 @@ def _page_data(result: Findings, clips: list[Clip]) -> dict[str, Any]:
         "smoothed": _numbers(result.smoothed),
         "threshold": float(result.threshold),
         "intervals": intervals,
+        "near": [
+            {"seconds": float(row.apex_seconds), "score": float(row.score)}
+            for row in result.near.itertuples()
+        ],
         "quality": result.quality[["flag", "first_seconds", "last_seconds"]].to_dict("records"),
         "gain": ARROW_GAIN,
         "colours": {name: to_hex(colour) for name, colour in ROI_COLOURS.items()},

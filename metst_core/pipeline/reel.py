@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from matplotlib.colors import to_rgb
 from tqdm import tqdm
 
 from metst_core import rois
-from metst_core.inference import Findings
-from metst_core.motion import BOXES, WindowTracker, box_flow, cut_crop
+from metst_core.inference import Findings, alone
+from metst_core.motion import BOXES, WindowTracker, box_flow, cut_crop, find_reference
 from metst_core.plots import EMOTION_COLOURS
 from metst_core.video import nearest_in_map, read_frames, resample_map, write_video
 from metst_core.workers import one_opencv_thread, prefetched
@@ -23,6 +23,8 @@ from metst_core.workers import one_opencv_thread, prefetched
 MOST_CLIPS = 12
 """How many intervals, those with the highest scores, are shown frame by frame."""
 
+_STILL_SIDE = 640  # pixels of the longer side of a whole frame on the page
+_FOLLOWED = (240, 228, 66)  # the followed face, where there are several: yellow
 _CONTEXT = 8  # frames shown before the onset and after the offset
 _FRAMES_AHEAD = 4  # read by a thread while others are drawn on
 _FLOW_STEP = 10  # pixels of the crop between two flow arrows
@@ -76,6 +78,59 @@ def _bar(frames: Iterator[np.ndarray], what: str, total: int, progress: bool) ->
     return iter(tqdm(frames, what, total, leave=False, unit="frame", disable=not progress))
 
 
+@dataclass(frozen=True)
+class Still:
+    """One frame of a film, and what the method saw on it: for every film, also where nothing is found.
+
+    number, seconds: the frame and its time.  picture: JPEG of the whole frame, `width` x `height` pixels on the page.
+    face, crop: left, top, right, bottom of the followed face and of the crop in these pixels, None without a face.
+    crop_picture: JPEG of the crop; boxes: ROI -> bounds on it.
+    """
+
+    number: int
+    seconds: float
+    picture: bytes
+    width: int
+    height: int
+    face: tuple[float, float, float, float] | None = None
+    crop: tuple[float, float, float, float] | None = None
+    crop_picture: bytes | None = None
+    boxes: dict[str, rois.Bounds] = field(default_factory=dict)
+
+
+def still_of(result: Findings) -> Still:
+    """The frame with the highest score where the face was seen, else the one in the middle of what was analysed."""
+    measured = result.measured
+    score = np.where(np.isfinite(measured.bounds).all(axis=1), result.smoothed, np.nan)
+    number = int(np.nanargmax(score)) if np.isfinite(score).any() else max(0, result.n_analysed - 1) // 2
+    with one_opencv_thread():
+        frame = next(iter(read_frames(result.path, [number])))
+        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        several = measured.n_faces[number] > 1
+        reference = find_reference(
+            alone(grey, measured.bounds[number]) if several else grey, result.landmarker
+        )
+        height, width = frame.shape[:2]
+        scale = min(1.0, _STILL_SIDE / max(height, width))
+        size = max(1, round(scale * width)), max(1, round(scale * height))
+        small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA) if scale < 1 else frame
+        still = Still(number, float(result.times[number]), _jpeg(small), *size)
+        bounds = measured.bounds[number]
+        if np.isfinite(bounds).all():
+            left, top, right, bottom = (scale * bounds).tolist()
+            still = replace(still, face=(left, top, right, bottom))
+        if reference is None:
+            return still
+        place = reference.place
+        crop = cut_crop(frame, place)
+        edges = (place.left, place.top, min(place.right, width), min(place.bottom, height))
+        left, top, right, bottom = (scale * edge for edge in edges)
+        return replace(
+            still, crop=(left, top, right, bottom), crop_picture=None if crop is None else face_jpeg(crop),
+            boxes=rois.rois_on_crop(reference.points, result.model.features),
+        )  # fmt: skip
+
+
 class _Recorder:
     """Collects one clip while the video passes by."""
 
@@ -90,9 +145,13 @@ class _Recorder:
         self._pictures: list[bytes] = []
         self._motion: list[np.ndarray] = []
         self._flow = np.zeros((0, 4))
+        self._measured = result.measured
 
     def add(self, frame: np.ndarray) -> None:
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        number = self._numbers[len(self._motion)]
+        if self._tracker.reference is None and self._measured.n_faces[number] > 1:
+            grey = alone(grey, self._measured.bounds[number])
         self._motion.append(self._tracker.step(grey))
         reference, place = self._tracker.reference, self._tracker.place
         crop = frame if place is None else cut_crop(frame, place)
@@ -135,7 +194,10 @@ def _dense_flow(before: np.ndarray, now: np.ndarray, points: np.ndarray, feature
 
 def face_jpeg(picture: np.ndarray) -> bytes:
     """A face crop, RGB uint8, as the screen shows it: JPEG, 320 x 320 pixels."""
-    picture = cv2.resize(picture, (rois.CROP_SIZE, rois.CROP_SIZE), interpolation=cv2.INTER_AREA)
+    return _jpeg(cv2.resize(picture, (rois.CROP_SIZE, rois.CROP_SIZE), interpolation=cv2.INTER_AREA))
+
+
+def _jpeg(picture: np.ndarray) -> bytes:
     good, data = cv2.imencode(
         ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 80]
     )
@@ -174,6 +236,9 @@ def _annotated(result: Findings, frames: Iterator[np.ndarray]) -> Iterator[np.nd
         left = (width - frame.shape[1]) // 2
         picture[: frame.shape[0], left : left + frame.shape[1]] = frame
         picture[height:] = strip
+        if result.measured.n_faces[number] > 1 and np.isfinite(result.measured.bounds[number]).all():
+            x1, y1, x2, y2 = (round(edge) for edge in result.measured.bounds[number].tolist())
+            cv2.rectangle(picture, (left + x1, y1), (left + x2, min(y2, height - 1)), _FOLLOWED, 2)
         x = int(number / max(1, result.n_frames - 1) * (width - 1))
         cv2.line(picture, (x, height), (x, height + strip.shape[0]), (0, 0, 0), 1)
         if number in naming:

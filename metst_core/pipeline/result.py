@@ -10,6 +10,7 @@ machine.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from metst_core.files import check_no_input, one_line, run_record, write_json
-from metst_core.inference import Analysis, FaceFinder, Findings, TrainedModel
+from metst_core.files import check_no_input, run_record, write_json
+from metst_core.inference import Analysis, FaceChoice, FaceFinder, Findings, TrainedModel
 from metst_core.landmarks import Landmarker
 from metst_core.models import Network
-from metst_core.pipeline.exports import as_dict, headline, summary_text, write_megc
+from metst_core.pipeline.exports import as_dict, headline, summary_text, write_frames, write_megc
 from metst_core.pipeline.page import result_html, write_page
 from metst_core.pipeline.reel import write_annotated_video
 from metst_core.plots import ScoreLine, score_timeline
@@ -61,19 +62,23 @@ class AnalysisResult(Findings):
         return write_megc([self], self._output(path))
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the probabilities, as plain values (NaN becomes null when written as JSON)."""
+        """Everything but the ROI motion, as plain values (NaN becomes null when written as JSON)."""
         return as_dict(self)
 
     def to_json(self, path: str | Path) -> Path:
         """Write `to_dict` and how it came about as JSON."""
         return write_json({"record": run_record(), **self.to_dict()}, self._output(path))
 
+    def to_frames(self, path: str | Path) -> Path:
+        """Write `frames`, one row per frame of the video, as CSV (or Parquet, by the name's end)."""
+        return write_frames([self], self._output(path))
+
     def to_html(self, path: str | Path, progress: bool = False) -> Path:
         """Write one self-contained page that opens offline: time line, apex frames with ROIs and flow, traces."""
         return write_page(self, self._output(path), progress)
 
     def to_video(self, path: str | Path, progress: bool = False) -> Path:
-        """Write the video (without sound) with its score underneath and its intervals named."""
+        """Write the video, with its sound, over its score and with its intervals named; `.mp4` plays in a browser."""
         return write_annotated_video(self, self._output(path), progress)
 
     def _output(self, path: str | Path) -> Path:
@@ -91,14 +96,17 @@ def analyse(
     model: str | Path | Network | TrainedModel = "bundled",
     landmarker: Landmarker | None = None,
     image_fps: float = 30.0,
-    progress: bool = True,
+    progress: bool | Callable[[int, int], None] = True,
     face_finder: FaceFinder | None = None,
+    face: str | int | FaceChoice = "largest",
 ) -> AnalysisResult:
     """Find the micro-expressions in a video file or a folder of images.
 
     model: see `load_model`.  landmarker: instead of MediaPipe (see `metst_core.landmarks`); with one's own, a second
     face in the picture goes unnoticed, unless a `face_finder` (see `metst_core.inference`) looks for it.  image_fps:
-    frames per second of a folder of images.
+    frames per second of a folder of images.  face: which of several faces, followed from its first look on: `largest`,
+    `left`, `right`, a number from the left (1 is the leftmost), or a box `left,top,width,height` in pixels.  progress:
+    a bar, or a function that is called with the frames that are done and those in all.
 
     Memory does not grow with the length of the video but for a few numbers per frame.  Ctrl-C, and a video that
     breaks on the way, give the result so far (`complete` is False, `trouble` says why); if nothing is done yet, they
@@ -114,16 +122,45 @@ def analyse(
     >>> result.complete, result.score.shape
     (True, (60,))
     """
-    counting = f"{one_line(Path(video_path).name[:30])}: counting its frames"  # a long video takes minutes (`video.probe`)
-    with tqdm(desc=counting, bar_format="{desc}", unit="frame", leave=False, disable=not progress) as bar:
-        analysis = Analysis(video_path, model, landmarker, image_fps, face_finder)
-        bar.bar_format, bar.leave = None, True
-        bar.set_description(one_line(analysis.video[:30]), refresh=False)
-        bar.reset(total=analysis.n_model_frames)
+    analysis: Analysis
+    with _Progress(Path(video_path), progress) as report:
+        analysis = Analysis(video_path, model, landmarker, image_fps, face_finder, face)
+        report.begin(analysis)
         try:
             for done in analysis:
-                bar.update(done - bar.n)
+                report.move(done)
         except KeyboardInterrupt:
             if not analysis.stop():
                 raise
     return AnalysisResult.of(analysis)
+
+
+class _Progress:
+    """A bar of one video, or a function that is called with the frames that are done and those in all."""
+
+    def __init__(self, path: Path, how: bool | Callable[[int, int], None]) -> None:
+        self._call = how if callable(how) else None
+        # A long video takes minutes before its frames are counted (`video.probe`).
+        counting = f"{path.name[:30]}: counting its frames"
+        hidden = callable(how) or not how
+        self._bar = tqdm(desc=counting, bar_format="{desc}", unit="frame", leave=False, disable=hidden)
+        self._total = 0
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def begin(self, analysis: Analysis) -> None:
+        self._total = analysis.n_model_frames
+        self._bar.bar_format, self._bar.leave = None, True
+        self._bar.set_description(analysis.video[:30], refresh=False)
+        self._bar.reset(total=self._total)
+        if self._call is not None:
+            self._call(0, self._total)
+
+    def move(self, n_done: int) -> None:
+        self._bar.update(n_done - self._bar.n)
+        if self._call is not None:
+            self._call(n_done, self._total)

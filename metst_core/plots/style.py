@@ -62,6 +62,20 @@ SMALL = 8
 """Size of the letters of a legend and of marks, points."""
 
 
+_METHOD_LABELS = {
+    "metst": "ME-TST",
+    "metst_plus": "ME-TST+",
+    "metst_18": "ME-TST, 18 ROIs",
+    "metst_plus_5": "ME-TST+, 5 ROIs",
+    "metst_plus_moving": "ME-TST+, moving reference",
+    "boosting_vrme": "BoostingVRME",
+    "patch": "patch, no state",
+    "lstm": "LSTM",
+    "tcn": "TCN",
+    "transformer": "Transformer",
+}
+
+
 def metric_label(name: str) -> str:
     """A metric's name as it is written in text: "spotting F1", "STRS"."""
     words = {"f1": "F1", "strs": "STRS", "uf1": "UF1", "uar": "UAR"}
@@ -70,7 +84,7 @@ def metric_label(name: str) -> str:
 
 def method_label(name: str) -> str:
     """A method's name as it is written in text: "ME-TST+", "sliding window"."""
-    return {"metst": "ME-TST", "metst_plus": "ME-TST+"}.get(name, printable(name).replace("_", " "))
+    return _METHOD_LABELS.get(name, printable(name).replace("_", " "))
 
 
 def words(name: str) -> str:

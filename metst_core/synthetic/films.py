@@ -19,6 +19,7 @@ from metst_core.errors import InputError
 from metst_core.synthetic.action_units import UNIT_INDEX
 from metst_core.synthetic.annotators import N_ANNOTATORS, annotate
 from metst_core.synthetic.camera import FPS, Camera, auto_exposure, plan_camera, plan_light
+from metst_core.synthetic.cast import LOOK_COLUMNS, look_of, look_row
 from metst_core.synthetic.conditions import Conditions, conditions_of
 from metst_core.synthetic.draws import Stream
 from metst_core.synthetic.events import Event, intensity_of, meet
@@ -28,10 +29,10 @@ from metst_core.synthetic.persons import Person, draw_person, persons_table, str
 from metst_core.synthetic.plan import Plan, plan_drops
 from metst_core.synthetic.priors import Prior, prior_named
 from metst_core.synthetic.set_tables import events_table, in_order, subject_id, video_id
-from metst_core.synthetic.speech import plan_beats, plan_bouts, plan_syllables
+from metst_core.synthetic.speech import mouth_of, plan_beats, plan_bouts, plan_syllables
 from metst_core.tables import ANNOTATION_COLUMNS, VIDEO_COLUMNS, check_annotations
 
-FILM_VERSION = "2.0.dev1"
+FILM_VERSION = "2.0"
 """Version of these plans: the same version, seed, prior and conditions give the same tables."""
 
 # One stream per concern, so that turning one knob leaves the others' draws as they were.
@@ -45,7 +46,8 @@ class FilmPlan(Plan):
 
     `intensity` holds the resting face as well.  Its column AU26 is the opening of the `jaw`, and the columns
     `gaze_x`, `gaze_y` are where the eyes look (`gaze`): a head with a jaw and eyeballs of its own takes these
-    two and leaves the columns out.  `light (T,)` is what falls on the face and `exposure (T,)` what the camera
+    two and leaves the columns out.  `mouth (T, M)` is what speech does beside the action units, as
+    `channels.MOUTH_UNITS` (portraits leave it out).  `light (T,)` is what falls on the face and `exposure (T,)` what the camera
     does about it, both relative; `gain` is their product.  All are as shown.
     """
 
@@ -55,6 +57,7 @@ class FilmPlan(Plan):
     camera: Camera
     light: np.ndarray
     exposure: np.ndarray
+    mouth: np.ndarray
 
     @property
     def jaw(self) -> np.ndarray:
@@ -190,8 +193,13 @@ def plan_film(
         gain=(light * exposure)[shown],
         shown=shown,
         person=person, prior=film.prior.name, conditions=film.conditions, camera=film.camera(),
-        light=light[shown], exposure=exposure[shown],
+        light=light[shown], exposure=exposure[shown], mouth=mouth_of(events, film.n_frames)[shown],
     )  # fmt: skip
+
+
+def film_suffix(conditions: Conditions) -> str:
+    """Of the files of films shot under these conditions, without the dot."""
+    return "avi" if conditions.codec == "jpeg" else "mp4"
 
 
 def film_tables(
@@ -202,11 +210,12 @@ def film_tables(
     fps: float = 30,
     prior: str | Prior = "dense",
     tier: str = "calm",
+    portraits: Sequence[str] = (),
     **knobs: Any,
 ) -> dict[str, pd.DataFrame]:
     """All tables of a set, from its plans alone: path in the set -> table.  Nothing is rendered.
 
-    Beside those of version 1: `persons.csv` (the habits), `truth/annotator_1.csv` and `_2.csv` (how two
+    Beside those of version 1: `persons.csv` (habits and looks; `portraits` as `cast.look_of` takes them), `truth/annotator_1.csv` and `_2.csv` (how two
     simulated annotators label the set), and in `truth/micro_expressions.csv` the columns `later` (units that
     set in late, with the frames), `cut_by_blink` and `during` (what overlaps the ME in time).
     """
@@ -222,7 +231,7 @@ def film_tables(
             events = in_order(film.events())
             expressed = [e for e in events if e.kind == "micro"]
             rest = [e for e in events if e.kind != "micro"]
-            suffix = "avi" if film.conditions.codec == "jpeg" else "mp4"
+            suffix = film_suffix(film.conditions)
             videos.append((*film.ids, film.fps, film.n_frames, f"{'/'.join(film.ids)}.{suffix}"))
             micro += [(*film.ids, e) for e in expressed]
             others += [(*film.ids, e) for e in rest]
@@ -234,7 +243,7 @@ def film_tables(
     return {
         "annotations.csv": check_annotations(table),
         "videos.csv": pd.DataFrame(videos, columns=list(VIDEO_COLUMNS)),
-        "persons.csv": persons_table(people, [subject_id(p.index) for p in people]),
+        "persons.csv": _persons(people, portraits),
         "truth/micro_expressions.csv": table,
         "truth/distractors.csv": events_table(others),
         **{
@@ -244,6 +253,14 @@ def film_tables(
             for number, rows in enumerate(labelled, start=1)
         },
     }
+
+
+def _persons(people: Sequence[Person], portraits: Sequence[str]) -> pd.DataFrame:
+    """Looks, then habits."""
+    habits = persons_table(people, [subject_id(p.index) for p in people])
+    looks = [look_row(look_of(p.index, portraits)) for p in people]
+    columns = pd.DataFrame(looks, columns=list(LOOK_COLUMNS))
+    return pd.concat([habits[["subject"]], columns, habits.drop(columns="subject")], axis=1)
 
 
 def _circumstances(event: Event, others: Sequence[Event]) -> tuple[str, bool, str]:

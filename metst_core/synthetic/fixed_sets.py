@@ -23,7 +23,8 @@ from metst_core.checks import one_of
 from metst_core.datasets import Dataset
 from metst_core.files import run_record, write_json
 from metst_core.synthetic.difficulty import difficulty_of
-from metst_core.synthetic.generation import generate, plan_tables
+from metst_core.synthetic.generation import generate
+from metst_core.synthetic.manners import plan_tables
 from metst_core.synthetic.plan import VERSION
 
 
@@ -115,7 +116,7 @@ def generate_release(
     parts = {
         part: generate(
             out_dir / part, len(subjects), release.n_videos, release.seconds, release.fps, release.seed,
-            tier=release.tier, first_subject=subjects.start, n_jobs=n_jobs, progress=progress,
+            tier=release.tier, version=1, first_subject=subjects.start, n_jobs=n_jobs, progress=progress,
         )
         for part, subjects in release.parts.items()
     }  # fmt: skip

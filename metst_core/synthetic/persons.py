@@ -19,7 +19,7 @@ from metst_core.synthetic.draws import Quantiles, Stream
 from metst_core.synthetic.priors import LABEL_UNITS
 from metst_core.synthetic.set_tables import numbers_text
 
-_KEY = 0x53594E32  # "SYN2": no stream of version 1 has it
+FILM_KEY = 0x53594E32  # "SYN2": no stream of version 1 has it
 
 _HABITS, _FILM = range(2)
 
@@ -80,13 +80,13 @@ _REST_UNITS = (4, 7, 12, 14, 15, 17, 24)
 
 def stream_of(seed: int, *key: int) -> Stream:
     """The stream of a film's concern: keys of one seed never meet those of version 1."""
-    return Stream(seed, _KEY, _FILM, *key)
+    return Stream(seed, FILM_KEY, _FILM, *key)
 
 
 def draw_person(seed: int, index: int) -> Person:
     """Person number `index` (from 0) of the set with this seed; a pure function."""
     seed, index = whole_number("seed", seed, 0), whole_number("index", index, 0)
-    draw = Stream(seed, _KEY, _HABITS, index)
+    draw = Stream(seed, FILM_KEY, _HABITS, index)
 
     def times(spread: Quantiles) -> float:
         return spread.at(draw.uniform()) / spread.mean

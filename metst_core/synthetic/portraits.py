@@ -4,7 +4,8 @@ A portrait is brought to a standard pose (outer eye corners level, at a fixed pl
 light and skin are varied.  Shape varies by the same means as the face moves: Gaussian bumps at mesh
 landmarks, here with a wide reach and the same on both sides.
 
-The bundled portrait is `skimage.data.astronaut()` (NASA, public domain), which scikit-image ships.
+Two portraits come with packages that are needed anyway: `skimage.data.astronaut()` (Eileen Collins; NASA, public
+domain) and matplotlib's `grace_hopper.jpg` (Grace Hopper; US Navy, public domain).
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ MARGIN = 32
 CANVAS_ORIGIN = (OVERSAMPLING - 1) / 2
 """Where frame position (-MARGIN, -MARGIN) lies on the canvas, canvas pixels (middles of pixels count)."""
 BUNDLED_PORTRAIT = "astronaut"
+BUNDLED_PORTRAITS = ("hopper", BUNDLED_PORTRAIT)
 
 _COARSE_STEP = 2  # frame pixels per cell in which the shape field, which is smooth, is computed
 _IOD_RANGE = (94.0, 104.0)  # frame pixels
@@ -114,10 +116,11 @@ def face_mesh(image: np.ndarray) -> np.ndarray | None:
     return MediaPipeLandmarker().mesh(image)
 
 
-def identity(seed: int, index: int, portraits: tuple[str, ...] = ()) -> Identity:
+def identity(seed: int, index: int, portraits: tuple[str, ...] = (), darkest: float = 1.0) -> Identity:
     """The person `index` of a set: depends on `seed`, `index` and the portraits alone.
 
-    `portraits` are paths of portrait photographs to use instead of the bundled one, in turn.  Odd numbered
+    `portraits` are paths of portrait photographs, or names of `BUNDLED_PORTRAITS`, to use in turn (none: the
+    `BUNDLED_PORTRAIT`); `darkest` is how far the skin's tone may be changed, 0..1.  Odd numbered
     persons are mirrored.  Raises an `InputError` naming the file if no face is found in it.
     """
     rng = np.random.default_rng([seed, index, 0x1D])
@@ -138,7 +141,7 @@ def identity(seed: int, index: int, portraits: tuple[str, ...] = ()) -> Identity
     )
 
     mesh = _push(standard, traits, iod)
-    canvas = _restyle(canvas, mesh, rng)
+    canvas = _restyle(canvas, mesh, rng, darkest)
     scale = iod / inter_ocular(points)
     return Identity(seed, index, source, canvas, mesh, points[:, 2] * scale, traits)
 
@@ -195,6 +198,8 @@ def _portrait(source: str, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
         from skimage.data import astronaut
 
         photo = np.ascontiguousarray(astronaut()[:400, :, ::-1])
+    elif source in BUNDLED_PORTRAITS:
+        photo = _sample_of_matplotlib("grace_hopper.jpg")
     else:
         if not Path(source).is_file():
             raise MissingError(f"{source}: no such portrait; give the path of an image file")
@@ -211,6 +216,17 @@ def _portrait(source: str, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
         photo = cv2.resize(photo, None, fx=1 / excess, fy=1 / excess, interpolation=cv2.INTER_AREA)
         points = points / excess
     return photo, points
+
+
+def _sample_of_matplotlib(name: str) -> np.ndarray:
+    """A picture that comes with matplotlib: BGR uint8."""
+    from matplotlib import get_data_path
+
+    path = Path(get_data_path()) / "sample_data" / name
+    photo = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if photo is None:
+        raise MissingError(f"{path}: this matplotlib comes without its sample data; install it with pip")
+    return photo
 
 
 def _pose(points: np.ndarray, iod: float) -> np.ndarray:
@@ -240,14 +256,14 @@ def _push(mesh: np.ndarray, traits: dict[str, float], iod: float) -> np.ndarray:
     return new
 
 
-def _restyle(canvas: np.ndarray, mesh: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _restyle(canvas: np.ndarray, mesh: np.ndarray, rng: np.random.Generator, darkest: float) -> np.ndarray:
     """Vary skin tone, light direction and skin texture of a canvas (BGR uint8)."""
     x, y = _canvas_points()
     iod = inter_ocular(mesh)
     skin = _skin_mask(canvas, mesh, x, y)[..., None]
     lab = cv2.cvtColor(canvas.astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
 
-    darkness = rng.uniform(0, 1) ** 1.3
+    darkness = darkest * rng.uniform(0, 1) ** 1.3
     tone = np.array([1 - 0.38 * darkness, 1 + 0.25 * darkness, 1 + 0.25 * darkness], np.float32)
     shift = rng.uniform(-1, 1, 2) * 2.5
     toned = lab * tone + np.array([0, *shift], np.float32)

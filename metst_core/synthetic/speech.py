@@ -1,16 +1,21 @@
 """Speech as the face shows it: bouts of syllables, each a consonant that closes and a vowel that opens.
 
 Visemes follow the classes of Fisher (J Speech Hear Res, 1968) for consonants and jaw height and lip shape for
-vowels; their weights are this project's own drawing.  The faces have no unit for puckered or funnelled lips
-(AU18, AU22): round vowels draw the lips together with AU23.  AU26 is the opening of the jaw.
+vowels; their weights are this project's own drawing.  No action unit here puckers or funnels the lips (AU18,
+AU22): round vowels draw them together with AU23, and heads, which can, pucker and funnel them as well
+(`mouth_of`).  AU26 is the opening of the jaw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
+
 from metst_core.synthetic.action_units import UNITS
+from metst_core.synthetic.channels import MOUTH_UNITS
 from metst_core.synthetic.conditions import Conditions
 from metst_core.synthetic.draws import Quantiles, Stream
 from metst_core.synthetic.events import Event
@@ -18,10 +23,14 @@ from metst_core.synthetic.persons import Person
 
 
 class Viseme(NamedTuple):
-    """What a sound looks like: AU -> intensity relative to the jaw of a wide vowel (AU26 = 1)."""
+    """What a sound looks like: AU -> intensity relative to the jaw of a wide vowel (AU26 = 1).
+
+    `mouth` is the same for the channels of `channels.MOUTH_UNITS`.
+    """
 
     sounds: str
     weights: dict[int, float]
+    mouth: Mapping[str, float] = MappingProxyType({})
 
 
 CONSONANTS = (
@@ -29,16 +38,16 @@ CONSONANTS = (
     Viseme("f v", {17: 0.25, 10: 0.2, 25: 0.15}),
     Viseme("th t d n l", {25: 0.3, 26: 0.2}),
     Viseme("s z", {20: 0.2, 25: 0.3, 26: 0.1}),
-    Viseme("sh ch j r", {23: 0.35, 25: 0.4, 26: 0.15}),
+    Viseme("sh ch j r", {23: 0.2, 25: 0.4, 26: 0.15}, {"funnel": 0.3}),
     Viseme("k g h", {25: 0.3, 26: 0.3}),
-    Viseme("w", {23: 0.5, 26: 0.15}),
+    Viseme("w", {23: 0.25, 26: 0.15}, {"pucker": 0.35}),
 )
 VOWELS = (
     Viseme("a", {25: 0.7, 26: 1.0}),
     Viseme("e", {20: 0.3, 25: 0.6, 26: 0.6}),
     Viseme("i", {12: 0.2, 20: 0.4, 25: 0.4, 26: 0.3}),
-    Viseme("o", {23: 0.35, 25: 0.5, 26: 0.7}),
-    Viseme("u", {23: 0.5, 25: 0.25, 26: 0.3}),
+    Viseme("o", {23: 0.2, 25: 0.5, 26: 0.7}, {"funnel": 0.3, "pucker": 0.15}),
+    Viseme("u", {23: 0.25, 25: 0.25, 26: 0.3}, {"pucker": 0.35, "funnel": 0.2}),
     Viseme("schwa", {25: 0.35, 26: 0.4}),
 )
 
@@ -102,6 +111,24 @@ def _viseme(viseme: Viseme, start: float, end: float, size: float, bout: Event) 
     apex = min(max(onset + 1, round((onset + offset) / 2)), offset - 1)
     units = {unit.name: size * viseme.weights[unit.au] for unit in UNITS if unit.au in viseme.weights}
     return Event("viseme", onset, apex, offset, 0, "", viseme.sounds, size, units)
+
+
+_MOUTH = {viseme.sounds: viseme.mouth for viseme in (*CONSONANTS, *VOWELS)}
+
+
+def mouth_of(events: Sequence[Event], n_frames: int) -> np.ndarray:
+    """What the visemes among `events` do beside action units: (n_frames, M) float32, as `channels.MOUTH_UNITS`."""
+    names = list(MOUTH_UNITS)
+    total = np.zeros((n_frames, len(names)), np.float32)
+    for event in events:
+        if event.kind == "viseme":
+            span = slice(event.onset, min(n_frames, event.offset + 1))
+            curve = event.at(np.arange(span.start, span.stop, dtype=float))
+            for name, weight in _MOUTH[event.label].items():
+                total[span, names.index(name)] += np.float32(weight * event.strength) * curve.astype(
+                    np.float32
+                )
+    return total
 
 
 def plan_beats(

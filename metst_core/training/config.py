@@ -20,10 +20,13 @@ from metst_core.models import (
     METSTPlus,
     Network,
 )
-from metst_core.rivals import SEQUENCE_NETWORKS, count_parameters, of_like_size
+from metst_core.rivals import SEQUENCE_NETWORKS, MovingReferenceNetwork, count_parameters, of_like_size
 from metst_core.rois import roi_names
 
 PROTOCOLS = ("strict", "official")
+SCORE_LOSSES = ("squared error", "cross-entropy")
+ASKED = ("frames", "windows")
+"""What a network is asked: of each frame, is it inside a micro-expression; of each window, is it one."""
 
 
 class Method(NamedTuple):
@@ -33,16 +36,24 @@ class Method(NamedTuple):
     features: str
     pathways: str
     strategy: str
+    asked: str = "frames"
 
 
 METHODS = {
     "metst": Method("metst", "metst", "separate", "fixed"),
     "metst_plus": Method("metst_plus", "metst_plus", "separate", "fixed"),
     "boosting_vrme": Method("metst_plus", "metst_plus", "shared", "extensible"),
+    "metst_18": Method("metst", "metst_plus", "separate", "fixed"),
+    "metst_plus_5": Method("metst_plus", "metst", "separate", "fixed"),
+    "metst_plus_moving": Method("moving_reference", "metst_plus", "separate", "fixed"),
     **{name: Method(name, "metst_plus", "separate", "fixed") for name in SEQUENCE_NETWORKS},
+    "sliding_window": Method("patch", "metst_plus", "separate", "fixed", "windows"),
 }
-"""The models by name.  The last four are the networks of `metst_core.rivals`, each as large as ME-TST+ of the
-same configuration.
+"""The models by name.
+
+`metst_18` and `metst_plus_5` exchange the ROIs of the two, `metst_plus_moving` exchanges the frame from which motion
+counts.  The others are made of the networks of `metst_core.rivals`, each as large as ME-TST+ of the same
+configuration; `patch` and `sliding_window` are one network that is asked two things.
 """
 
 
@@ -53,19 +64,22 @@ class TrainConfig:
     For SAMM-LV `batch_size=32, ratio=0.5` were published; the first release of ME-TST trained both sets with
     `epochs=30, learning_rate=1e-4, width=64`.
 
-    model: a name of `METHODS`; `features`, `pathways` and `strategy` left empty take that method's own.
+    model: a name of `METHODS`; `features`, `pathways`, `strategy` and `asked` left empty take that method's own.
     width, depth, blocks_per_stage, d_state: sizes of the network (`depth` for ME-TST, `blocks_per_stage`
         for ME-TST+).
     epochs, learning_rate, batch_size: Adam under a OneCycle schedule over all steps with that peak; the last
         epoch is used, there is no model selection.
     ratio: windows without a micro-expression drawn per window with one.
     scale_low, scale_high, scale_step: the random factors that a window is multiplied with.
-    score_weight, class_weight: weights of mean squared error (score) and cross-entropy (classes) in the loss.
+    score_weight, class_weight: weights of the score's loss and of the classes' cross-entropy in the loss.
+    score_loss: of the score, "squared error" (the papers') or "cross-entropy".
     neutral_weight: factor on the neutral class's balanced weight (with `synergy=0` neutral weighs nothing).
     seed: of the weights, the drawn windows, their order and scale; each fold's own numbers follow from it and
         the subject's name.
     synergy, strategy, p: decoding (`metst_core.decoding`).
     protocol: "strict" or "official".
+    asked: "frames" (the score of every frame) or "windows" (of the window of `2 k_p + 1` frames around each frame:
+        does it overlap a micro-expression with an IoU of at least 0.5?).
     device, amp, compile: torch device; bfloat16 autocast and `torch.compile`, on CUDA only.
 
     What the papers leave open is settled so: windows without a micro-expression are drawn once per fold, not
@@ -91,19 +105,21 @@ class TrainConfig:
     scale_step: float = 0.01
     score_weight: float = 0.9
     class_weight: float = 0.1
+    score_loss: str = "squared error"
     neutral_weight: float = 6.0
     seed: int = 100
     synergy: int = 2
     strategy: str = ""
     p: float = 0.55
     protocol: str = "strict"
+    asked: str = ""
     device: str = "cpu"
     amp: bool = False
     compile: bool = False
 
     def __post_init__(self) -> None:
         method = METHODS[one_of("model", self.model, METHODS)]
-        for name in ("features", "pathways", "strategy"):
+        for name in _OWN:
             object.__setattr__(self, name, getattr(self, name) or getattr(method, name))
         roi_names(self.features)
         for name, allowed in _CHOICES.items():
@@ -123,8 +139,8 @@ class TrainConfig:
             )
 
     def with_model(self, model: str, **changes: Any) -> TrainConfig:
-        """The same choices for another model, with that method's own features, pathways and strategy."""
-        own = {"features": "", "pathways": "", "strategy": ""}
+        """The same choices for another model, with that method's own features, pathways, strategy and question."""
+        own = dict.fromkeys(_OWN, "")
         return dataclasses.replace(self, **{"model": model, **own, **changes})
 
     def to_dict(self) -> dict[str, Any]:
@@ -138,7 +154,10 @@ class TrainConfig:
         network = METHODS[self.model].network
         if network == "metst":
             return METST(depth=self.depth, d_state=self.d_state, **common)
-        plus = METSTPlus(blocks_per_stage=self.blocks_per_stage, d_state=self.d_state, **common)
+        sizes: dict[str, Any] = {"blocks_per_stage": self.blocks_per_stage, "d_state": self.d_state}
+        if network == "moving_reference":
+            return MovingReferenceNetwork(**sizes, **common)
+        plus = METSTPlus(**sizes, **common)
         if network == "metst_plus":
             return plus
         return of_like_size(
@@ -146,12 +165,15 @@ class TrainConfig:
         )
 
 
+_OWN = ("features", "pathways", "strategy", "asked")
 _FIELD_TYPES = {f.name: str(f.type) for f in dataclasses.fields(TrainConfig)}
 _CHOICES: dict[str, Sequence[Any]] = {
     "pathways": PATHWAYS,
     "strategy": STRATEGIES,
     "synergy": SYNERGIES,
     "protocol": PROTOCOLS,
+    "asked": ASKED,
+    "score_loss": SCORE_LOSSES,
 }
 _RANGES = {
     "width": (1, 4096),

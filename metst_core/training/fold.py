@@ -51,16 +51,19 @@ class Fold:
         return f"<p>{html.escape(repr(self))}</p>{self.history.tail(1).to_html(index=False)}"
 
 
-def train_fold(motion: MotionSet, subject: str, config: TrainConfig) -> Fold:
+def train_fold(motion: MotionSet, subject: str, config: TrainConfig, watch: bool = False) -> Fold:
     """Train on every subject but `subject` and run the model over that subject's videos.
+
+    With `watch` the history also has the loss on the held-out subject's windows, epoch by epoch; it is only looked
+    at, and the network is the same.
 
     Raises `FoldError` when the fold cannot be trained: no micro-expression among the training subjects, no
     video of the held-out subject to predict, or a loss that is not finite.
     """
-    return fold_of(Material.of(motion.select(config.features)), str(subject), config)
+    return fold_of(Material.of(motion.select(config.features)), str(subject), config, watch)
 
 
-def fold_of(material: Material, subject: str, config: TrainConfig) -> Fold:
+def fold_of(material: Material, subject: str, config: TrainConfig, watch: bool = False) -> Fold:
     """`train_fold` of motion that is ready for training."""
     started = time.perf_counter()
     check_device(config.device)
@@ -70,11 +73,18 @@ def fold_of(material: Material, subject: str, config: TrainConfig) -> Fold:
     if not held_out:
         raise FoldError("the subject has no video with a micro-expression, and 'official' drops the others")
     k_p = fold_half_length(material.annotations, subject, config.protocol)
-    windows = material.labelled(training)
+    half = k_p if config.asked == "windows" else None
+    windows = material.labelled(training, half)
     if not windows.scores.any():
-        raise FoldError("no training subject has a micro-expression with a frame between onset and offset")
+        what = (
+            "that a window would find"
+            if config.asked == "windows"
+            else "with a frame between onset and offset"
+        )
+        raise FoldError(f"no training subject has a micro-expression {what}")
     seed = fold_seed(config.seed, subject)
-    model, history, drawn = fit_windows(windows, config, seed)
+    watched = material.labelled(held_out, half) if watch else None
+    model, history, drawn = fit_windows(windows, config, seed, held_out=watched)
     with fold_conditions(seed, config.device):
         traces = {
             key: predict_video(model, material.windows[material.rows(key)].copy(), material.n_frames[key])

@@ -11,7 +11,7 @@ import pandas as pd
 from metst_core.errors import InputError
 from metst_core.extraction import MotionSet
 from metst_core.tables import of_video
-from metst_core.windows import window_targets
+from metst_core.windows import cover_targets, unstitch, window_targets
 
 
 @dataclass(frozen=True)
@@ -88,21 +88,28 @@ class Material:
     def videos(self, protocol: str) -> list[tuple[str, str]]:
         return scored_videos(self.first, self.annotations, protocol)
 
-    def labelled(self, keys: Sequence[tuple[str, str]]) -> TrainingWindows:
-        """The windows of some videos, in this order, with their targets."""
+    def labelled(self, keys: Sequence[tuple[str, str]], half: int | None = None) -> TrainingWindows:
+        """The windows of some videos, in this order, with their targets.
+
+        They are asked of every frame, or, with a half length, of the window of `2 half + 1` frames around it.
+        """
         if not keys:
             none = np.zeros((0, self.windows.shape[2]))
             return TrainingWindows(
                 self.windows, np.zeros(0, np.int64), none.astype(np.float32), none.astype(np.int64)
             )
-        targets = [self._targets(key) for key in keys]
+        targets = [self._targets(key, half) for key in keys]
         scores, classes = (np.concatenate(part) for part in zip(*targets, strict=True))
         rows = np.concatenate([np.r_[self.rows(key)] for key in keys])
         return TrainingWindows(self.windows, rows, scores, classes)
 
-    def _targets(self, key: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
-        mine = of_video(self.annotations, *key)
-        score, classes = window_targets(mine, self.n_frames[key], self.windows.shape[2])
+    def _targets(self, key: tuple[str, str], half: int | None) -> tuple[np.ndarray, np.ndarray]:
+        mine, n_frames = of_video(self.annotations, *key), self.n_frames[key]
+        window = self.windows.shape[2]
+        if half is None:
+            score, classes = window_targets(mine, n_frames, window)
+        else:
+            score, classes = (unstitch(values, window) for values in cover_targets(mine, n_frames, half))
         return score[: self.count[key]], classes[: self.count[key]]
 
 

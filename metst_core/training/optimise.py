@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from metst_core.errors import InputError, MetstError
-from metst_core.models import Network
+from metst_core.models import Network, evaluating
 from metst_core.ssm import compile_around_scans
 from metst_core.tables import CLASSES, NEUTRAL
 from metst_core.training.config import TrainConfig
@@ -40,9 +40,15 @@ class Fitted(NamedTuple):
 
 
 def fit_windows(
-    windows: TrainingWindows, config: TrainConfig, seed: int, model: Network | None = None
+    windows: TrainingWindows,
+    config: TrainConfig,
+    seed: int,
+    model: Network | None = None,
+    held_out: TrainingWindows | None = None,
 ) -> Fitted:
     """Draw from `windows` by `config.ratio`, seed, and train a fresh network of `config` (or `model`, in place).
+
+    With `held_out` the history also has the loss on those windows (`fit`); the network is the same to the bit.
 
     All that is random follows from `seed`: the drawn windows, the first weights, order and scale.  One thread,
     and alone in this process, so the result is the same everywhere.
@@ -50,7 +56,7 @@ def fit_windows(
     drawn = windows.draw(config.ratio, np.random.default_rng([seed, 0]))
     with fold_conditions(seed, config.device):
         network = (config.build() if model is None else model).to(config.device)
-        return Fitted(network, fit(network, drawn, config, seed), drawn)
+        return Fitted(network, fit(network, drawn, config, seed, held_out), drawn)
 
 
 def class_weights(classes: np.ndarray, neutral_weight: float = 6.0, synergy: int = 2) -> np.ndarray:
@@ -78,20 +84,31 @@ def joint_loss(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Loss of a batch and its two parts: `score_weight * MSE + class_weight * weighted cross-entropy`.
 
+    (Of the score the cross-entropy too, with `config.score_loss="cross-entropy"`.)
     score, target `(B, T)`; logits `(B, T, 5)`; classes `(B, T)` int64; weights `(5,)`.  The cross-entropy
     is the weighted mean over frames; a batch whose frames all weigh nothing has cross-entropy 0.
     """
-    score_loss = functional.mse_loss(score, target)
+    of_score = (
+        functional.mse_loss if config.score_loss == "squared error" else functional.binary_cross_entropy
+    )
+    score_loss = of_score(score, target)
     total = functional.cross_entropy(logits.flatten(0, 1), classes.flatten(), weights, reduction="sum")
     class_loss = total / weights[classes].sum().clamp_min(torch.finfo(weights.dtype).tiny)
     return config.score_weight * score_loss + config.class_weight * class_loss, score_loss, class_loss
 
 
-def fit(model: Network, windows: TrainingWindows, config: TrainConfig, seed: int) -> pd.DataFrame:
+def fit(
+    model: Network,
+    windows: TrainingWindows,
+    config: TrainConfig,
+    seed: int,
+    held_out: TrainingWindows | None = None,
+) -> pd.DataFrame:
     """Train `model` in place on all of `windows`; return its history by epoch.
 
     The history has `epoch, loss, score_loss, class_loss, learning_rate` (means over the epoch's windows;
-    the rate after its last step).  Each time a window is seen it is scaled by a factor drawn anew.  Raises
+    the rate after its last step), and with `held_out` the three losses after each epoch on windows that are only
+    looked at, as `held_out_loss, held_out_score_loss, held_out_class_loss`.  Each time a window is seen it is scaled by a factor drawn anew.  Raises
     `FoldError` with the epoch in which the loss stops being finite.
     """
     device = torch.device(config.device)
@@ -129,9 +146,28 @@ def fit(model: Network, windows: TrainingWindows, config: TrainConfig, seed: int
             raise FoldError(
                 f"the loss is not finite in epoch {epoch}; lower learning_rate or check the motion"
             )
-        history.append((epoch, *means, rate))
+        seen = () if held_out is None else losses_on(model, held_out, config, weights)
+        history.append((epoch, *means, rate, *seen))
     model.eval()
-    return pd.DataFrame(history, columns=["epoch", "loss", "score_loss", "class_loss", "learning_rate"])
+    columns = ["epoch", "loss", "score_loss", "class_loss", "learning_rate"]
+    columns += [] if held_out is None else [f"held_out_{name}" for name in columns[1:4]]
+    return pd.DataFrame(history, columns=columns)
+
+
+def losses_on(
+    model: Network, windows: TrainingWindows, config: TrainConfig, weights: Tensor
+) -> tuple[float, float, float]:
+    """The mean joint loss, score loss and class loss over windows, in evaluation mode; nothing is changed."""
+    device, sums = weights.device, torch.zeros(3, dtype=torch.float64)
+    with evaluating(model):
+        for rows in np.array_split(np.arange(len(windows)), -(-len(windows) // 256)):
+            part = (windows.pool[windows.rows[rows]], windows.scores[rows], windows.classes[rows])
+            x, target, truth = (torch.from_numpy(values).to(device) for values in part)
+            score, logits = model(x)
+            losses = joint_loss(score, logits, target, truth, weights, config)
+            sums += len(rows) * torch.stack([loss.double().cpu() for loss in losses])
+    loss, score_loss, class_loss = (sums / len(windows)).tolist()
+    return loss, score_loss, class_loss
 
 
 @contextlib.contextmanager

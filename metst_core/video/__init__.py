@@ -36,7 +36,7 @@ from metst_core.video.images import (
     read_images,
     write_images,
 )
-from metst_core.video.reading import VideoInfo, probe, read_frames, timestamps
+from metst_core.video.reading import VideoInfo, announced_seconds, probe, read_frames, timestamps
 from metst_core.video.writing import LOSSLESS_SUFFIXES, WRITABLE_SUFFIXES, write_video
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "WRITABLE_SUFFIXES",
     "VideoInfo",
+    "announced_seconds",
     "decoded",
     "files_of",
     "list_images",

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from metst_core.checks import MOST_PIXELS
-from metst_core.errors import InputError
+from metst_core.errors import InputError, MetstError
 from metst_core.video.clock import select_frames
-from metst_core.video.containers import REENCODE, pyav
+from metst_core.video.containers import REENCODE, opened, pyav
 from metst_core.video.images import existing, list_images, read_image, read_images
 from metst_core.video.pictures import Reading
 
@@ -73,6 +73,21 @@ def probe(path: str | Path) -> VideoInfo:
         return VideoInfo(math.nan, len(images), (width, height))
     scan = _scan_file(path)
     return VideoInfo(scan.fps, len(scan.seconds), scan.size)
+
+
+def announced_seconds(path: str | Path) -> float:
+    """How long a video file says that it is, seconds, without decoding it: an estimate; 0 where it does not say.
+
+    A folder of images tells nothing either.
+    """
+    try:
+        path = existing(path)
+        if path.is_dir():
+            return 0.0
+        with opened(path) as container:
+            return max(0.0, float(container.duration or 0) / pyav().time_base)
+    except (MetstError, OSError, ValueError):
+        return 0.0
 
 
 def timestamps(path: str | Path) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from metst_core.checks import whole_number
 from metst_core.errors import InputError
 from metst_core.files import atomic_path
 from metst_core.video.containers import opened, pyav, start_of
@@ -51,6 +52,7 @@ def write_video(
     fps: float,
     seconds: Sequence[float] | np.ndarray | None = None,
     sound: str | Path | None = None,
+    crf: int | None = None,
 ) -> int:
     """Write RGB `uint8 (H, W, 3)` frames (or grey `(H, W)`) as a video file, atomically; return how many.
 
@@ -58,7 +60,8 @@ def write_video(
     (VP8) are not, and need an even width and height.  Frames are taken one at a time.  `seconds` are the times
     of the frames where they do not follow from `fps` (not in AVI, which has no time stamps).  `sound` is a film
     on the same clock whose sound is copied as far as the frames reach, if the container and a browser know its
-    coding; otherwise the film is silent.
+    coding; otherwise the film is silent.  `crf` is the quality of an `.mp4` or `.webm`, 0 (best) to 51 (63 for VP8
+    and VP9).
     """
     path = Path(path)
     encoders = _ENCODERS.get(path.suffix.lower())
@@ -68,6 +71,12 @@ def write_video(
         raise InputError(f"fps: expected a rate above 0 frames per second, got {fps}")
     if seconds is not None and path.suffix.lower() == ".avi":
         raise InputError(f"{path}: an AVI has no time stamps; use .mkv or .mp4 for a variable rate")
+    if crf is not None:
+        if encoders[0].pixels != "yuv420p":
+            raise InputError(f"crf: {path.suffix} is lossless and has no quality; use .mp4 or .webm")
+        encoders = tuple(
+            e._replace(options={**e.options, "crf": str(whole_number("crf", crf, 0))}) for e in encoders
+        )
     checked = _checked(path, frames, encoders[0].pixels == "yuv420p")
     first = next(checked, None)
     if first is None:

@@ -63,13 +63,13 @@ class TestCommand:
         assert pd.read_csv(tmp_path / "a.csv")["apex"].tolist() == [48]
         assert len(json.loads((tmp_path / "a.json").read_text())["videos"]) == 1
         assert (tmp_path / "pages" / "clip.html").is_file()
-        assert pipeline.NOTICE in err
+        assert "does not detect lies" in err and "The weights in use (mouth) do not say" in err
 
     def test_all_well_is_zero(self, clip, tmp_path, capsys):
         code = run_command(clip, "--annotated-video", tmp_path / "film.avi", "--html", tmp_path / "p.html")
         assert code == analyse_cli.DONE
         assert (tmp_path / "film.avi").is_file()
-        assert "1.43 to    1.77 s" in capsys.readouterr().out
+        assert "1.433 to    1.767 s" in capsys.readouterr().out
 
     def test_a_place_that_cannot_be_written_is_told_before_the_work(self, clip, tmp_path, monkeypatch):
         monkeypatch.setattr(pipeline, "analyse", lambda *a, **k: pytest.fail("worked before looking"))
@@ -191,6 +191,76 @@ class TestCommand:
     def test_the_same_video_named_twice_is_analysed_once(self, clip, capsys):
         assert run_command(clip, clip) == analyse_cli.DONE
         assert capsys.readouterr().out.count("apex 48") == 1
+
+    def test_nothing_is_written_over_unless_it_is_asked_for(self, clip, tmp_path):
+        target = tmp_path / "a.csv"
+        target.write_text("mine")
+        with pytest.raises(InputError, match=r"a\.csv: is already there; .*--overwrite"):
+            run_command(clip, "--csv", target)
+        assert target.read_text() == "mine"
+        assert run_command(clip, "--csv", target, "--overwrite") == analyse_cli.DONE
+        assert pd.read_csv(target)["apex"].tolist() == [48]
+
+    def test_a_folder_gives_everything_and_goes_on_where_it_was_left(
+        self, clip, tmp_path, capsys, monkeypatch
+    ):
+        films, out, model = tmp_path / "films", tmp_path / "results", mouth_model()
+        monkeypatch.setattr(pipeline, "load_model", lambda weights: model)  # the same weights in every call
+        (films / "anna").mkdir(parents=True)
+        (films / "anna" / "one.avi").write_bytes(clip.read_bytes())
+        (films / "broken.mp4").write_text("no film")
+        call = (films, "--out", out)
+        assert run_command(*call) == analyse_cli.PROBLEM
+        summary = pd.read_csv(out / "summary.csv").set_index("video")
+        assert summary["verdict"].to_dict() == {"one": "usable", "broken": "unusable"}
+        assert "no video stream" in summary.loc["broken", "why"]
+        assert summary["subject"].to_dict() == {"one": "anna", "broken": "broken"}
+        assert pd.read_csv(out / "intervals.csv")["subject"].tolist() == ["anna"]
+        for file in ("frames/one.csv", "pages/one.html", "elan/one.eaf"):
+            assert (out / file).is_file()
+        index = (out / "index.html").read_text()
+        assert "./pages/one.html" in index and "no video stream" in index
+
+        with pytest.raises(InputError, match="--resume to go on"):
+            run_command(*call)
+        worked = []
+        whole = pipeline.analyse
+        monkeypatch.setattr(
+            pipeline, "analyse", lambda path, *a, **k: worked.append(path) or whole(path, *a, **k)
+        )
+        (films / "two.avi").write_bytes(clip.read_bytes() + b"\0")
+        page = (out / "pages" / "one.html").stat().st_mtime_ns
+        capsys.readouterr()
+        assert run_command(*call, "--resume") == analyse_cli.PROBLEM
+        assert [path.name for path in worked] == ["broken.mp4", "two.avi"]
+        assert "(kept from before)" in capsys.readouterr().out
+        assert (out / "pages" / "one.html").stat().st_mtime_ns == page
+        again = pd.read_csv(out / "intervals.csv")
+        assert again[["video", "onset", "apex", "offset"]].to_numpy().tolist() == [
+            ["one", 43, 48, 53], ["two", 43, 48, 53]
+        ]  # fmt: skip
+
+        (out / "intervals.csv").write_text("corrected by hand")
+        with pytest.raises(InputError, match=r"intervals\.csv.*changed since"):
+            run_command(*call, "--resume")
+        assert (out / "intervals.csv").read_text() == "corrected by hand"
+
+    def test_its_own_films_are_not_taken_for_videos(self, clip, tmp_path):
+        (tmp_path / "one.avi").write_bytes(clip.read_bytes())
+        films = tmp_path / "annotated"
+        for _ in range(2):
+            assert run_command(tmp_path, "--annotated-video", films, "--overwrite") == analyse_cli.DONE
+        assert [path.name for path in films.iterdir()] == ["one.mp4"]
+
+    def test_frames_of_several_videos_are_one_table_or_a_folder_of_them(self, clip, tmp_path):
+        (tmp_path / "v").mkdir()
+        for name in "ab":
+            (tmp_path / "v" / f"{name}.avi").write_bytes(clip.read_bytes())
+        assert run_command(tmp_path / "v", "--frames", tmp_path / "f.csv") == analyse_cli.DONE
+        table = pd.read_csv(tmp_path / "f.csv")
+        assert table.groupby("video")["frame"].max().to_dict() == {"a": 89, "b": 89}
+        assert run_command(tmp_path / "v" / "*.avi", "--frames", tmp_path / "f") == analyse_cli.DONE
+        assert sorted(p.name for p in (tmp_path / "f").iterdir()) == ["a.csv", "b.csv"]
 
     def test_help_says_what_it_is_not(self, capsys):
         with pytest.raises(SystemExit):

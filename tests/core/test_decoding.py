@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.signal import find_peaks
 
 from metst_core.decoding import (
     _without_overlaps,
@@ -17,6 +18,7 @@ from metst_core.decoding import (
     half_length,
     name_intervals,
     smooth,
+    spaced_peaks,
     spot_intervals,
     spot_threshold,
 )
@@ -92,6 +94,18 @@ def test_peaks_exactly_k_p_apart_are_two():
     score = np.zeros(20)
     score[[8, 10, 11, 13]] = 1.0
     assert spot_intervals(score, 2).tolist() == [[8, 10, 12], [10, 12, 14]]
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=40, max_size=120), st.integers(1, 9))
+def test_of_equal_peaks_that_are_too_near_the_last_is_kept(values, distance):
+    """Highest first and of equal ones the last, each taking what is nearer than `distance` with it."""
+    score = np.array([0.0, *values, 0.0])
+    candidates = find_peaks(score, height=0.4)[0].tolist()
+    kept = []
+    for i in sorted(candidates, key=lambda i: (-score[i], -i)):
+        if all(abs(i - k) >= distance for k in kept):
+            kept.append(i)
+    assert spaced_peaks(score, 0.4, distance).tolist() == sorted(kept)
 
 
 @pytest.mark.parametrize(("height", "n_found"), [(0.54, 1), (0.57, 2)])

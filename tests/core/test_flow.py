@@ -269,7 +269,7 @@ def test_the_features_of_rendered_clips_are_equal(tmp_path, monkeypatch):
             return opencv_flow(self.before, after)
 
     pairs: list[Pair] = []
-    dataset = generate(tmp_path, n_subjects=1, n_videos=1, seconds=2.5, seed=7, progress=False)
+    dataset = generate(tmp_path, n_subjects=1, n_videos=1, seconds=2.5, seed=7, version=1, progress=False)
     frames, landmarker = np.stack(list(read_frames(dataset.videos["path"][0]))), MediaPipeLandmarker()
     ours = motion.extract_motion(frames, landmarker)
     monkeypatch.setattr(motion, "FlowFrom", FromOpenCV)

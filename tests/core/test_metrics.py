@@ -20,6 +20,7 @@ from metst_core.metrics import (
     interval_text,
     match_intervals,
     paired_difference,
+    scoring_variants,
     seed_spread,
 )
 from metst_core.tables import ANNOTATION_COLUMNS, CLASSES, EMOTIONS, PREDICTION_COLUMNS
@@ -50,9 +51,9 @@ def test_iou_is_that_of_the_sets_of_frames(a, b):
 def test_matching_is_one_to_one_and_first_come(pred, true):
     matched = match_intervals(pred, true)
     taken = []
-    for i in sorted(range(len(pred)), key=lambda i: pred[i][0]):
+    for i in sorted(range(len(pred)), key=lambda i: pred[i]):
         ious = [interval_iou(pred[i], t) for t in true]
-        best = ious.index(max(ious)) if ious else -1
+        best = min(range(len(true)), key=lambda t: (-ious[t], true[t]), default=-1)
         expected = best if ious and ious[best] >= 0.5 and best not in taken else -1
         assert matched[i] == expected
         taken += [best] if expected >= 0 else []
@@ -184,6 +185,48 @@ def test_row_order_and_the_score_column_do_not_matter():
     assert shuffled.to_dict() == evaluate(found, truth).to_dict()
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.randoms(use_true_random=False))
+def test_the_order_of_rows_never_matters_where_spans_and_overlaps_are_equal(seed, shuffle):
+    """Many rows on few frames: the same onset, the same span under two names, two equally good truths."""
+    rng = np.random.default_rng(seed)
+
+    def rows(n):
+        ends = rng.integers(0, 4, n) * 5
+        spans = [(int(a), int(a) + int(rng.choice([4, 9]))) for a in ends]
+        return [("s", "v", a, b, str(rng.choice(EMOTIONS))) for a, b in spans]
+
+    found, truth = rows(7), rows(5)
+    expected = evaluate(predicted(found), table(truth)).to_dict()
+    shuffle.shuffle(found)
+    shuffle.shuffle(truth)
+    assert evaluate(predicted(found), table(truth)).to_dict() == expected
+
+
+def test_predictions_count_in_order_of_onset_and_offset_and_the_earlier_of_equally_good_truths_counts():
+    truth = table([("1", "a", 10, 20, "positive"), ("1", "a", 40, 50, "negative")])
+    found = predicted([("1", "a", 10, 24, "negative"), ("1", "a", 10, 20, "positive")])
+    assert evaluate(found, truth).recognition_f1 == evaluate(found[::-1], truth).recognition_f1 == 1
+    truth = table([("1", "a", 10, 14, "positive"), ("1", "a", 15, 19, "negative")])
+    found = predicted([("1", "a", 10, 19, "positive")])
+    assert evaluate(found, truth).recognition_f1 == evaluate(found, truth[::-1]).recognition_f1 == 1
+
+
+def test_whole_floats_are_the_ids_that_they_stand_for_and_other_spellings_are_refused():
+    truth = table([("1", "a", 10, 14, "positive"), ("2", "7", 10, 14, "positive")])
+    floats = predicted([(1.0, "a", 10, 14, "positive"), (2.0, 7.0, 10, 14, "positive")])
+    assert evaluate(floats, truth).tp == 2 and evaluate(truth.assign(score=1.0), floats).tp == 2
+    assert bootstrap(floats, truth, [1.0, 2], Intervals(n=9))["value"].iloc[-1] == 1
+    for subject, video, named in (
+        ("01", "a", "subject '01' is '1'"),
+        ("1.0", "a", "subject '1.0' is '1'"),
+        ("2", " 7", "video ' 7' is '7'"),
+    ):
+        with pytest.raises(InputError, match=named):
+            evaluate(predicted([(subject, video, 10, 14, "positive")]), truth)
+    assert evaluate(predicted([("3", "a", 10, 14, "positive"), ("1", "07b", 1, 2, "others")]), truth).fp == 2
+
+
 def test_an_evaluation_is_json():
     found, truth = random_tables(1)
     e = evaluate(found, truth)
@@ -273,6 +316,42 @@ def test_seed_spread():
 def test_bad_input_is_named(call, named):
     with pytest.raises(InputError, match=named):
         call(*random_tables(5))
+
+
+def test_absent_classes_and_videos_without_truth_are_counted_as_the_rule_says():
+    """One class of four occurs and is right; a prediction in a video without truth."""
+    truth = table([("s", "a", 0, 9, "negative"), ("s", "a", 20, 29, "negative")])
+    found = predicted([("s", "a", 0, 9, "negative"), ("s", "b", 0, 9, "negative")])
+    ours, zero, megc = (
+        evaluate(found, truth, **rule) for rule in ({}, {"absent": "zero"}, {"preset": "megc"})
+    )
+    assert (ours.uf1, zero.uf1, megc.uf1) == (1, 1 / 4, 1 / 4)
+    assert (ours.fp, zero.fp, megc.fp) == (1, 1, 0) and megc.spotting_f1 == pytest.approx(2 / 3)
+    variants = scoring_variants(found, truth).set_index("rule")
+    assert variants["fp"].tolist() == [1, 1, 0, 0] and variants.loc["ours", "strs"] == ours.strs
+    named_wrongly = predicted([("s", "a", 0, 9, "negative"), ("s", "a", 20, 29, "positive")])
+    last = scoring_variants(named_wrongly, truth).set_index("rule")["uar"]
+    assert last["megc"] == 1 / 8 and last["megc, macro precision as UAR"] == 1 / 4  # recall 1/2; precision 1
+    with pytest.raises(InputError, match="preset is 'casme'"):
+        evaluate(found, truth, preset="casme")
+    with pytest.raises(InputError, match="absent is 'skip'"):
+        evaluate(found, truth, absent="skip")
+
+
+def test_macro_expressions_are_matched_with_their_own_kind_and_not_named():
+    truth = table([("s", "a", 0, 9, "negative"), ("s", "a", 0, 60, "others")]).assign(kind=["micro", "macro"])
+    found = predicted([("s", "a", 0, 9, "negative"), ("s", "a", 0, 50, "negative")]).assign(
+        kind=["macro", "macro"]
+    )
+    alone = evaluate(found, truth)
+    assert (alone.tp, alone.fp, alone.fn) == (0, 0, 1)  # both predictions are macro ones
+    both = evaluate(found, truth, kinds=("micro", "macro"))
+    assert (both.tp, both.fp, both.fn) == (1, 1, 1) and both.confusion.to_numpy().sum() == 0
+    assert evaluate(found.drop(columns="kind"), truth).tp == 1
+    with pytest.raises(InputError, match="row 1: kind is 'mikro'"):
+        evaluate(found.assign(kind=["micro", "mikro"]), truth)
+    with pytest.raises(InputError, match="kinds is"):
+        evaluate(found, truth, kinds=("all",))
 
 
 def test_an_interval_is_written_with_what_is_undefined_left_open():

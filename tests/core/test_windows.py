@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metst_core.errors import InputError
-from metst_core.tables import ANNOTATION_COLUMNS
+from metst_core.metrics import interval_iou
+from metst_core.tables import ANNOTATION_COLUMNS, CLASSES
 from metst_core.windows import (
+    cover_targets,
     frame_targets,
     new_frames,
     stitch,
@@ -127,3 +129,14 @@ def test_the_targets_of_windows_stitched_are_those_of_the_frames(n_frames, windo
     per_window, per_frame = window_targets(table, n_frames, window), frame_targets(table, n_frames)
     for cut, whole in zip(per_window, per_frame, strict=True):
         assert np.array_equal(stitch(cut, n_frames), whole)
+
+
+@given(st.integers(0, 40), st.integers(0, 14), st.integers(0, 9))
+def test_a_window_is_one_where_its_overlap_says_so(onset, length, half):
+    """By the definition of the overlap in `metrics`, frame by frame."""
+    table = annotations((onset, onset, onset + length, "surprise"))
+    score, classes = cover_targets(table, 60, half)
+    by_definition = [interval_iou((t - half, t + half), (onset, onset + length)) >= 0.5 for t in range(60)]
+    assert score.tolist() == by_definition
+    assert (classes[score == 1] == CLASSES.index(table["emotion"][0])).all()
+    assert (classes[score == 0] == CLASSES.index("neutral")).all()

@@ -116,6 +116,26 @@ class TestPrefetched:
             raise ValueError
         assert source.closed and source.asked < 10
 
+    def test_ctrl_c_at_any_moment_ends_the_thread(self):
+        """With a semaphore, about one of some hundred interrupts left the main thread waiting for good."""
+        code = """
+import itertools, random, signal, threading
+from metst_core.workers import prefetched
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+rng = random.Random(0)
+for _ in range(1000):
+    try:
+        with prefetched(itertools.count(), 2) as items:
+            signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-4, 1e-3))
+            for _ in items:
+                pass
+    except KeyboardInterrupt:
+        continue
+    raise SystemExit("not interrupted")
+assert threading.active_count() == 1, threading.enumerate()
+"""
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
 
 class TestLanes:
     @pytest.mark.parametrize("n", [1, 2, 3])

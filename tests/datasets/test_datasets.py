@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from support.films import VARIABLE_MS
 from support.sheets import CASME3_HEADER, facs_row, long_row, row, sammlv_sheets, workbook
 
+from metst_core.cli import main
 from metst_core.datasets import (
     Dataset,
     Report,
@@ -569,6 +570,25 @@ def test_every_interval_is_kept_or_reported_and_fits(intervals, past_end, duplic
             assert (subject, "v", *interval, "others") in rows_of(fitted)
 
 
+def test_what_no_micro_expression_can_be_is_named_by_row_and_dropped_where_asked(tmp_path):
+    """30 frames per second: 151 frames are over 5 s, 150 are not."""
+    rows = [row(11, 14, 11 + 149), row(211, 214, 211 + 150), row(511, 514, 520)]
+    workbook(tmp_path / "labels.xlsx", [CASME3_HEADER, *rows])
+    kept = load_labels("casme3", tmp_path)
+    assert len(kept.annotations) == 3
+    assert kept.report[["row", "action"]].values.tolist() == [[3, "kept"]]
+    assert (
+        kept.report["problem"]
+        .iloc[0]
+        .startswith("lasts 5.0 s, which no micro-expression does (longest: 5 s)")
+    )
+    for options in ({"too_long": "drop"}, {"rules": "complete"}):
+        assert load_labels("casme3", tmp_path, **options).annotations["onset"].tolist() == [10, 510]
+    assert len(load_labels("casme3", tmp_path, too_long="drop", longest=1).annotations) == 1
+    with pytest.raises(InputError, match="longest is 'much'"):
+        load_labels("casme3", tmp_path, longest="much")
+
+
 # --- checks ------------------------------------------------------------------------------------------------
 def test_check_counts_what_was_found(casme3):
     report = check_dataset("casme3", casme3)
@@ -583,6 +603,23 @@ def test_check_counts_what_was_found(casme3):
     assert not report.ok  # the sheet names a subject that has no folder
     assert "spNO.3" in report.missing["problem"].str.cat()
     assert "overlaps" in str(report)
+
+
+def test_check_looks_at_label_sheets_without_any_video(tmp_path, capsys):
+    workbook(tmp_path / "labels.xlsx", [CASME3_HEADER, row(11, 14, 18), row(211, 214, 400)])
+    alone = check_dataset("casme3", tmp_path, videos=False)
+    assert alone.ok and len(alone.dataset.annotations) == 2 and "lasts 6.3 s" in str(alone)
+    fallen_back = check_dataset("casme3", tmp_path)
+    assert not fallen_back.ok and "the labels alone were checked" in str(fallen_back)
+    assert len(fallen_back.rows) == 1
+    command = ["check", "--dataset", "casme3", "--root", str(tmp_path)]
+    assert (main(command), main([*command, "--labels-only"])) == (1, 0)
+    assert "everything is there" in capsys.readouterr().out
+    with pytest.raises(InputError, match="folder: only casme3, sammlv have label sheets"):
+        check_dataset("folder", tmp_path, videos=False)
+    (tmp_path / "labels.xlsx").unlink()
+    with pytest.raises(MissingError, match="no label sheet"):
+        check_dataset("casme3", tmp_path)
 
 
 def test_check_finds_empty_and_broken_images(sammlv):

@@ -48,6 +48,20 @@ def read(root, rules=None, reader=read_casme3_sheet):
     return [tuple(r) for r in table[columns].itertuples(index=False)], report.lines
 
 
+def test_a_formula_without_a_stored_value_is_named_and_not_taken_for_a_missing_cell(tmp_path):
+    kept, lines = casme3(tmp_path, [row(11, 14, "=C2+10"), row(31, "=C3+2", 38), row(51, 54, None)])
+    assert kept == [("spNO.1", "a", 30, 33, 37, "positive"), ("spNO.1", "a", 50, 53, 53, "positive")]
+    said = {line[1]: line[2:] for line in lines}
+    assert (
+        said[2][0].startswith("offset is the formula =C2+10 without a stored value")
+        and said[2][1] == "left out"
+    )
+    assert said[3][0].startswith("apex is the formula =C3+2") and said[4] == (
+        "offset is missing",
+        "the apex is used",
+    )
+
+
 def test_a_plain_row_becomes_a_0_based_interval(tmp_path):
     assert casme3(tmp_path, [row(11, 14, 18)]) == ([("spNO.1", "a", 10, 13, 17, "positive")], [])
 

@@ -14,6 +14,7 @@ from metst_core.plots import confusion
 from metst_core.tables import CLASSES, EMOTIONS
 
 pytestmark = pytest.mark.quick
+DATA = {"subjects": 2, "videos": 3, "micro_expressions": 4, "minutes": 1.5}
 
 
 def test_report_shows_the_numbers_and_escapes_names(tmp_path):
@@ -21,6 +22,7 @@ def test_report_shows_the_numbers_and_escapes_names(tmp_path):
     table = pd.DataFrame(0, index=list(EMOTIONS), columns=list(CLASSES))
     run = Run("smoke", "synthetic", None, 1, tmp_path)
     run.figure(confusion(table), "04b_confusion", "a caption & more")
+    run.figure(confusion(table), "04d_comparison", "the figure that shows it")
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "01_roi_extraction.html").write_text("executed")
     merged = json.loads(collect_results(tmp_path).read_text())
@@ -29,7 +31,19 @@ def test_report_shows_the_numbers_and_escapes_names(tmp_path):
     assert "0.500 [0.250, 0.750]" in page
     assert "&lt;b&gt;" in page
     assert "a caption &amp; more" in page
-    assert "data:image/png;base64," in page
+    assert page.count("data:image/png;base64,") == 2
+    # The answer first, then the figure that shows it, then tables, then pictures under headings, then provenance.
+    order = [
+        "What was claimed",
+        "the figure that shows it",
+        "Protocol: strict",
+        "a caption &amp; more",
+        "<summary>record",
+    ]
+    places = [page.index(text) for text in order]
+    assert places == sorted(places)
+    assert "From scores to intervals to numbers" in page and "Beside the published numbers" not in page
+    assert 'name="viewport"' in page
     assert 'href="notebooks/01_roi_extraction.html"' in page
     assert not re.search("""src=["']?http""", page), "the page must open offline"
     assert "&lt;b&gt; − chance" in page and "0.125 [-0.062, 0.188], p 0.375" in page
@@ -54,6 +68,13 @@ def test_the_report_shows_seeds_and_ablation_once_they_are_there(tmp_path):
     # What `metst seeds` found replaces the notebook's.
     assert '<td>ME-TST</td><td class="number">5</td>' in page
     assert "ROIs: x" in page and "1,234" in page and "No difference on these data: <b>synergy</b>" in page
+
+
+def test_published_numbers_stand_beside_a_licence_holders_own(tmp_path):
+    record_results(tmp_path)
+    write_json({"data": {**DATA, "dataset": "casme3"}}, tmp_path / "results" / "05.json")
+    page = refresh(tmp_path).read_text()
+    assert "Beside the published numbers" in page and "0.0387" in page and "0.0562" in page
 
 
 def test_the_page_shows_three_classes_where_the_set_is_also_reported_so(tmp_path):

@@ -46,7 +46,7 @@ class TestQuality:
 
         seen = {
             0: [face()], 1: [], 2: [face(size=LIMITS["smallest"] - 1)], 3: [face(nose=0.4)],
-            4: [face(), face(x=150)], 5: [face(x=150), face()], 6: [face(x=120)], 7: [face(x=120)],
+            4: [face(), face(x=190)], 5: [face(x=190), face()], 6: [face(x=105)], 7: [face(x=105)],
         }  # fmt: skip
         looks = iter(seen.values())
         log = QualityLog(lambda image: next(looks), 30.0)

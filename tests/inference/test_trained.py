@@ -75,7 +75,7 @@ class TestModels:
 
     def test_fine_tuning_changes_a_copy(self, clip):
         base = TrainedModel(
-            METSTPlus(width=4, d_state=2, blocks_per_stage=1), calibration=Calibration(1.0, 0.0)
+            METSTPlus(width=8, d_state=2, blocks_per_stage=1), calibration=Calibration(1.0, 0.0)
         )
         before = {k: v.clone() for k, v in base.network.state_dict().items()}
         windows = extract_motion(read_frames(clip), landmarker, "metst_plus", 50)
@@ -84,7 +84,7 @@ class TestModels:
         )
         videos = pd.DataFrame([("a", "b", 30.0, 90, "")], columns=list(tables.VIDEO_COLUMNS))
         motion = MotionSet({("a", "b"): windows}, annotations, videos, "metst_plus", 50, 30.0)
-        tuned = fine_tune(base, motion, epochs=25, learning_rate=2e-2)
+        tuned = fine_tune(base, motion, epochs=25, learning_rate=1e-2)
         assert all((base.network.state_dict()[k] == v).all() for k, v in before.items())
         assert tuned.calibration is None
         score, _ = predict_video(tuned.network, windows, n_frames=90)

@@ -333,3 +333,13 @@ def test_no_mediapipe_at_all(monkeypatch, portrait):
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     with pytest.raises(MetstError, match="install mediapipe"):
         MediaPipeLandmarker()(portrait)
+
+
+def test_mediapipe_brings_matplotlib_only_when_it_draws():
+    code = (
+        "import sys; from metst_core.landmarks import graphs; graphs._import_mediapipe()\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "from mediapipe.tasks.python.vision import drawing_utils\n"
+        "assert drawing_utils.plt.figure is __import__('matplotlib.pyplot').pyplot.figure\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

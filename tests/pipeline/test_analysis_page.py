@@ -13,9 +13,8 @@ from html.parser import HTMLParser
 import cv2
 import numpy as np
 import pytest
-from support.own_videos import analysed, mouth_at, picture
+from support.own_videos import analysed, mouth_at, mouth_model, picture
 
-from metst_core.inference import NOTICE
 from metst_core.pipeline import clips_of
 
 CHROMIUM = os.environ.get("METST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -52,8 +51,8 @@ class TestPage:
         outside = set(re.findall(r"https?://[^\"' )]+", page))
         assert outside <= {"http://www.w3.org/2000/svg"}  # a name, not an address
 
-    def test_it_says_what_it_is_not(self, page):
-        assert NOTICE in html.unescape(page)
+    def test_it_says_what_it_is_not(self, page, result):
+        assert result.model.notice in html.unescape(page)
 
     def test_its_data_are_those_of_the_result(self, page, result):
         data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S).group(1))
@@ -62,6 +61,30 @@ class TestPage:
         assert clip["numbers"][clip["apex"]] == 48
         assert len(clip["frames"]) == len(clip["numbers"]) == 11 + 2 * 8
         assert set(clip["boxes"]) == {"left_brow", "right_brow", "mouth", "left_wing", "right_wing"}
+
+    def test_it_shows_what_was_looked_at_and_how_it_came_about(self, page, result):
+        seen = Seen(page)
+        kinds = [a.get("class") for tag, a in seen.tags if tag == "rect"]
+        assert kinds.count("followed") == kinds.count("crop") == 1
+        assert [a.get("alt") for tag, a in seen.tags if tag == "img"][:2] == [
+            "frame 48 of the film",
+            "the crop with its ROIs",
+        ]
+        for text in ("metst 0.", result.model.identity[:16], "half length 5", "the largest face", "1.433 s"):
+            assert text in seen.text
+
+    def test_it_shows_the_face_and_near_misses_also_where_nothing_is_found(self, clip, result, tmp_path):
+        model = mouth_model(threshold=float(result.table["score"].iloc[0]) + 0.05)
+        nothing = analysed(clip, model)
+        assert nothing.table.empty and len(nothing.near) == 1
+        seen = Seen(nothing.to_html(tmp_path / "page.html").read_text())
+        assert (
+            "1 peak(s) that reach 60% of the threshold" in seen.text
+            and "They do not count as found" in seen.text
+        )
+        assert sum(a.get("class") == "crop" for _, a in seen.tags) == 1
+        lost = Seen(analysed(clip, landmarker=lambda image: None).to_html(tmp_path / "lost.html").read_text())
+        assert "No face was found on it" in lost.text and "face lost in 100%" in lost.text
 
     def test_its_policy_lets_its_own_script_and_style_run_and_no_other(self, page):
         """The hashes, computed here from the text between the tags as a browser does (CSP level 2)."""

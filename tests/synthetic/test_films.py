@@ -33,7 +33,7 @@ from metst_core.synthetic import (
 from metst_core.synthetic.camera import auto_exposure
 from metst_core.synthetic.draws import Quantiles, Stream, five_numbers
 from metst_core.synthetic.events import meet
-from metst_core.synthetic.expressions import ME_GAP, ME_STRENGTH, plan_micro
+from metst_core.synthetic.expressions import ME_GAP, plan_micro
 from metst_core.synthetic.life import head_reach
 from metst_core.synthetic.persons import persons_table
 from metst_core.tables import EMOTIONS, check_annotations
@@ -128,7 +128,7 @@ def test_every_event_lies_in_its_film_and_moves_as_it_says(key):
         last = event.offset
         seconds = (event.offset - event.onset) / fps
         assert chosen.shortest - 1e-9 <= seconds <= longest + 1e-9
-        assert ME_STRENGTH.values[0] <= event.strength <= ME_STRENGTH.values[-1]
+        assert 0.004 <= event.strength <= 0.035
         assert max(event.units.values()) == event.strength
         span = plan.me_intensity[event.onset : event.offset + 1]
         assert (span[[0, -1]] == 0).all() and (span[1:-1].max(axis=1) > 0).all()
@@ -399,10 +399,7 @@ def test_tables_have_the_bytes_that_other_machines_made():
         text_of(film_tables(2026, range(2), 2, 10, fps, prior, tier))
         for fps, prior, tier in ((30, "dense", "calm"), (25, "casme3", "interview"), (200, "sammlv", "hard"))
     )
-    assert (
-        hashlib.sha256(text.encode()).hexdigest()
-        == "a01f428ebef6d5abb7311f5aeb65898dcb37d074c92e311c8155b4958621ddb9"
-    )
+    assert hashlib.sha256(text.encode()).hexdigest() == "5b1d2aa5TODO"
 
 
 def test_tables_do_not_depend_on_the_process():
@@ -429,7 +426,9 @@ def test_tables_belong_together_even_without_a_micro_expression(seed, prior, tie
     assert tables["persons.csv"]["subject"].tolist() == ["s002", "s003"]
     assert tables["videos.csv"]["path"].str.endswith(".avi" if tier == "calm" else ".mp4").all()
     assert "viseme" not in set(tables["truth/distractors.csv"]["kind"])
-    assert persons_table([draw_person(seed, 1)], ["s002"]).equals(tables["persons.csv"].iloc[:1])
+    persons = tables["persons.csv"]
+    habits = persons_table([draw_person(seed, 1)], ["s002"])
+    assert habits.equals(persons.loc[:0, habits.columns]) and persons["look"].tolist() == ["head 1", "head 2"]
 
 
 def test_version_1s_renderer_can_draw_a_film_plan():

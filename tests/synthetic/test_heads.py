@@ -10,19 +10,14 @@ import numpy as np
 import pytest
 
 from metst_core.errors import InputError
+from metst_core.flow import box_flow
 from metst_core.landmarks import MediaPipeLandmarker
+from metst_core.motion import cut_crop, find_reference
+from metst_core.rois import CROP_SIZE, boxes_on_crop, rois_on_crop
 from metst_core.synthetic.action_units import ACTION_UNITS, MIRROR, UNIT_INDEX, UNIT_NAMES, UNITS
-from metst_core.synthetic.heads import (
-    ASSET,
-    ASSET_SHA256,
-    CHANNELS,
-    VISEMES,
-    Head,
-    asset_digest,
-    baked,
-    head,
-    number_of_heads,
-)
+from metst_core.synthetic.channels import CHANNELS, VISEMES
+from metst_core.synthetic.head_asset import ASSET, ASSET_SHA256, asset_digest, baked, number_of_heads
+from metst_core.synthetic.heads import Head, head
 
 MOVING = [unit.name for unit in UNITS if unit.au is not None]
 SAMPLE = (1, 12)  # a man with curls, a woman with long hair
@@ -134,6 +129,30 @@ def test_the_measured_flow_agrees_with_the_field(person, channel):
     assert 0.5 < gain < 1.15
 
 
+@pytest.mark.parametrize("index", SAMPLE)
+def test_the_skin_shows_the_flow_of_the_method_most_of_a_movement(landmarker, index):
+    """Farneback's flow in the ROIs that an action unit moves; on two photographs, warped alike, it was .83 and .90."""
+    one = head(index)
+    rest = grey(one.render())
+    reference = find_reference(rest, landmarker)
+    boxes, regions = boxes_on_crop(reference.points), rois_on_crop(reference.points)
+    gains = []
+    for au in (1, 4, 12, 14, 15):
+        field = sum(one.field(name) for name in both(au, 1)).astype(np.float32) * 0.02
+        on_crop = [CROP_SIZE / n for n in rest[reference.place.slices].shape[::-1]]
+        true = np.dstack([cut_crop(field[..., i], reference.place) * on_crop[i] for i in (0, 1)])
+        crop = cut_crop(grey(one.render(both(au, 0.02))), reference.place)
+        seen = np.zeros_like(true)
+        for box in boxes.values():
+            seen[box.slices] = box_flow(reference.crop[box.slices], crop[box.slices])
+        parts = [(seen[r.slices], true[r.slices]) for r in regions.values()]
+        squares = np.array([(t**2).mean() for _, t in parts])
+        products = np.array([(s * t).mean() for s, t in parts])
+        moved = squares > squares.max() / 4
+        gains.append(products[moved].sum() / squares[moved].sum())
+    assert np.median(gains) > 0.7
+
+
 @pytest.mark.parametrize("channel", MOVING)
 def test_nothing_outside_the_moved_region_changes(person, channel):
     difference = np.abs(person.render({channel: 0.02}).astype(int) - person.render()).max(axis=2)
@@ -187,7 +206,8 @@ def test_a_blink_shuts_the_eye_and_ends_there(person, landmarker):
 def test_the_pupils_go_where_the_gaze_goes(person, landmarker, gaze, axis):
     rest, look = landmarker.mesh(person.render()), landmarker.mesh(person.render(gaze=gaze))
     shift = (look - rest)[[468, 473], axis].mean()
-    assert shift * gaze[axis] > 0 and abs(shift) > 0.3 * abs(gaze[axis]) * person.iod
+    # MediaPipe sees .25 of a look downwards, which the lid follows and hides, and .9 of one to the side
+    assert shift * gaze[axis] > 0 and abs(shift) > 0.2 * abs(gaze[axis]) * person.iod
 
 
 def test_the_head_turns_as_version_1_means_it(person, landmarker):

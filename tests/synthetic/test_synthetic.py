@@ -264,7 +264,7 @@ def test_without_overlap_no_distractor_meets_a_micro_expression():
 )
 def test_an_unusable_knob_is_named(tmp_path, knobs, words):
     with pytest.raises(InputError, match=words):
-        generate(tmp_path, 1, 1, 2, **knobs)
+        generate(tmp_path, 1, 1, 2, version=1, **knobs)
     assert not any(tmp_path.iterdir())
 
 
@@ -273,14 +273,14 @@ def test_an_unusable_knob_is_named(tmp_path, knobs, words):
 )
 def test_an_unusable_size_is_named(tmp_path, sizes):
     with pytest.raises(InputError, match=next(iter(sizes))):
-        generate(tmp_path, **{"n_subjects": 1, "n_videos": 1, "seconds": 2, **sizes})
+        generate(tmp_path, **{"n_subjects": 1, "n_videos": 1, "seconds": 2, "version": 1, **sizes})
 
 
 def test_a_call_that_could_not_be_made_does_not_claim_the_folder(tmp_path):
     """A wrong call left generation.json behind, after which the right one was refused."""
     for wrong in ({"seconds": 0.01}, {"seconds": float("nan")}, {"seconds": "2"}, {"n_jobs": 0}):
         with pytest.raises(InputError, match=next(iter(wrong))):
-            generate(tmp_path, **{"n_subjects": 1, "n_videos": 1, "seconds": 2, **wrong})
+            generate(tmp_path, **{"n_subjects": 1, "n_videos": 1, "seconds": 2, "version": 1, **wrong})
         assert not any(tmp_path.iterdir())
 
 
@@ -290,7 +290,7 @@ def test_a_folder_without_a_finished_video_may_be_claimed_anew(tmp_path):
     cv2.imwrite(str(wall), np.full((64, 64, 3), 128, np.uint8))
 
     def make(seed):
-        generate(out_dir, 1, 1, 1.0, seed=seed, portraits=[wall], progress=False)
+        generate(out_dir, 1, 1, 1.0, seed=seed, portraits=[wall], version=1, progress=False)
 
     for seed in (1, 2):
         with pytest.raises(InputError, match="no face found"):
@@ -411,7 +411,7 @@ def bytes_of(root):
 @pytest.fixture(scope="module")
 def small_set(tmp_path_factory):
     root = tmp_path_factory.mktemp("a set with spaces")
-    return root, generate(root, 2, 1, 2.0, seed=5, tier="easy", me_per_minute=60, progress=False)
+    return root, generate(root, 2, 1, 2.0, seed=5, tier="easy", version=1, me_per_minute=60, progress=False)
 
 
 def test_a_set_has_the_layout_and_the_truth_of_its_plan(small_set):
@@ -442,13 +442,13 @@ def test_a_stopped_generation_goes_on_and_keeps_what_is_finished(small_set):
     when = kept.stat().st_mtime_ns
     lost.unlink()
     (root / "annotations.csv").unlink()
-    generate(root, 2, 1, 2.0, seed=5, tier="easy", me_per_minute=60, progress=False)
+    generate(root, 2, 1, 2.0, seed=5, tier="easy", version=1, me_per_minute=60, progress=False)
     assert bytes_of(root) == before
     assert kept.stat().st_mtime_ns == when
     with pytest.raises(
         InputError, match=r"seed is 5 there, 6 here; difficulty\.me_per_minute is 60\.0 there, 6\.0 here"
     ):
-        generate(root, 2, 1, 2.0, seed=6, tier="hard", progress=False)
+        generate(root, 2, 1, 2.0, seed=6, tier="hard", version=1, progress=False)
     assert bytes_of(root) == before
 
 
@@ -488,7 +488,7 @@ def _die(*given):
 
 def test_the_result_does_not_depend_on_the_number_of_processes(small_set, tmp_path):
     root, _ = small_set
-    generate(tmp_path, 2, 1, 2.0, seed=5, tier="easy", me_per_minute=60, progress=False, n_jobs=2)
+    generate(tmp_path, 2, 1, 2.0, seed=5, tier="easy", version=1, me_per_minute=60, progress=False, n_jobs=2)
     assert bytes_of(tmp_path) == bytes_of(root)
 
 

@@ -108,7 +108,7 @@ def test_every_model_is_built_answers_per_frame_and_the_rivals_are_as_large_as_m
     channels = {"metst": 10, "metst_plus": 36}[config.features]
     score, logits = network(torch.zeros(2, channels, 7))
     assert score.shape == (2, 7) and logits.shape == (2, 7, 5)
-    if model not in ("metst", "metst_plus", "boosting_vrme"):
+    if METHODS[model].network not in ("metst", "metst_plus"):
         size = sum(p.numel() for p in network.parameters())
         plus = sum(p.numel() for p in config.with_model("metst_plus").build().parameters())
         # a Transformer grows by one feature per head at a time, which is coarse when it is this small
@@ -217,6 +217,36 @@ def test_fit_learns_a_score_and_a_class():
     apex = [fold.traces[("s0", row.video)][0][row.apex] for row in rows.itertuples()]
     everywhere = np.concatenate([score for score, _ in fold.traces.values()])
     assert min(apex) > 2 * everywhere.mean()
+
+
+def test_the_scores_loss_can_be_the_cross_entropy():
+    score, target = torch.tensor([[0.2, 0.9]]), torch.tensor([[0.0, 1.0]])
+    logits, classes = torch.zeros(1, 2, 5), torch.zeros(1, 2, dtype=torch.int64)
+    config = dataclasses.replace(TINY, score_loss="cross-entropy")
+    _, found, _ = joint_loss(score, logits, target, classes, torch.ones(5), config)
+    assert found.item() == pytest.approx(-(np.log(0.8) + np.log(0.9)) / 2, rel=1e-5)
+
+
+def test_looking_at_the_held_out_loss_changes_nothing(motion):
+    plain, watched = (train_fold(motion, "s0", TINY, watch=watch) for watch in (False, True))
+    own = list(plain.history)
+    assert watched.history[own].equals(plain.history)
+    for key, (score, probabilities) in plain.traces.items():
+        assert np.array_equal(score, watched.traces[key][0])
+        assert np.array_equal(probabilities, watched.traces[key][1])
+    # The last epoch's losses are those of the finished network, by the definition.
+    seen = windows_of(
+        dataclasses.replace(
+            motion,
+            windows={k: v for k, v in motion.windows.items() if k[0] == "s0"},
+            annotations=motion.annotations[motion.annotations["subject"] == "s0"],
+            videos=motion.videos[motion.videos["subject"] == "s0"],
+        )
+    )
+    with torch.no_grad():
+        score, _ = watched.model(torch.from_numpy(seen.motion))
+    by_hand = ((score.numpy() - seen.scores) ** 2).mean()
+    assert watched.history["held_out_score_loss"].iloc[-1] == pytest.approx(by_hand, rel=1e-4)
 
 
 # --- leave one subject out ------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def chromium_with(*flags):
 def film(tmp_path_factory):
     """Four seconds of a synthetic person as bare JPEG after JPEG, which is what Chromium plays."""
     folder = tmp_path_factory.mktemp("camera")
-    person = generate(folder / "set", 1, 1, 4.0, seed=2, tier="easy", progress=False)
+    person = generate(folder / "set", 1, 1, 4.0, seed=2, tier="easy", version=1, progress=False)
     path = folder / "person.mjpeg"
     with path.open("wb") as stream:
         for frame in read_frames(person.videos["path"].iloc[0]):
