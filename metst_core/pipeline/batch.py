@@ -85,6 +85,11 @@ class Done:
     written: tuple[Path, ...] = ()
     problems: tuple[str, ...] = ()
 
+    @property
+    def shown(self) -> str:
+        """What an output of this task shows: the result, under these names."""
+        return f"{self.key} {self.task.subject} {self.task.video}" if self.key else ""
+
 
 # --- names ------------------------------------------------------------------------------------------------------
 def tasks_for(videos: Sequence[FoundVideo], rule: str = "auto", face: FaceChoice | None = None) -> list[Task]:
@@ -211,7 +216,7 @@ def write_outputs(done: Done, work: Work) -> Done:
     written: list[Path] = []
     problems: list[str] = []
     for kind, path in done.task.outputs.items():
-        if kept is None or not done.key or not kept.shows(path, done.key):
+        if kept is None or not kept.shows(path, done.shown):
             problem = trouble_with(path, partial(work.writers[kind], result))
             if problem:
                 problems.append(problem)
