@@ -12,7 +12,7 @@ FIGURES := 01b_rois 01d_traces 02a_score 02b_state 04d_comparison 05a_together
 EXTRAS  := notebooks,dev,distributed,browser,book
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test quick test-browser lint figures bench notebooks clean
+.PHONY: help setup reproduce test quick test-browser lint figures bench notebooks exercises book clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -54,6 +54,14 @@ figures:
 # The .ipynb files from their text form (notebooks/*.py), outputs stripped.
 notebooks: $(STAMP)
 	$(PY) -m jupytext --sync notebooks/*.py
+
+# make book        the course as a static site, to be read offline, in build/book (from the run of PROFILE, where it is there)
+book: $(STAMP)
+	$(PY) book/build.py $(wildcard runs/$(RUN)) --out build/book
+
+# make exercises   the notebooks with stubs to fill in, and their solutions, in build/exercises
+exercises: $(STAMP)
+	$(PY) -m metst_core.experiment.exercises notebooks build/exercises
 
 # All but bench_hour.py, which takes about half an hour by itself; then one page: work, peer, floor, ours, ratio.
 bench: $(STAMP)

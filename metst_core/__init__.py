@@ -4,6 +4,9 @@
 
 One's own video
     analyse                 the micro-expressions of a video: `metst.analyse("clip.mp4")`
+    plant                   micro-expressions of known size and time planted into one's own films
+    limits                  how small a micro-expression could be found in a film
+    adapt                   a network taught by one's own recordings without micro-expressions
 
 Data
     load_dataset            a set of the field (or synthetic, or one's own folder) as one `Dataset`
@@ -20,8 +23,8 @@ This machine
 
 The rooms, in the order in which data flows: `video`, `datasets`, `rois`, `landmarks`, `motion`, `windows`, `extraction`,
 `ssm`, `models`, `rivals`, `streaming`, `checkpoints`, `decoding`, `metrics`, `training`, and around them `plots`,
-`synthetic`, `inference`, `relations`, `experiment`, `pipeline`, `widgets`.  Nothing of this is imported before
-it is asked for.
+`synthetic`, `inference`, `footage`, `relations`, `experiment`, `pipeline`, `widgets`.  Nothing of this is imported
+before it is asked for.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from metst_core.version import __version__
 if TYPE_CHECKING:
     from metst_core.cli import show_versions
     from metst_core.datasets import load_dataset
+    from metst_core.footage import adapt, limits, plant
     from metst_core.metrics import evaluate
     from metst_core.models import METST, METSTPlus
     from metst_core.pipeline import analyse
@@ -47,27 +51,33 @@ __all__ = [
     "METSTPlus",
     "MetstError",
     "__version__",
+    "adapt",
     "analyse",
     "evaluate",
     "generate",
     "leave_one_subject_out",
+    "limits",
     "load_dataset",
+    "plant",
     "show_versions",
 ]
 
 _BEHIND = {
     "METST": "metst_core.models",
     "METSTPlus": "metst_core.models",
+    "adapt": "metst_core.footage",
     "analyse": "metst_core.pipeline",
     "evaluate": "metst_core.metrics",
     "generate": "metst_core.synthetic",
     "leave_one_subject_out": "metst_core.training",
+    "limits": "metst_core.footage",
     "load_dataset": "metst_core.datasets",
+    "plant": "metst_core.footage",
     "show_versions": "metst_core.cli",
 }
 _ROOMS = (
-    "checkpoints", "datasets", "decoding", "experiment", "extraction", "inference", "landmarks", "metrics", "models",
-    "motion", "pipeline", "plots", "relations", "rivals", "rois", "ssm", "streaming", "synthetic", "tables", "training",
+    "checkpoints", "datasets", "decoding", "experiment", "extraction", "footage", "inference", "landmarks", "metrics",
+    "models", "motion", "pipeline", "plots", "relations", "rivals", "rois", "ssm", "streaming", "synthetic", "tables", "training",
     "video", "widgets", "windows",
 )  # fmt: skip
 

@@ -278,11 +278,19 @@ def predict_video(
     T = (n_windows + 1) k / 2, or `n_frames` when the windows were padded to keep the tail (`windows.stitch`).
     The model answers in evaluation mode and is handed back in the mode it came in.
     """
+    score, probabilities = predict_windows(model, motion_windows, batch_size)
+    return stitch(score, n_frames=n_frames), stitch(probabilities, n_frames=n_frames)
+
+
+def predict_windows(
+    model: Network, motion_windows: np.ndarray, batch_size: int = 64
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score (n_windows, k) and class probabilities (n_windows, k, n_classes) of windows (n_windows, C, k), each by itself."""
     windows = _motion_tensor(model, motion_windows)
     with evaluating(model):
         answers = [model(batch) for batch in windows.split(whole_number("batch_size", batch_size, 1))]
     score, logits = (torch.cat(part).double().cpu() for part in zip(*answers, strict=True))
-    return stitch(score.numpy(), n_frames=n_frames), stitch(logits.softmax(-1).numpy(), n_frames=n_frames)
+    return score.numpy(), logits.softmax(-1).numpy()
 
 
 def _motion_tensor(model: Network, motion_windows: np.ndarray) -> Tensor:

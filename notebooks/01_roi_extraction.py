@@ -68,7 +68,7 @@ from IPython.display import HTML
 from scipy.stats import mannwhitneyu
 
 from metst_core import plots, tables
-from metst_core.experiment import Run, describe
+from metst_core.experiment import Run, check, describe
 from metst_core.motion import (
     FARNEBACK,
     box_flow,
@@ -486,17 +486,45 @@ if dataset == "synthetic":
 # %% [markdown]
 # ## Exercises
 #
-# **1.** What happens to the main-direction mean as $q$ goes to 1? Verify your answer on `flow`.
+# `make exercises` builds these notebooks with a stub in the place of each solution, and the solutions in a file of their own. `check` judges *your* answer and says what is wrong with it.
+#
+# **1. The mean of what moves most.** Write the main-direction mean of a flow field `(height, width, 2)` for a share `q`, without looking at 1.3. What happens to it as $q$ goes to 1?
 
-# %% tags=["solution"]
-assert np.allclose(
-    main_direction_mean(flow, 1.0), flow.reshape(-1, 2).mean(axis=0), atol=1e-5
-)  # the plain mean
+
+# %% tags=["exercise", "hide-input"]
+# stub:
+# def share_mean(flow, q):
+#     """The mean (x, y) of the share q of pixels that moved most."""
+#     return ...
+def share_mean(flow, q):
+    """The mean (x, y) of the share q of pixels that moved most."""
+    vectors = flow.reshape(-1, 2).astype(float)
+    order = np.argsort((vectors**2).sum(axis=1), kind="stable")
+    return vectors[order[int(len(vectors) * (1 - q)) :]].mean(axis=0)
+
+
+assert check("share mean", share_mean)
 
 # %% [markdown]
-# **2.** Shift a frame by two pixels to the right as a whole (`np.roll`), and measure the motion of all ROIs against the unshifted one. What do you expect, and why?
+# **2. What nobody looks at.** How many frames at the end of a video does the official windowing lose?
 
-# %% tags=["solution"]
+
+# %% tags=["exercise", "hide-input"]
+# stub:
+# def lost_frames(n_frames, window):
+#     """Frames at the end that are in no window of the official windowing."""
+#     return ...
+def lost_frames(n_frames, window):
+    """Frames at the end that are in no window of the official windowing."""
+    return n_frames % (window // 2)
+
+
+assert check("lost frames", lost_frames)
+
+# %% [markdown]
+# **3. To think about.** Shift a frame by two pixels to the right as a whole, and measure the motion of all ROIs against the unshifted one. What do you expect, and why? The next cell does it.
+
+# %%
 shifted = np.stack([grey[0], np.roll(grey[0], 2, axis=1)])
 residual = np.abs(window_motion(shifted, landmarker)[:, 1])
 print(f"largest remaining motion {residual.max():.2f} px: a motion of the whole head is taken away")

@@ -64,11 +64,12 @@
 # Sources: Mamba (arXiv 2312.00752), ME-TST (arXiv 2409.09707), ME-TST+ (arXiv 2508.08082).
 
 # %% tags=["parameters"]
-profile = "smoke"
+# "by hand": start from the prepared run that came with the notebooks, or, without one, from a small run of this machine.
+profile = "by hand"
 dataset = "synthetic"
 data_root = None
 seed = 100
-out_dir = "../runs/smoke"
+out_dir = "../runs/by_hand"
 data_options = {}  # of load_dataset
 n_jobs = None  # videos or folds at once; None: as many as cores, up to 4
 
@@ -83,26 +84,30 @@ from scipy.signal import cont2discrete
 
 from metst_core import plots
 from metst_core.decoding import decode, half_length, smooth, spot_threshold
-from metst_core.experiment import Run, ahead
+from metst_core.experiment import Run, ahead, by_hand, check
+from metst_core.experiment.exercises import LENGTHS_OF_MES, findable
 from metst_core.experiment.toy import ceiling, n_frames_of, what_decides
 from metst_core.metrics import interval_iou
 from metst_core.models import METST, METSTPlus, predict_video
 from metst_core.rois import ROIS
 from metst_core.ssm import Mamba, available_backends, selective_scan
 from metst_core.tables import of_video
-from metst_core.training import train_fold
 from metst_core.windows import frame_targets, stitch, unstitch
 
-run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
+if profile == "by hand":
+    run = by_hand(out_dir, n_jobs)
+    profile, seed = run.profile_name, run.seed
+else:
+    run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 motion = run.motion()  # says which notebook to run first if it is not there
 torch.set_num_threads(1)  # these models are small: more threads only wait for each other
 torch.manual_seed(seed)
 rng = np.random.default_rng(seed)
 
 # %% [markdown]
-# # Part A · A state space (30 minutes)
+# ## Part A · A state space (30 minutes)
 #
-# ## 2.1 A memory with one knob: the linear state space
+# ### 2.1 A memory with one knob: the linear state space
 #
 # Let $x(t)$ be a signal, say the vertical motion of a brow in pixels. A **linear state space** keeps a state $h(t)$ of $N$
 # numbers, and reads an output $y(t)$ from it:
@@ -148,7 +153,7 @@ for a, exact, simple in zip(A, B_bar, delta * B, strict=True):
     assert abs(simple - exact) <= abs(delta * a) * simple  # the error is of first order in ΔA
 
 # %% [markdown]
-# ## 2.2 A recurrence is a convolution
+# ### 2.2 A recurrence is a convolution
 #
 # Unroll the recurrence: $h_0 = \bar B x_0$, $h_1 = \bar A\bar B x_0 + \bar B x_1$, and so on. So
 #
@@ -226,7 +231,7 @@ for step_size in (0.05, 0.5):
     print(f"Δ = {step_size}: settles at {settled:.2f} with Mamba's ΔB, at {exact:.0f} with the exact hold")
 
 # %% [markdown]
-# ## 2.3 Selectivity: the signal turns the knobs
+# ### 2.3 Selectivity: the signal turns the knobs
 #
 # A fixed filter cannot *decide*. It answers a brow twitch that matters and a camera shake that does not with the same kernel. Mamba's
 # idea: let $\Delta$, $B$ and $C$ depend on the input at that frame,
@@ -262,7 +267,7 @@ ax.legend(frameon=False, ncols=3)
 plt.show(figure)
 
 # %% [markdown]
-# ## 2.4 The selective scan
+# ### 2.4 The selective scan
 #
 # Run that recurrence for $D$ channels at once, each with a state of $N$ numbers, and read it out with $C_t$:
 #
@@ -300,7 +305,7 @@ for backend in available_backends():
 pd.Series(available_backends(), name="how it runs").rename_axis("backend").to_frame()
 
 # %% [markdown]
-# ## 2.5 Selectivity, seen
+# ### 2.5 Selectivity, seen
 #
 # In 2.3 we set the steps by hand. Does a network *find* them? The task: two channels, a random value and a mark; at every frame, say the value that stood at the last mark. Nothing but a mark tells which value counts, so
 # no fixed filter can do it. Below, the best fixed filter there is (least squares over 40 frames of both channels), and one Mamba block of 16 channels, trained for some seconds.
@@ -328,7 +333,7 @@ class Recall(torch.nn.Module):
         return self.read(self.mamba(self.embed(x))).squeeze(-1)
 
 
-recall, n_steps = Recall(), 300
+recall, n_steps = Recall(), 150 if profile == "smoke" else 300
 optimiser = torch.optim.Adam(recall.parameters(), 2e-2)
 schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=n_steps)
 for _ in range(n_steps):
@@ -411,9 +416,9 @@ run.figure(
 # **Takeaways of part A.** A state space is a memory that leaks; with fixed $A, B, C, \Delta$ it is a filter. Selectivity makes the step depend on the input: large, *take this in*; near 0, *keep what you have*. A network finds
 # that by itself when the task needs it. The price is the convolution; what is left is a scan.
 #
-# # Part B · The networks (30 minutes)
+# ## Part B · The networks (30 minutes)
 #
-# ## 2.6 The Mamba block
+# ### 2.6 The Mamba block
 #
 # Around the scan sits a block that makes its inputs:
 #
@@ -458,7 +463,7 @@ assert same[:25].all()
 assert not same[25:].any()
 
 # %% [markdown]
-# ## 2.7 ME-TST and ME-TST+
+# ### 2.7 ME-TST and ME-TST+
 #
 # **ME-TST** puts a stem (two convolutions over time) and a stack of Mamba blocks on the ROI motion of five ROIs. **ME-TST+** reads
 # eighteen ROIs, and each of its pathways is a pair: a *fast* path at full frame rate, a *slow* one at half of it and twice as wide, joined after
@@ -485,7 +490,7 @@ assert table["parameters (million)"].round(2).tolist() == [3.75, 16.65]
 table
 
 # %% [markdown]
-# ## 2.8 What the network is asked to say
+# ### 2.8 What the network is asked to say
 #
 # For training we need a target for every frame: the score is 1 strictly inside the ME (after the onset, before the offset), 0 elsewhere. The
 # class is the emotion there, *neutral* elsewhere. The loss is
@@ -550,19 +555,19 @@ axes[1].set(xlabel="time in the video (s)", ylabel="target score (0 or 1)")
 plt.show(figure)
 
 # %% [markdown]
-# ## 2.9 Train one, and watch its state
+# ### 2.9 Train one, and watch its state
 #
 # We hold one subject out, train a small ME-TST+ on the others (seconds to a few minutes, depending on the profile), and look at a video of the held-out
 # subject. `train_fold` is the function that the full experiment of notebook 03 calls for every subject in turn.
 
 # %%
 config = run.config("metst_plus")
-fold = train_fold(motion, held_out, config, watch=True)
+fold = run.one_fold("metst_plus", held_out)  # of a prepared run, where it has it; else trained now
 fold.model.cpu()  # where it was trained on a GPU: what follows is small
 run.figure(
     plots.training_curves(fold.history.assign(subject=held_out), f"subject {held_out} held out"),
     "02f_training",
-    "Loss of one fold per epoch: on the windows that it is trained on, and on those of the subject whom it never sees.",
+    "Loss of one fold per epoch: on the windows that it is trained on and, where it was watched, on those of the subject whom it never sees.",
 )
 
 # %% [markdown]
@@ -772,9 +777,9 @@ widgets.interact(
 # **Takeaways of part B.** A Mamba block is a scan with a gate; ME-TST stacks them, ME-TST+ runs two time scales side by side and lets the fast one tell the slow one. The read-out is the same for every frame. The state of a trained
 # network travels from neutral to ME and back, late at both ends.
 #
-# # Part C · What decides? (20 minutes)
+# ## Part C · What decides? (20 minutes)
 #
-# ## 2.10 Windows or frames, fixed or extensible
+# ### 2.10 Windows or frames, fixed or extensible
 #
 # A sliding-window system asks of a window of $L$ frames *"is this an ME?"*. What it reports is a window, so its interval has $L$ frames, whatever the face did. Even placed perfectly
 # around an ME of $n$ frames, its overlap is at most
@@ -800,7 +805,7 @@ plots.two_questions()
 # Each is trained anew for every seed: other sequences, other first weights. The seeds were not chosen.
 
 # %%
-toy_seeds, toy_steps = (2, 150) if profile == "smoke" else (5, 400)
+toy_seeds, toy_steps = (2, 80) if profile == "smoke" else (5, 400)
 toy_table = what_decides(range(seed, seed + toy_seeds), toy_steps, n=100)
 by_cell = toy_table.groupby(["asked", "decoded", "seconds"], sort=False)["found"]
 spread = pd.DataFrame({"mean": by_cell.mean(), "lowest seed": by_cell.min(), "highest seed": by_cell.max()})
@@ -891,28 +896,58 @@ for row in toy_table[
 # **Takeaways of part C.** A fixed interval has one length and MEs have many; that costs the shortest and the longest, whatever was learned and whatever was asked. Whether asking frames beats asking windows, and whether a state beats
 # a patch, are questions of their own, each with its own measurement.
 #
-# ## 2.11 Exercises
+# ### 2.11 Exercises
 #
-# **1.** With $A=-1$, how many frames does a state need to fall to half, if $\Delta = 0.1$? Compute it and check it with the recurrence.
+# (`make exercises` builds the notebook with stubs; `check` judges your answer.)
+#
+# **1. How long does it remember?** A state with decay $A$ and a constant step $\Delta$: how many frames until it has fallen to a half?
 
-# %% tags=["solution"]
-half_life = np.log(2) / 0.1
-response = by_recurrence(np.eye(1, 60)[0], np.exp([-0.1]), np.ones(1), np.ones(1))
-assert response[int(np.floor(half_life))] > 0.5 > response[int(np.ceil(half_life))]
-print(f"{half_life:.1f} frames")
+
+# %% tags=["exercise", "hide-input"]
+# stub:
+# def half_life(A, delta):
+#     """Frames until the state has fallen to a half, for A < 0."""
+#     return ...
+def half_life(A, delta):
+    """Frames until the state has fallen to a half, for A < 0."""
+    return np.log(2) / (-A * delta)
+
+
+assert check("half life", half_life)
 
 # %% [markdown]
-# **2.** The recurrence needs $T$ steps one after the other. Show that two steps can be merged into one: find $(a, b)$ with $h_2 = a\,h_0 + b$. (This is why a *parallel* scan exists.)
+# **2. Two steps in one.** The recurrence needs $T$ steps one after the other. But two steps $h_1 = a_1 h_0 + b_1$, $h_2 = a_2 h_1 + b_2$ can be merged into one, $h_2 = a\,h_0 + b$. Find $a$ and $b$. (This is why a *parallel* scan exists.)
 
-# %% tags=["solution"]
-(a1, b1), (a2, b2) = rng.uniform(0.1, 0.9, (2, 2))
-h0 = rng.normal()
-assert np.isclose(a2 * (a1 * h0 + b1) + b2, (a2 * a1) * h0 + (a2 * b1 + b2))  # a = a2 a1, b = a2 b1 + b2
+
+# %% tags=["exercise", "hide-input"]
+# stub:
+# def merged(first, second):
+#     """(a, b) of both steps, the first one taken first; each is a pair (a, b)."""
+#     return ...
+def merged(first, second):
+    """(a, b) of both steps, the first one taken first; each is a pair (a, b)."""
+    (a1, b1), (a2, b2) = first, second
+    return a2 * a1, a2 * b1 + b2
+
+
+assert check("merged steps", merged)
 
 # %% [markdown]
-# **3.** Feed a window and the same window delayed by five frames (five zero columns in front) to a Mamba block. Are the outputs shifted copies of each other? (Set the convolution's bias to zero first. Why is that needed?)
+# **3. The best half length.** Some MEs have these lengths in frames. Which $k_p$ lets a fixed interval find the largest share of them, placed perfectly? Is it half the mean length?
 
-# %% tags=["solution"]
+# %%
+print(LENGTHS_OF_MES, "mean", round(np.mean(LENGTHS_OF_MES), 1))
+
+# %% tags=["exercise", "hide-input"]
+# stub:
+# best_half = ...  # a whole number of frames; findable(k_p) gives the share
+best_half = max(range(20), key=findable)
+assert check("best half length", best_half)
+
+# %% [markdown]
+# **4. To think about.** Feed a window and the same window delayed by five frames (five zero columns in front) to a Mamba block. Are the outputs shifted copies of each other? (The convolution's bias is set to zero first. Why is that needed?)
+
+# %%
 layer = Mamba(d_model=8, d_state=4)
 sequence = torch.randn(1, 30, 8)
 delayed = torch.cat([torch.zeros(1, 5, 8), sequence], dim=1)

@@ -34,29 +34,35 @@
 # it trains every fold for ME-TST+ and ME-TST and leaves them in the run's folder for notebook 04.
 
 # %% tags=["parameters"]
-profile = "smoke"
+# "by hand": start from the prepared run that came with the notebooks, or, without one, from a small run of this machine.
+profile = "by hand"
 dataset = "synthetic"
 data_root = None
 seed = 100
-out_dir = "../runs/smoke"
+out_dir = "../runs/by_hand"
 data_options = {}  # of load_dataset
 n_jobs = None  # videos or folds at once; None: as many as cores, up to 4
 
 # %%
 # %matplotlib inline
 import dataclasses
+import json
 
+import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from IPython.display import Markdown
 from sklearn.utils.class_weight import compute_class_weight
 
 from metst_core import plots
 from metst_core.decoding import smooth
-from metst_core.experiment import HEADLINE, Run
+from metst_core.experiment import HEADLINE, Run, by_hand, check, told
+from metst_core.experiment.exercises import PROTOCOLS_TO_JUDGE
 from metst_core.metrics import paired_difference
 from metst_core.models import predict_video
+from metst_core.plots import metric_label
 from metst_core.rivals import count_parameters
 from metst_core.tables import CLASSES, of_video
 from metst_core.training import (
@@ -70,7 +76,11 @@ from metst_core.training import (
 )
 from metst_core.windows import frame_targets
 
-run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
+if profile == "by hand":
+    run = by_hand(out_dir, n_jobs)
+    profile, seed = run.profile_name, run.seed
+else:
+    run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 motion = run.motion()
 config = run.config("metst_plus")
 pd.Series(config.to_dict(), name="training configuration").to_frame()
@@ -121,7 +131,8 @@ run.figure(
 )
 
 # %% [markdown]
-# The wider the smoothing, the sharper the peak, and the lower where the ME is shorter than it: the decoder makes the peak, and pays for it with short MEs.
+# The peak is sharpest where the smoothing is as long as the box. Where the ME is longer or shorter than that there is a plateau instead, and where it is shorter the plateau is lower, too: the decoder makes the peak, and pays for it with
+# the MEs that are not of its length.
 #
 # ## 3.2 Class weights
 #
@@ -247,18 +258,55 @@ print(
 
 # %%
 subjects = list(result.k_p)
-leaky_traces = {}
-for subject, next_subject in zip(subjects, subjects[1:] + subjects[:1], strict=True):
-    network = run.fold_model("metst_plus", next_subject)  # trained on everybody but next_subject
-    for key in motion.windows:
-        if key[0] == subject:
-            leaky_traces[key] = predict_video(network, motion.windows[key], motion.n_frames(*key))
-leaky_predictions = decode_traces(leaky_traces, result.k_p, config)
 
-truth = motion.annotations[motion.annotations["subject"].isin(subjects)]
-leak = paired_difference(result.predictions, leaky_predictions, truth, subjects, run.intervals)
-leak = leak[leak["metric"].isin(HEADLINE)].rename(columns={"a": "honest", "b": "with a leak"})
+
+def with_a_leak():
+    """What is predicted for every person by the network that held out the next one."""
+    traces = {}
+    for subject, next_subject in zip(subjects, subjects[1:] + subjects[:1], strict=True):
+        network = run.fold_model("metst_plus", next_subject)  # trained on everybody but next_subject
+        for key in motion.windows:
+            if key[0] == subject:
+                traces[key] = predict_video(network, motion.windows[key], motion.n_frames(*key))
+    return decode_traces(traces, result.k_p, config)
+
+
+if run.prepared:  # it has one network; what all of them gave was written down
+    leak = pd.DataFrame(json.loads((run.out / "results.json").read_text(encoding="utf-8"))["leak"])
+else:
+    truth = motion.annotations[motion.annotations["subject"].isin(subjects)]
+    leak = paired_difference(result.predictions, with_a_leak(), truth, subjects, run.intervals)
+    leak = leak[leak["metric"].isin(HEADLINE)].rename(columns={"a": "honest", "b": "with a leak"})
 leak.set_index("metric").round(3)
+
+# %%
+Markdown("\n".join(
+    f"* {told('the leak', 'the honest split', metric_label(row.metric), row.difference, row.low, row.high)}"
+    for row in leak.itertuples()
+))  # fmt: skip
+
+# %% [markdown]
+# Touch it: whom do you believe?
+
+
+# %%
+def split_figure(split="one person held out"):
+    """The three headline scores under one of the two ways to split."""
+    column, colour = {
+        "one person held out": ("honest", "#0072B2"),
+        "with a leak": ("with a leak", "#D55E00"),
+    }[split]
+    figure, ax = plt.subplots(figsize=(6, 1.8), layout="constrained")
+    ax.barh([metric_label(m) for m in leak["metric"]], leak[column], color=colour)
+    ax.set(xlim=(0, 1), xlabel="score", title=f"ME-TST+, {split}")
+    ax.invert_yaxis()
+    return figure
+
+
+widgets.interact(
+    lambda split: plt.show(split_figure(split)),
+    split=widgets.ToggleButtons(options=["one person held out", "with a leak"], description=""),
+)
 
 # %% [markdown]
 # `low, high` is the 95% interval of the difference, over persons. What the leak "improves" is what the network remembers rather than knows: the longer it is trained, the more. (In the profile `smoke` it is trained so briefly that
@@ -360,9 +408,24 @@ spread[spread["metric"].isin(HEADLINE)].set_index("metric").round(3)
 #
 # ## Exercises
 #
-# **1.** What spotting score minimises the squared error if the network can only say one constant for all frames? Compute it, and its loss. A trained network must beat it.
+# (`make exercises` builds the notebook with stubs; `check` judges your answer.)
+#
+# **1. Find the leak.** Five ways to test. Which of them leak, and what? (If two leak, do not say so of three.)
 
-# %% tags=["solution"]
+# %%
+for letter, protocol in PROTOCOLS_TO_JUDGE.items():
+    print(f"{letter}: {protocol}")
+
+# %% tags=["exercise", "hide-input"]
+# stub:
+# leaking = ...  # the letters of those that leak, for instance "AB"
+leaking = "BCD"
+assert check("find the leak", leaking)
+
+# %% [markdown]
+# **2. To think about.** What spotting score minimises the squared error if the network can only say one constant for all frames? A trained network must beat its loss.
+
+# %%
 constant = scores.mean()
 print(f"the constant {constant:.3f} has a mean squared error of {((scores - constant) ** 2).mean():.4f}")
 assert all(
@@ -370,18 +433,14 @@ assert all(
 )
 
 # %% [markdown]
-# **2.** Which share of the loss's class weight falls on neutral frames, with and without the factor 6?
+# **3. To think about.** Which share of the loss's class weight falls on neutral frames, with and without the factor 6? And can synergy 1, which only removes intervals, raise the spotting F1?
 
-# %% tags=["solution"]
+# %%
 for factor in (1.0, 6.0):
     total = class_weights(classes, neutral_weight=factor) * counts
     print(f"factor {factor:g}: {total[4] / total.sum():.0%} of the weight is on neutral frames")
 
-# %% [markdown]
-# **3.** Synergy 1 can only remove intervals. Can it raise the spotting F1? Under which condition?
 
-
-# %% tags=["solution"]
 # F1 = 2TP / (2TP + FP + FN). Removing an FP raises it. Removing a TP (which becomes an FN) lowers it.
 def f1(tp, fp, fn):
     return 2 * tp / (2 * tp + fp + fn)

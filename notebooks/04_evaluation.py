@@ -29,20 +29,22 @@
 # counts, and counts into the numbers that papers print, first on one video by hand, then over the whole set, with baselines, intervals of confidence, and the traps on the way.
 
 # %% tags=["parameters"]
-profile = "smoke"
+# "by hand": start from the prepared run that came with the notebooks, or, without one, from a small run of this machine.
+profile = "by hand"
 dataset = "synthetic"
 data_root = None
 seed = 100
-out_dir = "../runs/smoke"
+out_dir = "../runs/by_hand"
 data_options = {}  # of load_dataset
 n_jobs = None  # videos or folds at once; None: as many as cores, up to 4
 
 # %%
 # %matplotlib inline
 import dataclasses
-import io
+import json
 
 import ipywidgets as widgets
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
@@ -57,6 +59,8 @@ from metst_core.experiment import (
     PUBLISHED_SCORES,
     Run,
     beside_published,
+    by_hand,
+    check,
     comparison_in_words,
     comparison_table,
     describe,
@@ -65,12 +69,17 @@ from metst_core.experiment import (
     one_of_each,
     view_of,
 )
+from metst_core.experiment.exercises import a_run_to_break, counts_per_person, pooled_f1
 from metst_core.metrics import evaluate, interval_iou, interval_text, match_intervals, match_tables
 from metst_core.models import METST
 from metst_core.tables import EMOTIONS, PREDICTION_COLUMNS, inside, of_video
 from metst_core.training import decode_traces
 
-run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
+if profile == "by hand":
+    run = by_hand(out_dir, n_jobs)
+    profile, seed = run.profile_name, run.seed
+else:
+    run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 motion = run.motion()
 results = {name: run.trained(name) for name in run.profile.models}
 result = results["metst_plus"]["strict"]
@@ -326,7 +335,7 @@ for name, spread in seeds.items():
 # %% [markdown]
 # ## 4.5 The knobs
 #
-# How do the threshold $p$ and the half length $k_p$ trade precision against recall? Each point is the whole set decoded anew; the dot is the setting of the sliders. (These curves look at the test data; they are for understanding, never for choosing.)
+# How do the threshold $p$ and the half length $k_p$ trade precision against recall? Each point is the whole set decoded anew; the dot is the papers' setting. (These curves look at the test data; they are for understanding, never for choosing.)
 
 
 # %%
@@ -372,28 +381,51 @@ run.figure(
     "What the threshold and the half length do to precision, recall and F1 of ME-TST+ on the held-out videos.",
 )
 
+# %% [markdown]
+# And on *one* video, that of 4.1: turn $p$ and $k_p$ and watch its intervals turn from true (green) to false (red). The grey ones below are the truth.
+
+
 # %%
-sliders = {
-    "p": widgets.FloatSlider(
-        0.55, min=0.05, max=0.95, step=0.05, description="threshold p", continuous_update=False
+def one_video_figure(p=0.55, k=k_p):
+    """The score of one video, its threshold, and its intervals: green where they match an ME, else red."""
+    moved = decode(score, probabilities, k, p=p, subject=subject, video=video)
+    hits = match_intervals(moved[["onset", "offset"]].to_numpy(), truth[["onset", "offset"]].to_numpy()) >= 0
+    smoothed = smooth(score, k)
+    figure, ax = plt.subplots(figsize=(11, 2.8), layout="constrained")
+    seconds = np.arange(len(score)) / motion.fps
+    ax.plot(seconds, score, color="#cccccc", linewidth=1, label="score")
+    ax.plot(seconds, smoothed, color="#0072B2", label="smoothed")
+    ax.axhline(spot_threshold(smoothed, p), color="#000000", linestyle="--", linewidth=1, label="threshold")
+    for table, height, colours in (
+        (truth, -0.1, ["#777777"] * len(truth)),
+        (moved, 1.08, np.where(hits, "#009E73", "#D55E00")),
+    ):
+        for row, colour in zip(table.itertuples(), colours, strict=True):
+            ax.plot(
+                [row.onset / motion.fps, row.offset / motion.fps],
+                [height, height],
+                color=colour,
+                linewidth=6,
+                solid_capstyle="butt",
+            )
+    tp, fp, fn = hits.sum(), (~hits).sum(), len(truth) - hits.sum()
+    ax.set(
+        xlabel="time (s)",
+        ylabel="score",
+        ylim=(-0.2, 1.2),
+        title=f"p = {p:.2f}, k_p = {k}: TP {tp}, FP {fp}, FN {fn}, F1 {2 * tp / max(2 * tp + fp + fn, 1):.2f}",
+    )
+    ax.legend(frameon=False, fontsize=8, ncols=3, loc="center left", bbox_to_anchor=(0, 0.88))
+    return figure
+
+
+widgets.interact(
+    lambda p, k: plt.show(one_video_figure(p, k)),
+    p=widgets.FloatSlider(
+        value=0.55, min=0.05, max=0.95, step=0.05, description="threshold p", continuous_update=False
     ),
-    "k": widgets.IntSlider(
-        half_length(annotations), min=2, max=12, description="k_p (frames)", continuous_update=False
-    ),
-}
-picture = widgets.Image(format="png")
-
-
-def redraw(_=None):
-    page = io.BytesIO()
-    knob_figure(**{name: slider.value for name, slider in sliders.items()}).savefig(page, dpi=90)
-    picture.value = page.getvalue()
-
-
-for slider in sliders.values():
-    slider.observe(redraw, "value")
-redraw()
-widgets.VBox([*sliders.values(), picture])
+    k=widgets.IntSlider(value=k_p, min=2, max=12, description="k_p (frames)", continuous_update=False),
+)
 
 # %% [markdown]
 # ## 4.6 Errors, looked at
@@ -404,20 +436,27 @@ widgets.VBox([*sliders.values(), picture])
 # %%
 errors = errors_by_kind(result.predictions, annotations)
 print({kind: len(rows) for kind, rows in errors.items()})
-data = run.dataset()
-views = [view_of(kind, error, data, motion, result) for kind, error in one_of_each(errors).items()]
-figure = plots.error_gallery(views, motion.fps)
-run.figure(
-    figure,
-    "04f_errors",
-    "One error of each kind: the face at onset and apex, the ROI motion, and the score with the truth shaded.",
-)
+if run.has_faces:
+    data = run.dataset()
+    views = [view_of(kind, error, data, motion, result) for kind, error in one_of_each(errors).items()]
+    figure = plots.error_gallery(views, motion.fps)
+    display(
+        run.figure(
+            figure,
+            "04f_errors",
+            "One error of each kind: the face at onset and apex, the ROI motion, and the score with the truth shaded.",
+        )
+    )
+else:
+    print(
+        "A prepared run holds no faces. Run `run.dataset()` in a cell of its own (it takes minutes), then this one again."
+    )
 
 # %% [markdown]
 # For synthetic data we can ask more: what did the face really do in the false positives? Below, the strongest true action unit in each of them.
 
 # %%
-if dataset == "synthetic":
+if dataset == "synthetic" and run.has_faces:
     causes = []
     for error in errors["false positive"].itertuples():
         units = run.truth(error.subject, error.video).iloc[max(0, error.onset) : error.offset + 1]
@@ -584,15 +623,51 @@ pd.DataFrame(
 # %% [markdown]
 # ## Exercises
 #
-# **1.** A system predicts intervals of 11 frames for MEs that last 5 frames, perfectly centred. What is its spotting F1 at the IoU threshold of 0.5? Why does that matter for the fixed interval?
+# (`make exercises` builds the notebook with stubs; `check` judges your answer.)
+#
+# **1. Break STRS.** Below, a made-up run: ten MEs, eight found, three of them given the wrong emotion, three false alarms. Make its STRS *rise* by leaving out predictions, without leaving out a single false alarm. Why is that possible, and what does it say of the measure?
 
-# %% tags=["solution"]
-assert interval_iou((0, 10), (3, 7)) == 5 / 11  # below 0.5: every one is a false positive and a miss, F1 = 0
+# %%
+predictions_made_up, truth_made_up = a_run_to_break()
+before = evaluate(predictions_made_up, truth_made_up)
+print(before)
+predictions_made_up.assign(truth=[*truth_made_up["emotion"][:8], "–", "–", "–"])
+
+# %% tags=["exercise", "hide-input"]
+# stub:
+# keep = ...  # one True or False per prediction
+true_emotion = [*truth_made_up["emotion"][:8], None, None, None]
+keep = np.array(
+    [e is None or e == named for e, named in zip(true_emotion, predictions_made_up["emotion"], strict=True)]
+)
+assert check("break STRS", keep)
 
 # %% [markdown]
-# **2.** Two predictions overlap the same ME with IoU 0.6 and 0.8, the weaker one comes first. How many TPs, FPs and FNs? Would taking them in order of score change the counts?
+# Recognition is scored on the true positives only (trap 6). Who does not find what he cannot name loses a little spotting and gains a lot of recognition, and the product rises.
+#
+# **2. Choose p honestly.** Six persons, five thresholds, and the counts that each threshold gives on each person. Write the choice of $p$ for *one* person that a fair test allows.
 
-# %% tags=["solution"]
+# %%
+counts_per_person().unstack("p")["tp"]
+
+
+# %% tags=["exercise", "hide-input"]
+# stub:
+# def choose(counts, person):
+#     """The threshold for this person; pooled_f1(counts) gives the F1 of every threshold."""
+#     return ...
+def choose(counts, person):
+    """The threshold for this person; pooled_f1(counts) gives the F1 of every threshold."""
+    others = counts.drop(index=person, level="person")
+    return pooled_f1(others).idxmax()
+
+
+assert check("honest p", choose)
+
+# %% [markdown]
+# **3. To think about.** Two predictions overlap the same ME with IoU 0.6 and 0.8, the weaker one comes first. How many TPs, FPs and FNs? Would taking them in order of score change the counts?
+
+# %%
 pair = match_intervals([[0, 9], [3, 12]], [[2, 11]])
 assert interval_iou((0, 9), (2, 11)) < interval_iou((3, 12), (2, 11))
 assert list(pair) == [0, -1]  # one TP, one FP, no FN; by score the other would be the TP, and the counts stay
@@ -600,7 +675,9 @@ assert list(pair) == [0, -1]  # one TP, one FP, no FN; by score the other would 
 # %%
 run.record(
     "04_evaluation",
-    data=describe(data),
+    data=describe(run.dataset())
+    if run.has_faces
+    else json.loads((run.out / "results.json").read_text(encoding="utf-8"))["data"],
     **compared,
     protocol_note="strict: nothing of the held-out subject in k_p or thresholds, ME-free videos kept; official: as published",
 )

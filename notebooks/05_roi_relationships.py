@@ -37,11 +37,12 @@
 # You need the motion from notebook 01; the networks from notebook 03 are used if they are there.
 
 # %% tags=["parameters"]
-profile = "smoke"
+# "by hand": start from the prepared run that came with the notebooks, or, without one, from a small run of this machine.
+profile = "by hand"
 dataset = "synthetic"
 data_root = None
 seed = 100
-out_dir = "../runs/smoke"
+out_dir = "../runs/by_hand"
 data_options = {}  # of load_dataset
 n_jobs = None  # videos or folds at once; None: as many as cores, up to 4
 
@@ -55,7 +56,7 @@ import pandas as pd
 
 from metst_core import checkpoints, plots
 from metst_core.decoding import decode, half_length
-from metst_core.experiment import Run
+from metst_core.experiment import Run, by_hand
 from metst_core.metrics import Intervals
 from metst_core.models import predict_video
 from metst_core.relations import (
@@ -91,7 +92,11 @@ from metst_core.tables import EMOTIONS, of_video
 from metst_core.training import train_fold
 from metst_core.widgets import Seen, explore, film, motion_layers, network_layers
 
-run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
+if profile == "by hand":
+    run = by_hand(out_dir, n_jobs)
+    profile, seed = run.profile_name, run.seed
+else:
+    run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 data, motion = run.dataset(), run.motion()
 n_permutations = {"smoke": 39}.get(profile, 199)
 found = {}  # the answers, for results.json

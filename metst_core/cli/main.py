@@ -11,11 +11,15 @@ from typing import NoReturn
 
 from metst_core.cli import (
     ablate,
+    adapt,
     analyse,
     check,
     compare,
     fetch,
+    limits,
     name,
+    plant,
+    prepare,
     released,
     reproduce,
     score,
@@ -27,7 +31,10 @@ from metst_core.cli.options import WithDefaults
 from metst_core.errors import MetstError
 from metst_core.version import __version__
 
-COMMANDS = (check, fetch, synth, analyse, name, train, score, reproduce, compare, seeds, ablate, released)
+COMMANDS = (
+    check, fetch, synth, analyse, plant, limits, adapt, name, train, score, reproduce, compare, seeds, ablate, prepare,
+    released,
+)  # fmt: skip
 """One module per command, in the order of `metst --help`; each has `add_parser` and `run`."""
 
 

@@ -58,3 +58,35 @@ def dataset_options(given: Sequence[str]) -> dict[str, Any]:
         except (ValueError, OverflowError):
             options[name] = value
     return options
+
+
+def add_film_options(parser: argparse.ArgumentParser) -> None:
+    """The films of a call, and what goes with them."""
+    parser.add_argument(
+        "videos",
+        nargs="+",
+        metavar="VIDEO",
+        help="a video file, a folder of images, or a folder of persons' films",
+    )
+    parser.add_argument(
+        "--image-fps", type=float, default=30.0, help="frames per second of folders of images (30)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def add_planting_options(parser: argparse.ArgumentParser, density: bool = True) -> None:
+    """How micro-expressions are planted; `density` adds how often."""
+    parser.add_argument(
+        "--prior",
+        default="dense",
+        help="how they are drawn: casme3, sammlv or dense, as for synthetic faces (dense)",
+    )
+    parser.add_argument(
+        "--strengths", type=float, nargs=2, default=(0.004, 0.035), metavar=("LOW", "HIGH"),
+        help="weakest and strongest apex, inter-ocular distances (0.004 0.035)",
+    )  # fmt: skip
+    if density:
+        parser.add_argument(
+            "--per-minute", type=float, metavar="N", help="how many a minute (as the prior says)"
+        )
+    parser.add_argument("--seed", type=int, default=0)

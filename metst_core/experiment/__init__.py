@@ -8,17 +8,17 @@ from metst_core.experiment.baselines import (
     chance_predictions,
     chance_scores,
     majority_emotion,
-    motion_contrast,
-    motion_path,
     motion_spotter,
 )
 from metst_core.experiment.card import CARD_MARKS, write_card
 from metst_core.experiment.comparisons import Scored, compare, over_seeds, verdict
+from metst_core.experiment.exercises import check, write_student
 from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
 from metst_core.experiment.held_out import HeldOut, calibrate
 from metst_core.experiment.notebooks import execute, reproduce
 from metst_core.experiment.own_weights import check_profile_here, train_weights
 from metst_core.experiment.page import refresh, write_page
+from metst_core.experiment.prepared import by_hand, find_prepared, prepare, unpack
 from metst_core.experiment.profiles import BEYOND, MAIN_JOB, PROFILES, Profile, run_name
 from metst_core.experiment.results import (
     PUBLISHED_SCORES,
@@ -34,8 +34,10 @@ from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
 from metst_core.experiment.scoring import Scores, average_precision, score_files, score_tables
 from metst_core.experiment.seen_unseen import Familiarity, familiarity
 from metst_core.experiment.set_samples import set_samples
+from metst_core.experiment.touch import write_touch_pages
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
 from metst_core.experiment.wording import ahead, comparison_in_words, over, told
+from metst_core.inference import motion_contrast, motion_path
 
 __all__ = [
     "BEYOND",
@@ -64,9 +66,11 @@ __all__ = [
     "beside_published",
     "build",
     "build_from",
+    "by_hand",
     "calibrate",
     "chance_predictions",
     "chance_scores",
+    "check",
     "check_profile_here",
     "check_results",
     "checkpoint_files",
@@ -79,6 +83,7 @@ __all__ = [
     "errors_by_kind",
     "execute",
     "familiarity",
+    "find_prepared",
     "headline_texts",
     "majority_emotion",
     "motion_contrast",
@@ -87,6 +92,7 @@ __all__ = [
     "one_of_each",
     "over",
     "over_seeds",
+    "prepare",
     "read_order",
     "refresh",
     "reproduce",
@@ -100,6 +106,7 @@ __all__ = [
     "told",
     "train_on_all",
     "train_weights",
+    "unpack",
     "verdict",
     "view_of",
     "window_cells",
@@ -107,5 +114,7 @@ __all__ = [
     "write_answer",
     "write_card",
     "write_page",
+    "write_student",
+    "write_touch_pages",
     "write_weights",
 ]

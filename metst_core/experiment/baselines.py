@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from metst_core.decoding import spaced_peaks, spot_threshold
+from metst_core.decoding import spot_threshold
 from metst_core.errors import InputError
 from metst_core.experiment.comparisons import Scored
 from metst_core.extraction import MotionSet
+from metst_core.inference import motion_contrast, peak_intervals
 from metst_core.metrics import (
     METRICS,
     Evaluation,
@@ -29,7 +30,6 @@ from metst_core.metrics import (
 )
 from metst_core.tables import EMOTIONS, PREDICTION_COLUMNS, check_predictions, empty_predictions
 from metst_core.training import PROTOCOLS, fold_half_length, scored_videos
-from metst_core.windows import stitch
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,55 +70,18 @@ def motion_spotter(motion: MotionSet, protocol: str = "strict", p: float = 0.55)
         if key[0] in k_p
     }
     tables = [
-        _table(_peaks(score, k_p[subject], p), subject, video, names[subject], score)
+        _table(
+            peak_intervals(score, k_p[subject], spot_threshold(score, p)),
+            subject,
+            video,
+            names[subject],
+            score,
+        )
         for (subject, video), score in traces.items()
     ]
     predictions = pd.concat(tables, ignore_index=True) if tables else empty_predictions()
     truth = motion.annotations[annotated.isin(subjects)].reset_index(drop=True)
     return BaselineResult(predictions, truth, subjects, k_p, traces, evaluate(predictions, truth))
-
-
-def _peaks(score: np.ndarray, k_p: int, p: float) -> np.ndarray:
-    """Intervals `(n, 3)` around the peaks of a score that is not to be smoothed."""
-    peaks = spaced_peaks(score, spot_threshold(score, p), max(1, k_p))
-    return np.stack([peaks - k_p, peaks, peaks + k_p], axis=1).astype(np.int64)
-
-
-def motion_contrast(windows: np.ndarray, k_p: int, n_frames: int | None = None) -> np.ndarray:
-    """Motion that comes and goes within `4 k_p` frames: `(T,)`, pixels of the 320 crop, 0 where there is none.
-
-    `windows` is `(n_windows, 2R, k)`.  Moilanen's feature difference analysis (ICPR 2014) with the motion of
-    ROIs in the place of the texture of blocks: a ROI's position at frame t is compared with the mean of its
-    positions `2 k_p` frames before and after; the lengths of that difference are averaged over the third of
-    the ROIs in which it is largest (a micro-expression moves few of them); and what the same is around, `2 k_p`
-    frames before and after, is subtracted.  `2 k_p` is the mean length of a micro-expression: the interval of
-    `4 k_p` is to hold the longest.  Slow drift of the head cancels.
-    """
-    path = motion_path(windows, n_frames)
-    difference = path - _around(path, 2 * k_p)
-    lengths = np.sort(np.hypot(difference[:, 0::2], difference[:, 1::2]), axis=1)
-    largest = -(-lengths.shape[1] // 3)
-    feature = lengths[:, -largest:].mean(axis=1)
-    return np.maximum(0, feature - _around(feature, 2 * k_p))
-
-
-def _around(values: np.ndarray, k: int) -> np.ndarray:
-    """Mean of the values `k` frames before and after each frame; beyond the ends the first and last stand in."""
-    frames = np.arange(len(values))
-    return (values[np.maximum(frames - k, 0)] + values[np.minimum(frames + k, len(values) - 1)]) / 2
-
-
-def motion_path(windows: np.ndarray, n_frames: int | None = None) -> np.ndarray:
-    """Displacement `(T, 2R)` of every ROI since the video's first frame, in pixels of the 320 crop.
-
-    Each window measures from its own first frame; the windows are chained at those frames.
-    """
-    windows = np.asarray(windows, dtype=float)
-    if windows.ndim != 3 or len(windows) == 0 or windows.shape[2] % 2:
-        raise InputError(f"windows has shape {windows.shape}; it must be (n_windows >= 1, 2R, even window)")
-    half = windows.shape[2] // 2
-    starts = np.concatenate([np.zeros((1, windows.shape[1])), np.cumsum(windows[:-1, :, half], axis=0)])
-    return stitch((windows + starts[:, :, None]).transpose(0, 2, 1), n_frames)
 
 
 def majority_emotion(annotations: pd.DataFrame) -> str:

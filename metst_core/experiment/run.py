@@ -10,6 +10,7 @@ runs/<name>/results/*.json      what each notebook and command found; joined int
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -27,18 +28,20 @@ from metst_core.experiment.comparisons import over_seeds
 from metst_core.experiment.profiles import MAIN_JOB, PROFILES, Profile
 from metst_core.experiment.results import chance_levels, fewer_classes, results_dict, with_baselines
 from metst_core.extraction import MotionSet, extract_dataset
-from metst_core.files import atomic_path, run_record, write_json
+from metst_core.files import atomic_path, read_json, run_record, write_json
 from metst_core.landmarks import Landmarker, landmarker_named
 from metst_core.metrics import Intervals
 from metst_core.models import Network
 from metst_core.synthetic import generate, read_truth
 from metst_core.training import (
     PROTOCOLS,
+    Fold,
     LosoResult,
     TrainConfig,
     fold_model,
     leave_one_subject_out,
     run_protocols,
+    train_fold,
 )
 from metst_core.workers import cores
 
@@ -124,6 +127,16 @@ class Run:
             n_jobs,
         )
 
+    @property
+    def prepared(self) -> bool:
+        """Whether this run was unpacked from a prepared one: numbers and one network per method, no faces."""
+        return (self.out / "prepared.json").is_file()
+
+    @property
+    def has_faces(self) -> bool:
+        """Whether the videos are there; a prepared run has none until `dataset` makes them."""
+        return not self.prepared or (self.out / "data" / "annotations.csv").is_file()
+
     def dataset(self) -> Dataset:
         """The run's data set; the synthetic one is generated on first use (and finished, if that was interrupted)."""
         if self.dataset_name == "synthetic" and self.data_root is None:
@@ -145,7 +158,7 @@ class Run:
 
         In inter-ocular distances.
         """
-        if self.dataset_name != "synthetic":
+        if self.dataset_name != "synthetic" or not self.has_faces:
             return None
         stored = read_truth(self.data_root or self.out / "data", subject, video)
         moved = stored["intensity"] - stored.get("rest", 0)
@@ -154,7 +167,8 @@ class Run:
     def extract(self, dataset: Dataset) -> MotionSet:
         """The ROI motion (18 ROIs) of every video, cached under `runs/cache`; kept as `motion.npz` for later notebooks."""
         motion = self._extract(dataset)
-        motion.save(self.out / "motion.npz")
+        if not self.prepared:  # its networks belong to the motion that came with it
+            motion.save(self.out / "motion.npz")
         return motion
 
     def _extract(self, dataset: Dataset) -> MotionSet:
@@ -214,12 +228,32 @@ class Run:
         folder = self.need(f"loso/{model}/strict", "03_synergy_training")
         return fold_model(folder, subject)
 
+    def one_fold(self, model: str, subject: str) -> Fold:
+        """The fold that holds `subject` out: the prepared run's where it has its network, else trained now.
+
+        Trained now, its history also has the held-out loss (`train_fold`).
+        """
+        if self.prepared:
+            result = self.train(model)["strict"]
+            with contextlib.suppress(MissingError):
+                network = fold_model(self.out / "loso" / model / "strict", subject)
+                traces = {key: trace for key, trace in result.traces.items() if key[0] == subject}
+                history = result.history[result.history["subject"] == subject].drop(columns="subject")
+                summary = result.folds[result.folds["subject"] == subject].to_dict("records")[0]
+                return Fold(subject, network, traces, history, summary)
+        return train_fold(self.motion(), subject, self.config(model), watch=True)
+
+    def _results(self) -> dict[str, Any]:
+        return read_json(self.out / "results.json")
+
     def over_seeds(self, model: str, n_seeds: int | None = None) -> pd.DataFrame:
         """Spread of `model`'s strict scores over training seeds (`metrics.seed_spread`).
 
         The seeds are the run's own and those that follow it, as many as the profile says (or `n_seeds`).  Folds that
         are finished are read back.
         """
+        if self.prepared:
+            return pd.DataFrame(self._results()["seeds"].get(model, []))
         folders = self._seed_folders(model, self.profile.n_seeds if n_seeds is None else n_seeds)
         return over_seeds(self.motion(), self.config(model), folders, self._fold_jobs)[1]
 
@@ -228,6 +262,10 @@ class Run:
 
         Nothing where the profile has one seed.  A `MissingError` says which notebook to run when it is not there.
         """
+        if self.prepared:
+            return {
+                name: pd.DataFrame(rows) for name, rows in self._results()["seeds"].items() if name == model
+            }
         folders = self._seed_folders(model, self.profile.n_seeds)
         if len(folders) == 1:
             return {}

@@ -14,12 +14,17 @@ from metst_core.training import TrainConfig, fit_windows, windows_of
 
 
 def fine_tune(
-    trained: TrainedModel, motion: MotionSet, epochs: int = 10, learning_rate: float = 3e-4, seed: int = 100
+    trained: TrainedModel,
+    motion: MotionSet,
+    epochs: int = 10,
+    learning_rate: float = 3e-4,
+    seed: int = 100,
+    ratio: float = 1.0,
 ) -> TrainedModel:
     """A copy of a model, trained further on the annotated videos of `motion`; the constants stay as they are.
 
-    The windows with a micro-expression are used and as many without; with all of them the score would soon be
-    zero everywhere.  The calibration is dropped: it belonged to the old weights.  A handful of annotations teaches
+    The windows with a micro-expression are used and `ratio` times as many without; with all of them the score would
+    soon be zero everywhere.  The calibration is dropped: it belonged to the old weights.  A handful of annotations teaches
     the network this face and camera, nothing general.
     """
     if motion.features != trained.features or motion.window != trained.window:
@@ -32,7 +37,7 @@ def fine_tune(
             "the motion set holds no annotation to learn from; annotate at least one micro-expression"
         )
     pupil = _copy(trained.network)
-    config = TrainConfig(epochs=epochs, learning_rate=learning_rate, batch_size=16, ratio=1.0, seed=seed)
+    config = TrainConfig(epochs=epochs, learning_rate=learning_rate, batch_size=16, ratio=ratio, seed=seed)
     for module in pupil.modules():
         if isinstance(module, nn.BatchNorm1d):
             # A handful of windows cannot replace the statistics of the many: they stay as they are.

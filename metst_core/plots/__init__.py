@@ -16,6 +16,7 @@ from metst_core.plots.figures import (
     training_curves,
 )
 from metst_core.plots.moving import flicker
+from metst_core.plots.recall import RecallCurve, recall_curves, recall_page
 from metst_core.plots.relations import (
     Course,
     Face,
@@ -52,6 +53,7 @@ __all__ = [
     "Course",
     "ErrorView",
     "Face",
+    "RecallCurve",
     "Scale",
     "ScoreLine",
     "SetSample",
@@ -72,6 +74,8 @@ __all__ = [
     "method_label",
     "metric_label",
     "motion_traces",
+    "recall_curves",
+    "recall_page",
     "relation_graph",
     "relation_matrix",
     "relation_page",

@@ -289,6 +289,16 @@ def _gaze_field(mesh: np.ndarray, iod: float, axis: int, x: np.ndarray, y: np.nd
     return field
 
 
+def landmarks_of(unit: Unit) -> tuple[int, ...]:
+    """The landmarks that the field of a unit hangs on (none for the eyes' turning), besides the eye corners."""
+    if unit.au is None:
+        return ()
+    if unit.au == 45:
+        return IMAGE_LEFT_EYE if unit.side == "L" else IMAGE_RIGHT_EYE
+    left = tuple(bump.landmark for bump in ACTION_UNITS[unit.au].bumps)
+    return tuple(MIRROR[i] for i in left) if unit.side == "R" else left
+
+
 def unit_field(unit: Unit, mesh: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Displacement of one unit on the grid `x, y`: (*S, 2) float32; its longest vector has length 1.
 

@@ -30,7 +30,7 @@ class Conditions:
     * `head_degrees`: largest yaw; pitch stays within .7 of it and roll within .5
     * `head_shift`: largest shift of the head along each axis, IOD; `head_zoom`: largest relative change of size
     * `posture_per_minute`: how often the head takes another position
-    * `sway`: root mean square of the small motion that never stops, IOD (and, in degrees, a hundred times that)
+    * `sway`: root mean square of the small motion that never stops, IOD (and, in degrees, 25 times that)
 
     Camera
 
@@ -45,7 +45,7 @@ class Conditions:
     * `background`: "still", "swaying" or "people" (somebody passes)
     """
 
-    macro_overlap: float = 0.3
+    macro_overlap: float = 0.2
     blink_cut: float = 0.08
     blink_per_minute: float = 17.0
     gaze_per_minute: float = 8.0
@@ -58,11 +58,11 @@ class Conditions:
     head_shift: float = 0.04
     head_zoom: float = 0.015
     posture_per_minute: float = 2.0
-    sway: float = 0.002
+    sway: float = 0.001
     light_change: float = 0.006
     light_steps_per_minute: float = 0.0
     auto_exposure: float = 0.0
-    noise: float = 2.0
+    noise: float = 1.5
     gain: tuple[float, float] = (1.0, 1.0)
     shutter: float = 0.3
     rolling_shutter: float = 0.0

@@ -10,20 +10,13 @@ from metst_core.synthetic.conditions import Conditions
 from metst_core.synthetic.draws import Quantiles, Stream
 from metst_core.synthetic.events import BLINK_UNITS, Event, place
 from metst_core.synthetic.persons import Person
-from metst_core.synthetic.priors import Prior, Sheet, draw_label
-
-ME_STRENGTH = Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.004, 0.008, 0.012, 0.018, 0.028, 0.035))
-"""Apex of the leading unit, IOD.  The range and the skew are assumed: nobody has measured it on licensed data.
-Short real expressions that resemble CASME II moved by .021 at the median (quartiles .017, .035; blinks included)."""
+from metst_core.synthetic.priors import MACRO_SECONDS, Prior, Sheet, draw_label
 
 MACRO_STRENGTH = Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.03, 0.045, 0.06, 0.08, 0.11, 0.13))
 """Assumed: a clearly visible expression."""
 
 LARGEST = {5: 0.035, 7: 0.05, 9: 0.07, 24: 0.07}
 """AU -> how far it can go, IOD, where that is less than a macro-expression's largest strength; by eye."""
-
-MACRO_SECONDS = Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.5, 0.9, 1.4, 2.2, 3.6, 4.0))
-"""Assumed, within the half second to four seconds of Ekman (Telling Lies, 1985)."""
 
 ME_GAP = 0.4
 """Least time between two MEs, seconds; assumed."""
@@ -87,7 +80,7 @@ def plan_micro(draw: Stream, person: Person, prior: Prior, n_frames: int, fps: f
         cause, aus, one_sided = draw_label(draw, sheet, emotion, person.liking)
         length = _length(draw, person, prior, sheet, fps)
         rise = min(max(1, round(length * sheet.before_apex.at(draw.uniform()))), length - 1)
-        strength = ME_STRENGTH.at(draw.near(person.amplitude, _HABIT))
+        strength = prior.strength.at(draw.near(person.amplitude, _HABIT))
         units = _units(draw, person, aus, strength, one_sided)
         lags = _lags(draw, units, aus[0], rise)
         onset = place(draw, length, n_frames, events, ME_GAP * fps)
@@ -148,7 +141,7 @@ def plan_macro(
     for event in micro:
         aus = _aus(event)
         for number in range(SAME_UNITS):
-            length = _macro_length(draw, person, n_frames, fps)
+            length = _macro_length(draw, person, prior, n_frames, fps)
             over = number == 0 and draw.uniform() < conditions.macro_overlap
             onset = (
                 _over(draw, event, length, n_frames)
@@ -161,7 +154,7 @@ def plan_macro(
         sheet = draw.choice(prior.sheets)
         emotion = draw.weighted(tuple(sheet.causes), _in_order(prior, sheet))
         cause, aus, _ = draw_label(draw, sheet, emotion, person.liking)
-        length = _macro_length(draw, person, n_frames, fps)
+        length = _macro_length(draw, person, prior, n_frames, fps)
         onset = _apart(draw, length, n_frames, micro, events)
         events.append(_macro(draw, person, aus, emotion, cause, onset, length))
     return events
@@ -181,9 +174,10 @@ def _au(unit: str) -> int:
     return int(unit.removeprefix("AU").rstrip("LR"))
 
 
-def _macro_length(draw: Stream, person: Person, n_frames: int, fps: float) -> int:
+def _macro_length(draw: Stream, person: Person, prior: Prior, n_frames: int, fps: float) -> int:
     """Frames of a macro-expression; all of the film's if that is shorter."""
-    seconds = MACRO_SECONDS.at(draw.near(person.tempo, _HABIT))
+    rank = draw.near(person.tempo, _HABIT) * MACRO_SECONDS.share_below(prior.macro_longest)
+    seconds = MACRO_SECONDS.at(rank)
     return max(4, min(round(seconds * fps), n_frames - 3))
 
 
@@ -208,7 +202,7 @@ def _macro(
     rise = max(1, round(length * draw.uniform(0.15, 0.35)))
     hold = int(length * draw.uniform(0.1, 0.4))
     top = MACRO_STRENGTH.values[-1]
-    strength = MACRO_STRENGTH.at(draw.near(person.amplitude, _HABIT)) * LARGEST.get(aus[0], top) / top
+    strength = min(MACRO_STRENGTH.at(draw.near(person.amplitude, _HABIT)), LARGEST.get(aus[0], top))
     drawn = _units(draw, person, aus, strength, one_sided=False)
     units = {name: min(value, LARGEST.get(_au(name), top)) for name, value in drawn.items()}
     lags = _lags(draw, units, aus[0], rise)

@@ -91,7 +91,20 @@ def generate(
         raise InputError("n_jobs is 0; give a number of processes, or -1 for one per core")
     make = _version_1 if one_of("version", version, VERSIONS) == 1 else _version_2
     manner = make(seed, seconds, fps, _files(portraits), tier, prior, difficulty)
-    subjects = range(first_subject, first_subject + n_subjects)
+    return make_set(
+        out_dir, manner, range(first_subject, first_subject + n_subjects), n_videos, n_jobs, progress
+    )
+
+
+def make_set(
+    out_dir: Path,
+    manner: Manner,
+    subjects: Sequence[int],
+    n_videos: int,
+    n_jobs: int = 1,
+    progress: bool = True,
+) -> Dataset:
+    """Write, or go on writing, the films of these persons and their truth; return the set loaded."""
     tables = manner.tables(subjects, n_videos)
     claim_folder(
         out_dir, manner.note(), "generation.json", "a set made in another way",

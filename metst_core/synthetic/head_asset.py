@@ -11,7 +11,7 @@ import numpy as np
 
 from metst_core.errors import MissingError
 from metst_core.files import ASSETS
-from metst_core.synthetic import skin
+from metst_core.synthetic.canvas import Canvas
 from metst_core.synthetic.rasteriser import SKIN
 
 ASSET = ASSETS / "heads.npz"
@@ -29,7 +29,7 @@ class Baked(NamedTuple):
     base: np.ndarray
     heads: np.ndarray
     units: dict[str, np.ndarray]
-    canvas: skin.Canvas
+    canvas: Canvas
     cards: tuple[dict[str, Any], ...]
 
 
@@ -45,7 +45,7 @@ def baked() -> Baked:
     base = arrays["base"].astype(np.float32) * np.float32(HEAD_QUANTUM)
     triangles, material = arrays["triangles"].astype(np.int32), arrays["material"].astype(np.int32)
     units = dict(zip(arrays["unit_names"].tolist(), arrays["units"] * np.float32(UNIT_QUANTUM), strict=True))
-    canvas = skin.Canvas.of(base, triangles[material == SKIN], arrays["lips"])
+    canvas = Canvas.of(base, triangles[material == SKIN], arrays["lips"])
     return Baked(
         triangles, material, base, arrays["heads"], units, canvas, tuple(json.loads(str(arrays["cards"])))
     )

@@ -116,7 +116,7 @@ class Head:
         self._lids, self._lid_least, self._eye_radius = body.lids, body.lid_least, body.eye_radius
         self._rooms: dict[int, Room] = {}
         self._channels(source, body.n_baked)
-        self._light_up()
+        self._light_up(body.lips)
         self._drop_hidden()
         self.background = _wall(rng, FRAME_SIZE)
 
@@ -286,7 +286,7 @@ class Head:
         self._starts = np.array(starts, np.int32)
         self._moved, self._steps = np.concatenate(moved), np.concatenate(steps)
 
-    def _light_up(self) -> None:
+    def _light_up(self, lips: np.ndarray) -> None:
         """How much sky and how much key light every vertex of the neutral head sees."""
         triangles = self._surface.triangles
         normals = rasteriser.smooth_normals(self._neutral, triangles)
@@ -299,6 +299,7 @@ class Head:
         sky, key = 0.12 + 0.88 * np.clip(sky, 0, 1), 0.25 + 0.75 * np.clip(key, 0, 1)
         lids = np.concatenate(self._lids)  # what is folded in when the eye is open comes to light in a blink
         sky[lids], key[lids] = np.maximum(sky[lids], 0.5), np.maximum(key[lids], 0.6)
+        sky[lips] = np.maximum(sky[lips], 0.4)  # a black seam thinner than a pixel would flicker
         self._surface = self._surface._replace(
             occlusion=sky.astype(np.float32), shadow=key.astype(np.float32)
         )
@@ -322,6 +323,7 @@ class Head:
         self._surface = self._surface._replace(
             triangles=np.ascontiguousarray(self._triangles[kept]),
             material=self._surface.material[kept],
+            folds=self._surface.folds[kept],
             corners=np.ascontiguousarray(self._surface.corners[kept]),
         )
         self._rooms.clear()

@@ -21,6 +21,9 @@ SWALLOW_UNITS = {"AU17": 0.7, "AU24": 1.0, "AU14L": 0.3, "AU14R": 0.3}
 """What a swallow shows in the face; assumed.  Its larger part, the throat, is below the chin."""
 
 _LOOK_SECONDS = Quantiles((0, 0.5, 1), (0.2, 0.6, 2.5))
+_SWAY_DEGREES = 25
+"""Degrees of small rotation per IOD of small shift, so that calm faces are as still as real ones (`likeness`)."""
+
 _MOVE_SECONDS = (0.4, 1.5)
 _NOD_DEGREES = (1.0, 4.0)
 """Assumed."""
@@ -97,7 +100,7 @@ def plan_head(
     for beat in beats:
         head[:, HEAD_NAMES.index("pitch")] += draw.uniform(*_NOD_DEGREES) * beat.curve(n_frames)
     for axis, name in enumerate(HEAD_NAMES):
-        size = conditions.sway * {"shift_x": 1, "shift_y": 1, "scale": 0.3}.get(name, 100)
+        size = conditions.sway * {"shift_x": 1, "shift_y": 1, "scale": 0.3}.get(name, _SWAY_DEGREES)
         head[:, axis] += size * waves(draw, n_frames, fps, (1.5, 12.0))
     most = np.array(head_reach(conditions))
     head = np.clip(head, -most, most)

@@ -1,15 +1,18 @@
 """Are the plans like life?  Every quantity that has a real value, with its source, beside that of a set of plans.
 
-What only pictures can tell (motion left in the regions, landmark jitter) stands in the table without a value.
+What only pictures can tell (motion left in the regions, landmark jitter) is measured in `from_pictures`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from metst_core.checks import as_path
+from metst_core.errors import MissingError
 from metst_core.synthetic.annotators import agreement
 from metst_core.synthetic.priors import Prior
 
@@ -22,19 +25,32 @@ _BLINKS = "Bentivoglio et al., Movement Disorders, 1997"
 _CLIPS = "measured on short public clips, not citable"
 _UNKNOWN = "no source known; assumed"
 
-FROM_PICTURES = (
-    ("ROI motion left on a calm face", "px of the 320 crop", "0.07 to 0.13", _CLIPS),
-    ("ROI motion left on a talking face", "px of the 320 crop", "3.6", _CLIPS),
-    ("landmark jitter, calm", "px of the 320 crop", "0.25 to 0.39", _CLIPS),
-)
-"""Quantities that need rendered films: name, unit, real value, source."""
+
+def read_tables(root: str | Path) -> dict[str, pd.DataFrame]:
+    """The tables of a generated set, as `films.film_tables` makes them: path in the set -> table."""
+    root = as_path("root", root)
+    names = [
+        f"truth/{name}.csv" for name in ("micro_expressions", "distractors", "annotator_1", "annotator_2")
+    ]
+    tables = {}
+    for name in ("videos.csv", *names):
+        if (root / name).is_file():
+            tables[name] = pd.read_csv(
+                root / name, dtype={"subject": str, "video": str}, keep_default_na=False
+            )
+        elif "annotator" not in name:
+            raise MissingError(
+                f"{root / name}: no such file; generate the set with `metst synth` (or `generate`)"
+            )
+    return tables
 
 
 def likeness(tables: Mapping[str, pd.DataFrame], prior: Prior) -> pd.DataFrame:
     """A set's tables (`films.film_tables`) beside what is known of real ones: columns `COLUMNS`.
 
     `median`, `low`, `high` are the set's own: median, 5% and 95% quantile, or a single number in `median` where
-    there is one for the whole set.  Real lengths, labels and the like are those of the prior's sheets.
+    there is one for the whole set.  Real lengths, labels and the like are those of the prior's sheets.  The tables may
+    be those of version 1 (`manners.plan_tables`), which have no annotators and labels of their own making.
     """
     micro, videos = tables["truth/micro_expressions.csv"], tables["videos.csv"]
     distractors = tables["truth/distractors.csv"]
@@ -46,8 +62,14 @@ def likeness(tables: Mapping[str, pd.DataFrame], prior: Prior) -> pd.DataFrame:
     blinks = distractors[distractors["kind"] == "blink"].groupby("subject").size()
     macro = (distractors["kind"] == "macro").sum()
     strength = micro["strength"].astype(float)
-    annotators = [tables[f"truth/annotator_{number}.csv"] for number in (1, 2)]
-    between = agreement(*annotators)
+    annotators = [
+        tables[name] for name in ("truth/annotator_1.csv", "truth/annotator_2.csv") if name in tables
+    ]
+    spotting = recognition = named = float("nan")
+    if annotators:
+        between = agreement(*annotators)
+        spotting, recognition = between.spotting_f1, between.recognition_f1
+        named = prior.named_right_at_best()
 
     def sheets(of: str) -> str:
         return "; ".join(f"{sheet.name}: {_SHEET_TEXT[of](sheet)}" for sheet in prior.sheets)
@@ -87,13 +109,12 @@ def likeness(tables: Mapping[str, pd.DataFrame], prior: Prior) -> pd.DataFrame:
             "blinks per minute", "1/min", "17 at rest, 26 in conversation (means)", _BLINKS,
             *_quantiles(blinks.reindex(minutes.index, fill_value=0) / minutes),
         ),
-        ("spotting F1 of one annotator against the other", "1", "", _UNKNOWN, *_single(between.spotting_f1)),
-        ("recognition F1 of one annotator against the other", "1", "", _UNKNOWN, *_single(between.recognition_f1)),
+        ("spotting F1 of one annotator against the other", "1", "", _UNKNOWN, *_single(spotting)),
+        ("recognition F1 of one annotator against the other", "1", "", _UNKNOWN, *_single(recognition)),
         (
             "MEs named right from their AU label, at best", "1",
-            "the same: the labels are those of the sheets", _COUNTED, *_single(prior.named_right_at_best()),
+            "the same: the labels are those of the sheets", _COUNTED, *_single(named),
         ),
-        *((*row, *_single(np.nan)) for row in FROM_PICTURES),
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metst_core.synthetic import accessories, rasteriser, skin
+from metst_core.synthetic import accessories, canvas, hair, rasteriser, skin
 from metst_core.synthetic.head_asset import Baked
 from metst_core.synthetic.rasteriser import (
     CLOTH,
@@ -14,6 +14,8 @@ from metst_core.synthetic.rasteriser import (
     GLASSES,
     LASH,
     MOUTH,
+    PER_ROOT,
+    SEAM,
     SKIN,
     TEETH,
     TONGUE,
@@ -36,7 +38,7 @@ class Body(NamedTuple):
 
     `neutral (V, 3)` the vertices, the first `n_baked` of them MakeHuman's; `follows (V,)` how far each turns with the head;
     `lids` and `lid_least`, for either eye, the vertices that slide over the eyeball and their least distance from its
-    middle; `eye_radius` (all in decimetres).
+    middle; `eye_radius` (all in decimetres); `lips` the vertices around where the lips meet.
     """
 
     neutral: np.ndarray
@@ -46,6 +48,7 @@ class Body(NamedTuple):
     lids: list[np.ndarray]
     lid_least: list[np.ndarray]
     eye_radius: float
+    lips: np.ndarray
 
 
 def dress(shape: np.ndarray, source: Baked, card: dict[str, Any], rng: np.random.Generator) -> Body:
@@ -74,14 +77,16 @@ def dress(shape: np.ndarray, source: Baked, card: dict[str, Any], rng: np.random
         places.append(texture_corners(around))
     neutral = np.ascontiguousarray(np.concatenate(vertices), dtype=np.float32)
     all_triangles = np.concatenate(triangles)
-    colours = np.zeros((8, 3), np.float32)
+    texture = skin.paint(source.canvas, card)
+    colours = np.zeros((9, 3), np.float32)
+    colours[SEAM] = 0.45 * _unpacked(texture[source.canvas.lips > 0.8]).mean(axis=0)
     for kind, colour in _COLOURS.items():
-        colours[kind] = skin.linear(colour)
-    colours[CLOTH] = skin.linear(
-        skin.CLOTH_COLOURS[int(rng.integers(len(skin.CLOTH_COLOURS)))]
+        colours[kind] = canvas.linear(colour)
+    colours[CLOTH] = canvas.linear(
+        canvas.CLOTH_COLOURS[int(rng.integers(len(canvas.CLOTH_COLOURS)))]
     ) * rng.uniform(0.8, 1.2)
     if rng.uniform() < 0.4:
-        colours[GLASSES] = skin.linear([(96, 60, 34), (120, 116, 112), (70, 24, 30)][int(rng.integers(3))])
+        colours[GLASSES] = canvas.linear([(96, 60, 34), (120, 116, 112), (70, 24, 30)][int(rng.integers(3))])
     all_triangles = np.ascontiguousarray(all_triangles, dtype=np.uint32)
     kinds = np.concatenate(material)
     at = np.concatenate(base)
@@ -94,17 +99,20 @@ def dress(shape: np.ndarray, source: Baked, card: dict[str, Any], rng: np.random
     ]
     centres = np.stack([shape[s].mean(axis=0) for s in sides]).astype(np.float32)
     eye_radius = float(np.linalg.norm(shape[sides[0]] - centres[0], axis=1).mean())
+    x, y, z = source.base[on_skin].T
+    lips = on_skin[(np.abs(x) < 0.3) & (np.abs(y + 0.68) < 0.07) & (z > -0.1)]
     surface = Surface(
         all_triangles,
         kinds.astype(np.int32),
+        np.asarray(np.isin(all_triangles, lips).all(axis=1)),
         np.concatenate(places).astype(np.float32),
-        skin.paint(source.canvas, card),
+        texture,
         colours,
         np.where(on_body, skin.neckline(at), -1).astype(np.float32),
         np.ones(len(neutral), np.float32),
         np.ones(len(neutral), np.float32),
         centres,
-        skin.linear(skin.EYE_COLOURS[card["eyes"]]),
+        canvas.linear(canvas.EYE_COLOURS[card["eyes"]]),
     )
     low, high = -2.0, -1.3
     jaw = np.where(at[:, 2] > -0.55, 0.12, 0.0)  # the chin hangs on the head, not on the neck
@@ -117,7 +125,12 @@ def dress(shape: np.ndarray, source: Baked, card: dict[str, Any], rng: np.random
         chosen = (distance < 1.75 * eye_radius) & (neutral[near_eye, 2] > centres[side, 2])
         lids.append(near_eye[chosen].astype(np.int32))
         lid_least.append(np.minimum(distance[chosen], 1.06 * eye_radius).astype(np.float32))
-    return Body(neutral, len(shape), surface, follows, lids, lid_least, eye_radius)
+    return Body(neutral, len(shape), surface, follows, lids, lid_least, eye_radius, lips)
+
+
+def _unpacked(texture: np.ndarray) -> np.ndarray:
+    """Linear red, green and blue (n, 3) of texels (n,)."""
+    return ((texture[:, None] >> np.array([0, 8, 16], np.uint32) & 255) / PER_ROOT) ** 2
 
 
 def _worn(
@@ -125,9 +138,9 @@ def _worn(
 ) -> list[tuple[accessories.Mesh, int]]:
     """Meshes beside the head, and what they are made of."""
     worn: list[tuple[accessories.Mesh, int]] = []
-    hair = card["hair"]
+    style = card["hair"]
     base = source.base
-    if hair in ("long", "bob"):
+    if style in ("long", "bob"):
         longitudes = np.linspace(np.deg2rad(64), np.deg2rad(296), 54)
         middle = np.array([0.0, -0.1, -0.75])
         at_height = np.abs(base[:, 1] - 0.1) < 0.5
@@ -138,11 +151,11 @@ def _worn(
             out[np.abs((angle - a + np.pi) % (2 * np.pi) - np.pi) < 0.22].max(initial=0.7) for a in longitudes
         ])  # fmt: skip
         radius = np.convolve(np.pad(radius, 4, mode="edge"), np.ones(9) / 9, "valid") + 0.05
-        length = -1.9 if hair == "long" else rng.uniform(-1.15, -0.85)
+        length = -1.9 if style == "long" else rng.uniform(-1.15, -0.85)
         mesh = accessories.long_hair(radius, longitudes, middle, length, rng)
         back = (mesh[0], mesh[1][:, ::-1])
         worn += [(mesh, SKIN), (back, SKIN)]
-    if hair == "bun":
+    if style == "bun":
         top = shape[np.argmax(shape[:, 1])]
         worn.append((accessories.ball(np.array([0.0, top[1] + 0.12, top[2] - 0.25]), 0.3), SKIN))
     if card["glasses"] != "none":
@@ -171,9 +184,9 @@ def _covered(
     thick = _HAIR_THICKNESS[card["hair"]]
     cover = np.zeros(len(shape))
     if card["hair"] == "scarf":
-        cover = np.clip((skin.scarf_outside(source.base)) / 0.06, 0, 1) * (source.base[:, 1] > -1.45)
+        cover = np.clip((hair.scarf_outside(source.base)) / 0.06, 0, 1) * (source.base[:, 1] > -1.45)
     else:
-        above = skin.hair_above(angles, card)
+        above = hair.hair_above(angles, card)
         cover = np.clip(above / (5 if card["hair"] == "beanie" else 14), 0, 1)
         cover = cover * cover * (3 - 2 * cover)
         beside = np.clip((angles[:, 1] - 55) / 20, 0, 1) * np.clip((115 - angles[:, 1]) / 20, 0, 1)

@@ -6,8 +6,10 @@ whoever has the secret can show it to be the one.  The seed of the test part is 
 over the release's name), which nobody can work out from the committed one.
 
 `python -m metst_core.synthetic.secret_split draw FILE` draws a secret, prints it once and writes its hash;
-`python -m metst_core.synthetic.secret_split write RELEASE FOLDER --hash FILE` writes the tables of a release.
-The test part is left out unless the environment variable METST_TEST_SECRET holds the secret of that hash.
+`... write RELEASE FOLDER --hash FILE` writes the tables of a release, `... films RELEASE FOLDER --hash FILE` its films
+with their truth, and `... manifests FOLDER --hash FILE` what may be published of every release.
+The test part is left out unless the environment variable METST_TEST_SECRET holds the secret of that hash; of its films,
+`films` makes a second folder, `handout`, that holds no label, no truth and no seed.
 """
 
 from __future__ import annotations
@@ -17,17 +19,25 @@ import hashlib
 import hmac
 import os
 import secrets
-from dataclasses import dataclass
+import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from metst_core.checks import as_path, one_of
+from metst_core.datasets import Dataset
 from metst_core.errors import InputError, MissingError
-from metst_core.files import read_json, write_json
+from metst_core.files import atomic_path, read_json, write_json
+from metst_core.synthetic.conditions import conditions_of
 from metst_core.synthetic.draws import Stream
 from metst_core.synthetic.films import FILM_VERSION, film_tables
-from metst_core.tables import write_table
+from metst_core.synthetic.generation import make_set
+from metst_core.synthetic.manners import Films
+from metst_core.synthetic.priors import prior_named
+from metst_core.synthetic.set_tables import subject_id
+from metst_core.tables import read_videos, write_table
 
 SECRET_VARIABLE = "METST_TEST_SECRET"
 """The environment variable that the secret is read from: never an argument, which the shell would keep."""
@@ -72,7 +82,7 @@ SPLIT_RELEASES: dict[str, SplitRelease] = {
         SplitRelease("SynthME2-full", "interview", "casme3", 3003, 60, 2, 60.0),
     )
 }
-"""The releases of version 2, by name.  Not made yet: there are plans, no films."""
+"""The releases of version 2, by name."""
 
 
 def split_release(name: str) -> SplitRelease:
@@ -142,6 +152,75 @@ def write_split(name: str, out_dir: str | Path, secret: str | None = None) -> li
     return written
 
 
+def make_films(
+    name: str, out_dir: str | Path, secret: str | None = None, n_jobs: int = 1, progress: bool = True
+) -> dict[str, Dataset]:
+    """Make a release's films with their truth in `out_dir/<part>/`; return the parts loaded.
+
+    With the secret the test part is made too, and `out_dir/handout/` from it: its films and `videos.csv`, nothing else.
+    Goes on where a stopped call was.
+    """
+    release, folder = split_release(name), as_path("out_dir", out_dir)
+    made = {}
+    for part, persons in release.parts().items():
+        if part == "test" and secret is None:
+            continue
+        seed = hidden_seed(secret, name) if part == "test" and secret is not None else release.seed
+        manner = Films(
+            seed, release.seconds, release.fps, prior_named(release.prior), conditions_of(release.tier), ()
+        )
+        made[part] = make_set(folder / part, manner, persons, release.n_videos, n_jobs, progress)
+    if "test" in made:
+        hand_out(folder / "test", folder / "handout")
+    return made
+
+
+def hand_out(test: Path, out_dir: Path) -> list[Path]:
+    """Copy what may be handed out of a test part: its films and their table; return the files."""
+    videos = read_videos(test / "videos.csv")
+    copied = []
+    for path in ("videos.csv", *videos["path"]):
+        source = Path(path) if Path(path).is_absolute() else test / path
+        target = out_dir / source.relative_to(test)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+        copied.append(target)
+    return copied
+
+
+def split_manifest(name: str, published: str, secret: str | None = None) -> dict[str, Any]:
+    """What may be published of a release: definition, persons and counts by part, and its tables' hashes.
+
+    Of the test part there are the persons' numbers and the number of films, and, with the secret, the tables' hashes
+    keyed with it (HMAC-SHA256): who has the secret can show that the labels were these all along, and nobody else can
+    try labels out against them.
+    """
+    release = split_release(name)
+    parts: dict[str, Any] = {
+        part: {"persons": [subject_id(p) for p in persons], "videos": len(persons) * release.n_videos}
+        for part, persons in release.parts().items()
+    }
+    sums: dict[str, str] = {}
+    keyed: dict[str, str] = {}
+    for part, tables in split_tables(name, secret).items():
+        for path, table in tables.items():
+            text = table.to_csv(index=False, lineterminator="\n").encode()
+            if part == "test" and secret is not None:
+                keyed[f"{part}/{path}"] = hmac.new(secret.encode(), text, hashlib.sha256).hexdigest()
+            else:
+                sums[f"{part}/{path}"] = hashlib.sha256(text).hexdigest()
+        if part != "test":
+            parts[part] |= {
+                "frames": int(tables["videos.csv"]["n_frames"].sum()),
+                "micro_expressions": len(tables["annotations.csv"]),
+            }
+    return {
+        "name": name, "version": FILM_VERSION, "definition": asdict(release), "parts": parts,
+        "sha256_of_the_secret": published, "sha256": sums, "hmac_sha256_with_the_secret": keyed,
+    }  # fmt: skip
+
+
 def read_hash(path: str | Path) -> str:
     """The published SHA-256 of the secret, from the file that `draw` wrote."""
     path = as_path("path", path)
@@ -151,15 +230,22 @@ def read_hash(path: str | Path) -> str:
 
 
 def main() -> None:
-    """Draw a secret, or write the tables of a release."""
+    """Draw a secret; write the tables, the films or the manifests of releases."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     draw = commands.add_parser("draw", help="draw a secret, print it once, write its hash")
     draw.add_argument("file", type=Path, help="where the hash goes; must not exist")
     write = commands.add_parser("write", help="write the tables of a release")
-    write.add_argument("release", choices=SPLIT_RELEASES)
-    write.add_argument("folder", type=Path)
-    write.add_argument("--hash", type=Path, required=True, help="the file that `draw` wrote")
+    films = commands.add_parser(
+        "films", help="make the films of a release, and what of its test is handed out"
+    )
+    films.add_argument("--jobs", type=int, default=1, help="processes (1)")
+    manifests = commands.add_parser("manifests", help="write what may be published of every release")
+    for command in (write, films):
+        command.add_argument("release", choices=SPLIT_RELEASES)
+    for command in (write, films, manifests):
+        command.add_argument("folder", type=Path)
+        command.add_argument("--hash", type=Path, required=True, help="the file that `draw` wrote")
     given = parser.parse_args()
     if given.command == "draw":
         if given.file.exists():
@@ -170,9 +256,18 @@ def main() -> None:
         write_json({"version": FILM_VERSION, "sha256": secret_hash(secret)}, given.file)
         print(secret)
         return
-    secret_found = secret_from_environment(read_hash(given.hash))
-    for path in write_split(given.release, given.folder, secret_found):
-        print(path)
+    published = read_hash(given.hash)
+    secret_found = secret_from_environment(published)
+    if given.command == "manifests":
+        for name in SPLIT_RELEASES:
+            write_json(split_manifest(name, published, secret_found), given.folder / f"{name}.json")
+            print(given.folder / f"{name}.json")
+    elif given.command == "films":
+        for part, dataset in make_films(given.release, given.folder, secret_found, given.jobs).items():
+            print(f"{given.folder / part}: {dataset}")
+    else:
+        for path in write_split(given.release, given.folder, secret_found):
+            print(path)
     if secret_found is None:
         print(f"{SECRET_VARIABLE} is not set: without the test part")
 

@@ -28,7 +28,7 @@ from metst_core.training.optimise import (
     joint_loss,
     scale_factors,
 )
-from metst_core.training.store import fold_folder, fold_model
+from metst_core.training.store import fold_folder, fold_model, restore_run
 
 __all__ = [
     "METHODS",
@@ -53,6 +53,7 @@ __all__ = [
     "fold_seed",
     "joint_loss",
     "leave_one_subject_out",
+    "restore_run",
     "run_protocols",
     "scale_factors",
     "scored_videos",

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from metst_core import checkpoints
+from metst_core.errors import MissingError
 from metst_core.extraction import MotionSet
 from metst_core.files import atomic_path, claim_folder, read_json, run_record, value_hash, write_json
 from metst_core.models import Network
@@ -23,6 +24,8 @@ from metst_core.training.fold import Fold, ScoreTrace, decode_traces
 from metst_core.training.material import Material
 
 _REMEDY = "remove its folder"
+_WITHOUT = "without_weights"
+_COUNTS = ("k_p", "n_videos", "windows_with_me", "windows_without_me")
 _FOLD_FILES = ("weights.safetensors", "predictions.csv", "history.csv", "traces.npz", "fold.json")
 
 
@@ -46,8 +49,10 @@ class RunFolder:
     def is_done(self, subject: str) -> bool:
         """Whether the subject's fold is there, whole, and of this run."""
         folder = fold_folder(self.path, subject)
-        whole = all((folder / name).is_file() for name in _FOLD_FILES)
-        return whole and read_json(folder / "fold.json", _REMEDY).get("run") == self.run
+        if not all((folder / name).is_file() for name in _FOLD_FILES[1:]):
+            return False
+        note = read_json(folder / "fold.json", _REMEDY)
+        return note.get("run") == self.run and (_has_weights(folder) or bool(note.get(_WITHOUT)))
 
     def clear(self, subject: str) -> None:
         """Remove what a killed run left of a fold."""
@@ -55,14 +60,21 @@ class RunFolder:
 
     def write(self, fold: Fold, config: TrainConfig) -> None:
         """Store a fold, `fold.json` last."""
-        folder = fold_folder(self.path, fold.subject)
+        self.put(StoredFold(fold.summary, fold.history, fold.traces), config, fold.model)
+
+    def put(self, fold: StoredFold, config: TrainConfig, model: Network | None) -> None:
+        """Store what is known of a fold, `fold.json` last; without its network it counts as done all the same."""
+        subject, k_p = str(fold.summary["subject"]), int(fold.summary["k_p"])
+        folder = fold_folder(self.path, subject)
         folder.mkdir(parents=True, exist_ok=True)
-        checkpoints.save(fold.model, folder / "weights.safetensors")
-        predictions = decode_traces(fold.traces, {fold.subject: fold.k_p}, config)
+        if model is not None:
+            checkpoints.save(model, folder / _FOLD_FILES[0])
+        predictions = decode_traces(fold.traces, {subject: k_p}, config)
         write_table(predictions, folder / "predictions.csv")
         write_table(fold.history, folder / "history.csv")
         write_traces(fold.traces, folder / "traces.npz")
-        write_json({"run": self.run, "summary": fold.summary}, folder / "fold.json")
+        note = {"run": self.run, "summary": fold.summary}
+        write_json(note | ({_WITHOUT: True} if model is None else {}), folder / "fold.json")
 
     def read(self, subject: str) -> StoredFold:
         """What a finished fold left."""
@@ -87,7 +99,40 @@ def fold_folder(out_dir: Path, subject: str) -> Path:
 
 def fold_model(out_dir: str | Path, subject: str) -> Network:
     """The network of a stored fold, which has never seen `subject`; `MissingError` where it is not there."""
-    return checkpoints.load(fold_folder(Path(out_dir), subject) / _FOLD_FILES[0])
+    folder = fold_folder(Path(out_dir), subject)
+    if not _has_weights(folder) and (folder / "fold.json").is_file():
+        raise MissingError(
+            f"{folder}: this run was prepared without the network of subject {subject}; train it with `metst reproduce`"
+        )
+    return checkpoints.load(folder / _FOLD_FILES[0])
+
+
+def _has_weights(folder: Path) -> bool:
+    return (folder / _FOLD_FILES[0]).is_file()
+
+
+def restore_run(
+    out_dir: str | Path,
+    motion: MotionSet,
+    config: TrainConfig,
+    folds: pd.DataFrame,
+    history: pd.DataFrame,
+    traces: Mapping[tuple[str, str], ScoreTrace],
+    networks: Mapping[str, Network],
+) -> None:
+    """Make the folder of a run from what is known of it, so that `leave_one_subject_out` reads it back.
+
+    folds, history, traces: those of its `LosoResult`.  networks: of some subjects, or of none.
+    """
+    own = motion.select(config.features)
+    folder = RunFolder.claim(Path(out_dir), config, own, Material.of(own))
+    for row in folds[folds["status"] == "done"].to_dict("records"):
+        subject = str(row["subject"])
+        summary = {name: value for name, value in row.items() if name not in ("status", "reason")}
+        summary |= {name: int(summary[name]) for name in _COUNTS}
+        mine = history[history["subject"] == subject].drop(columns="subject")
+        said = {key: trace for key, trace in traces.items() if key[0] == subject}
+        folder.put(StoredFold(summary, mine, said), config, networks.get(subject))
 
 
 def write_traces(traces: Mapping[tuple[str, str], ScoreTrace], path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from metst_core.datasets import load_dataset
 from metst_core.decoding import half_length, spot_intervals
+from metst_core.footage import plant
 from metst_core.metrics import evaluate, interval_iou
 from metst_core.models import METSTPlus
 from metst_core.pipeline import analyse
@@ -17,6 +18,7 @@ CALLED_FIRST = (
     analyse,
     load_dataset,
     generate,
+    plant,
     METSTPlus,
     selective_scan,
     leave_one_subject_out,

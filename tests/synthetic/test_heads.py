@@ -206,7 +206,8 @@ def test_a_blink_shuts_the_eye_and_ends_there(person, landmarker):
 def test_the_pupils_go_where_the_gaze_goes(person, landmarker, gaze, axis):
     rest, look = landmarker.mesh(person.render()), landmarker.mesh(person.render(gaze=gaze))
     shift = (look - rest)[[468, 473], axis].mean()
-    assert shift * gaze[axis] > 0 and abs(shift) > 0.3 * abs(gaze[axis]) * person.iod
+    # MediaPipe sees .25 of a look downwards, which the lid follows and hides, and .9 of one to the side
+    assert shift * gaze[axis] > 0 and abs(shift) > 0.2 * abs(gaze[axis]) * person.iod
 
 
 def test_the_head_turns_as_version_1_means_it(person, landmarker):
