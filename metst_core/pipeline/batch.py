@@ -28,7 +28,7 @@ from metst_core.inference import (
     TrainedModel,
     faces_of,
 )
-from metst_core.landmarks import Landmarker, MediaPipeLandmarker
+from metst_core.landmarks import Landmarker, MediaPipeLandmarker, without_startup_log
 from metst_core.pipeline.keeping import Kept, identity_of, result_key
 from metst_core.pipeline.result import AnalysisResult
 from metst_core.pipeline.summary import Refused
@@ -113,7 +113,8 @@ def per_face(tasks: Sequence[Task], finder: FaceFinder | None = None, image_fps:
     for task in tasks:
         try:
             looks = range(0, int(_FIRST_LOOKS * image_fps), LOOK_EVERY)
-            faces = faces_of(_until_the_end(read_frames(task.path), looks), finder)
+            with without_startup_log():
+                faces = faces_of(_until_the_end(read_frames(task.path), looks), finder)
         except (MetstError, OSError):
             faces = []  # what is wrong is said where it is analysed
         if len(faces) < 2:
