@@ -27,7 +27,7 @@ from metst_core.cli import (
     synth,
     train,
 )
-from metst_core.cli.options import WithDefaults
+from metst_core.cli.options import show_defaults
 from metst_core.errors import MetstError
 from metst_core.version import __version__
 
@@ -89,6 +89,5 @@ def _parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         command.add_parser(commands)
     for each in commands.choices.values():
-        if each.formatter_class is argparse.HelpFormatter:
-            each.formatter_class = WithDefaults
+        show_defaults(each)
     return parser
