@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from metst_core.cli import (
     ablate,
@@ -24,6 +27,7 @@ from metst_core.cli import (
     synth,
     train,
 )
+from metst_core.cli.options import WithDefaults
 from metst_core.errors import MetstError
 from metst_core.version import __version__
 
@@ -47,12 +51,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that says which command or option somebody may have meant."""
+
+    def error(self, message: str) -> NoReturn:
+        found = re.match(r"argument COMMAND: invalid choice: '([^']*)'", message)
+        if found:
+            names = [module.__name__.rpartition(".")[2] for module in COMMANDS]
+            hint = _meant(found[1], names)
+            message = f"there is no command {found[1]!r}{hint}; the commands are {', '.join(names)}"
+        elif message.startswith("unrecognized arguments: -"):
+            wrong = message.partition(": ")[2].split()[0].partition("=")[0]
+            message += _meant(wrong, _options_of(self))
+        super().error(message)
+
+
+def _meant(word: str, names: Sequence[str]) -> str:
+    """`; did you mean ...?` where one of the names is close."""
+    close = difflib.get_close_matches(word, names, 1, 0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _options_of(parser: argparse.ArgumentParser) -> list[str]:
+    """All options of a parser and of its commands."""
+    names: list[str] = []
+    for action in parser._actions:
+        names += action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            names += [name for each in action.choices.values() for name in _options_of(each)]
+    return names
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="metst", description="Micro-expression analysis with ME-TST and ME-TST+."
-    )
+    parser = _Parser(prog="metst", description="Micro-expression analysis with ME-TST and ME-TST+.")
     parser.add_argument("--version", action="version", version=f"metst {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(commands)
+    for each in commands.choices.values():
+        if each.formatter_class is argparse.HelpFormatter:
+            each.formatter_class = WithDefaults
     return parser

@@ -9,18 +9,20 @@ from typing import Any
 from metst_core.errors import InputError
 
 
-class Defaults(argparse.RawDescriptionHelpFormatter):
+class WithDefaults(argparse.HelpFormatter):
     """Help that says every default, where there is one and the text does not say it already."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        text = action.help
-        silent = action.default in (None, False, argparse.SUPPRESS) or action.default == []
-        if text is None or silent or "%(default)" in text or "default" in text:
+        text, default = action.help or "", action.default
+        if default in (None, False, argparse.SUPPRESS) or default == [] or "default:" in text:
             return text
-        default = (
-            " ".join(map(str, action.default)) if isinstance(action.default, list | tuple) else action.default
-        )
-        return f"{text} ({str(default).replace('%', '%%')})"
+        parts = default if isinstance(default, list | tuple) else [default]
+        said = " ".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)
+        return text if f"({said})" in text else f"{text} ({said.replace('%', '%%')})".strip()
+
+
+class Defaults(WithDefaults, argparse.RawDescriptionHelpFormatter):
+    """The same, with the description's lines as they are written."""
 
 
 def add_set_options(parser: argparse.ArgumentParser) -> None:

@@ -33,6 +33,7 @@ from metst_core.experiment.run import Run, describe
 from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
 from metst_core.experiment.scoring import Scores, average_precision, score_files, score_tables
 from metst_core.experiment.seen_unseen import Familiarity, familiarity
+from metst_core.experiment.set_samples import set_samples
 from metst_core.experiment.touch import write_touch_pages
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
 from metst_core.experiment.wording import ahead, comparison_in_words, over, told
@@ -101,6 +102,7 @@ __all__ = [
     "score_files",
     "score_released",
     "score_tables",
+    "set_samples",
     "told",
     "train_on_all",
     "train_weights",

@@ -23,7 +23,15 @@ from metst_core.inference.faces import (
     alone,
     faces_of,
 )
-from metst_core.inference.judged import PARTS, motion_of_parts, unrest_of
+from metst_core.inference.judged import (
+    JUDGED_LEAST,
+    JUDGED_STRENGTH,
+    PARTS,
+    Judgement,
+    bundled_judgement,
+    motion_of_parts,
+    unrest_of,
+)
 from metst_core.inference.per_frame import Measured
 from metst_core.inference.quality import (
     FLAGS,
@@ -31,6 +39,7 @@ from metst_core.inference.quality import (
     LOOK_EVERY,
     QUALITY_COLUMNS,
     QualityLog,
+    Seen,
     meaning,
     moves_much,
     quality_table,
@@ -44,6 +53,8 @@ __all__ = [
     "BUNDLED",
     "BUNDLED_NAME",
     "FLAGS",
+    "JUDGED_LEAST",
+    "JUDGED_STRENGTH",
     "LIMITS",
     "LOOK_EVERY",
     "NEAR",
@@ -59,12 +70,15 @@ __all__ = [
     "FaceFinder",
     "Findings",
     "Follower",
+    "Judgement",
     "LandmarkFaceFinder",
     "Measured",
     "MediaPipeFaceFinder",
     "QualityLog",
+    "Seen",
     "TrainedModel",
     "alone",
+    "bundled_judgement",
     "decode_trace",
     "faces_of",
     "film_clock",

@@ -42,6 +42,8 @@ def as_dict(result: Findings) -> dict[str, Any]:
         },
         "threshold": result.threshold,
         "face": str(result.face),
+        "judged": float(result.is_judged.mean()),
+        "claims_per_judged_minute": result.claims_per_judged_minute,
         "intervals": result.table.to_dict("records"),
         "near_misses": result.near.to_dict("records"),
         "quality": result.quality.to_dict("records"),
@@ -138,21 +140,45 @@ def summary_text(result: Findings) -> str:
         lines.append("  no face was found in any frame, so there is nothing to say about it")
     elif result.table.empty:
         lines.append("  no micro-expression found")
-    shown = result.table.nlargest(MOST_LINES, "score").sort_index()
-    for row in shown.itertuples():
-        lines.append(
-            f"  {row.onset_seconds:9.3f} to {row.offset_seconds:8.3f} s  (frames {row.onset} to {row.offset}, apex "
-            f"{row.apex})  {row.emotion:<9} score {row.score:.2f}, {confidence_text(row.confidence)}"
-            + (f"  [{row.flags.replace(' ', ', ')}]" if row.flags else "")
-        )
-    if len(shown) < len(result.table):
-        lines.append(
-            f"  and {len(result.table) - len(shown)} more with lower scores; the table (--csv) holds them all"
-        )
+    in_judged = result.judged_finds
+    lines += _find_lines(result.table[in_judged])
+    if not in_judged.all():
+        lines.append("  where hardly anything can be found (not judged):")
+        lines += _find_lines(result.table[~in_judged])
+    if result.has_face:
+        lines.append(f"  {judged_line(result)}")
     lines += [f"  ! {text}" for text in quality_lines(result.quality)]
     if result.has_face:
         lines.append(f"  limits: {limits_line(result.path, result.model)}")
     return "\n".join(lines)
+
+
+def _find_lines(table: pd.DataFrame) -> list[str]:
+    """A line per interval; of many those with the highest scores."""
+    shown = table.nlargest(MOST_LINES, "score").sort_index()
+    lines = [
+        f"  {row.onset_seconds:9.3f} to {row.offset_seconds:8.3f} s  (frames {row.onset} to {row.offset}, apex "
+        f"{row.apex})  {row.emotion:<9} score {row.score:.2f}, {confidence_text(row.confidence)}"
+        + (f"  [{row.flags.replace(' ', ', ')}]" if row.flags else "")
+        for row in shown.itertuples()
+    ]
+    if len(shown) < len(table):
+        lines.append(
+            f"  and {len(table) - len(shown)} more with lower scores; the table (--csv) holds them all"
+        )
+    return lines
+
+
+def judged_line(result: Findings) -> str:
+    """How much of the time is judged, and the claims per judged minute."""
+    judged = result.is_judged
+    if not judged.any():
+        return "judged 0% of the time: that nothing is found here says nothing"
+    upper, lower = (float(result.judged[part].mean()) for part in ("upper", "lower"))
+    parts = (
+        f" (brows and lids {upper:.0%}, mouth and nose {lower:.0%})" if abs(upper - lower) >= 0.005 else ""
+    )
+    return f"judged {judged.mean():.0%} of the time{parts}: {result.claims_per_judged_minute:.1f} finds per judged minute"
 
 
 def quality_lines(quality: pd.DataFrame) -> list[str]:

@@ -31,6 +31,7 @@ from metst_core.plots.relations import (
     roi_bars,
     time_page,
 )
+from metst_core.plots.samples import SetSample, set_page
 from metst_core.plots.style import (
     EMOTION_COLOURS,
     ROI_COLOURS,
@@ -55,6 +56,7 @@ __all__ = [
     "RecallCurve",
     "Scale",
     "ScoreLine",
+    "SetSample",
     "ablation",
     "attribution_map",
     "comparison",
@@ -80,6 +82,7 @@ __all__ = [
     "roi_bars",
     "rois_on_face",
     "score_timeline",
+    "set_page",
     "slow_fast",
     "state_strip",
     "time_page",

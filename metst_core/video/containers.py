@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -73,8 +74,19 @@ def picture_stream(path: Path, container: av.container.InputContainer) -> Any:
     best = container.streams.best("video")
     for stream in ([best] if best else []) + list(container.streams.video):
         if not stream.disposition & cover:
+            if stream.codec_context is None:
+                raise InputError(_no_decoder(path, stream))
             return stream
     raise InputError(_unreadable(path))
+
+
+def _no_decoder(path: Path, stream: Any) -> str:
+    tag = re.sub(r"[^ -~]", "?", str(getattr(stream, "codec_tag", "") or "")).strip("?\0 ")
+    coded = f"coded as {tag[:20]!r}" if tag else "in a coding of no known name"
+    return (
+        f"{path}: its pictures are {coded}, for which this FFmpeg has no decoder; re-encode it with a program that plays "
+        f"it, as H.264: ffmpeg -i {path.name} -an -c:v libx264 -crf 12 fixed.mp4"
+    )
 
 
 def start_of(container: av.container.InputContainer) -> float:

@@ -1,9 +1,13 @@
 """The command line: exit codes, messages, and what it leaves on disk."""
 
+import argparse
+
 import numpy as np
 import pytest
 
+import metst_core
 from metst_core.cli import main
+from metst_core.cli.main import _parser
 from metst_core.datasets import write_tables
 from metst_core.tables import empty_annotations
 from metst_core.video import write_images
@@ -11,7 +15,10 @@ from metst_core.video import write_images
 pytestmark = pytest.mark.quick
 
 
-@pytest.mark.parametrize("command", [[], ["check"], ["synth"], ["analyse"], ["reproduce"], ["released"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["check"], ["synth"], ["analyse"], ["reproduce"], ["released"], ["train"], ["score"], ["name"]],
+)
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*command, "--help"])
@@ -36,6 +43,33 @@ def test_an_unknown_command_is_exit_code_2(capsys):
         main(["nonsense"])
     assert stop.value.code == 2
     assert "nonsense" in capsys.readouterr().err
+
+
+def test_a_word_that_is_nearly_one_gets_a_hint(capsys):
+    for call, hint in (
+        (["analyze", "x.mp4"], "did you mean analyse?"),
+        (["analyse", "x", "--subjct-from", "name"], "--subject-from?"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main(call)
+        assert stop.value.code == 2
+        assert hint in capsys.readouterr().err
+    with pytest.raises(AttributeError, match="did you mean analyse"):
+        metst_core.analyze  # noqa: B018
+
+
+def test_every_help_shows_every_default():
+    parser = _parser()
+    [commands] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    for name, command in commands.choices.items():
+        shown = " ".join(command.format_help().split())
+        for action in command._actions:
+            default = action.default
+            if default in (None, False, argparse.SUPPRESS) or default == []:
+                continue
+            parts = default if isinstance(default, list | tuple) else [default]
+            said = " ".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)
+            assert f"({said})" in shown or f"default: {said}" in shown, (name, action.option_strings, said)
 
 
 def test_check_of_a_folder_counts_and_draws(tmp_path, capsys):

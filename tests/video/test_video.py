@@ -643,3 +643,14 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
         grown[way] = float(megabytes)
     assert grown["stream"] < 40
     assert grown["hold"] > 200
+
+
+@pytest.mark.parametrize("four", [b"XXXX", b"\0\1\2\3"])
+def test_pictures_in_an_unknown_coding_are_one_sentence(tmp_path, frames, four, capfd):
+    write_video(tmp_path / "known.avi", frames, 30)
+    odd = tmp_path / "odd.avi"
+    odd.write_bytes((tmp_path / "known.avi").read_bytes().replace(b"FFV1", four))
+    with pytest.raises(InputError, match=r"odd\.avi: its pictures are .*no decoder; re-encode it") as caught:
+        probe(odd)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
