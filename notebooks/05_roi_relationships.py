@@ -603,7 +603,8 @@ run.figure(
 )
 
 # %%
-explorer.save_page(run.out / "explorer.html")  # the same for any browser, without Python
+page = explorer.save_page(run.out / "explorer.html")
+print(f"{page.name} in the run's folder is the same for any browser, without Python")
 explorer
 
 # %% [markdown]

@@ -91,6 +91,7 @@ import ipywidgets as widgets
 
 upload = widgets.FileUpload(accept="video/*", multiple=False, description="a video of mine")
 display(upload)
+print("(the button is there where a kernel runs)")
 
 # %%
 if upload.value:
@@ -359,6 +360,7 @@ from metst_core.errors import MetstError
 
 try:
     display(camera_widget(model))
+    print("(the camera is there where a kernel runs)")
 except MetstError as error:
     print(error)
 
