@@ -7,7 +7,7 @@ import json
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,21 @@ class MotionSet:
             )
         windows = {key: np.ascontiguousarray(value[:, channels]) for key, value in whole.items()}
         return replace(self, windows=windows, features=features)
+
+    def of_subjects(self, subjects: Iterable[str]) -> MotionSet:
+        """The videos of some subjects alone."""
+        mine = set(subjects)
+
+        def kept(by_key: dict[tuple[str, str], np.ndarray]) -> dict[tuple[str, str], np.ndarray]:
+            return {key: value for key, value in by_key.items() if key[0] in mine}
+
+        annotations, videos = (
+            t[t["subject"].isin(mine)].reset_index(drop=True) for t in (self.annotations, self.videos)
+        )
+        return replace(
+            self, windows=kept(self.windows), annotations=annotations, videos=videos,
+            head=kept(self.head), shift=kept(self.shift),
+        )  # fmt: skip
 
     def save(self, path: str | Path) -> Path:
         """Write everything to one `.npz` file, atomically and without pickle."""

@@ -254,7 +254,7 @@ run.figure(
 #
 # "Sliding window" is a word for two things, and here they have two names. What ME-TST replaces is a **classifier of windows**: it asks of a window of $2k_p+1$ frames whether it *is* an ME (their IoU is at least 0.5), and reports that window. The **patch** is the same network asked another question, the score of the middle frame. From row to row of the table one thing changes, so that one can see *which* matters: the question, the state, or the frame of reference. (A small run, `smoke`, leaves the last rows out.)
 #
-# Brackets are 95% bootstrap intervals over *subjects*: people, not frames, are what we have few of.
+# Brackets are 95% intervals over *subjects* (people, not frames, are what we have few of) and, where a method has several training seeds, over seeds; behind them, how often such intervals covered in a simulation with as many people.
 
 # %%
 steps = [
@@ -273,7 +273,7 @@ order = [
     ("patch", "metst_plus"),
 ]
 untrained = [("motion_threshold", name) for name in results]
-seeds = run.trained_over_seeds("metst_plus")  # notebook 03 left them
+seeds = run.trained_over_seeds()  # notebook 03 left them
 compared = run.compare(motion, results, [*order, *[(a, b) for a, b, _ in steps], *untrained], seeds)
 table = comparison_table(compared)
 texts = headline_texts(table)
@@ -293,11 +293,11 @@ figure = plots.comparison(
 run.figure(
     figure,
     "04d_comparison",
-    "Methods compared on held-out subjects (strict protocol), with 95% bootstrap intervals over subjects.",
+    "Methods compared on held-out subjects (strict protocol), with 95% intervals over subjects.",
 )
 
 # %% [markdown]
-# Intervals of two methods may overlap and the methods still differ, since both are tested on the same people. The paired difference asks directly: drawing the same subjects for both, how often is one better? (`p_value`: of all ways to exchange the two methods within people, how many give a difference as large. With $n$ people there are $2^n$ ways, so it cannot fall below $2 / 2^n$: three people can never be convincing.)
+# Intervals of two methods may overlap and the methods still differ, since both are tested on the same people. The paired difference asks directly, on the same people. (`p_value`: of all ways to exchange the two methods within people, how many give a difference as large. With $n$ people there are $2^n$ ways, so it cannot fall below $2 / 2^n$: three people can never be convincing.)
 
 # %%
 paired = pd.DataFrame(compared["comparisons"])
@@ -307,7 +307,7 @@ paired[(paired["protocol"] == "strict") & paired["metric"].isin(["spotting_f1", 
 
 # %% [markdown]
 # The papers claim, on real data, that regression with a state beats the sliding window and that ME-TST+ beats ME-TST. Does it hold *here*? And which of question, state, frame of reference, ROIs and time scales makes the difference?
-# The sentences below are made from the table: *better* and *worse* are said only where the paired interval leaves out 0. Nothing is corrected for the number of comparisons: of twenty without an effect, one is expected to show one.
+# The sentences below are made from the table: *better* and *worse* are said only where the test of the whole table (`p_table`) marks a row: of twenty tables of equal methods, one is expected to have a mark. `could_see` is the true difference that this run would mark in 8 of 10 cases; what is not marked is not shown to be equal.
 
 # %%
 said = {"**The papers' order, on the STRS**": [comparison_in_words(compared, a, b) for a, b in order]}

@@ -15,6 +15,7 @@ from metst_core.cli import (
     analyse,
     check,
     compare,
+    coverage,
     fetch,
     limits,
     name,
@@ -32,8 +33,8 @@ from metst_core.errors import MetstError
 from metst_core.version import __version__
 
 COMMANDS = (
-    check, fetch, synth, analyse, plant, limits, adapt, name, train, score, reproduce, compare, seeds, ablate, prepare,
-    released,
+    check, fetch, synth, analyse, plant, limits, adapt, name, train, score, reproduce, compare, seeds, ablate, coverage,
+    prepare, released,
 )  # fmt: skip
 """One module per command, in the order of `metst --help`; each has `add_parser` and `run`."""
 

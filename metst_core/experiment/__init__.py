@@ -12,6 +12,7 @@ from metst_core.experiment.baselines import (
 )
 from metst_core.experiment.card import CARD_MARKS, write_card
 from metst_core.experiment.comparisons import Scored, compare, over_seeds, verdict
+from metst_core.experiment.decoders import DECODERS, NestedResult, nested_decoder
 from metst_core.experiment.exercises import check, write_student
 from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
 from metst_core.experiment.held_out import HeldOut, calibrate
@@ -30,10 +31,11 @@ from metst_core.experiment.results import (
     results_dict,
 )
 from metst_core.experiment.run import Run, describe
+from metst_core.experiment.samples import set_samples
 from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
 from metst_core.experiment.scoring import Scores, average_precision, score_files, score_tables
 from metst_core.experiment.seen_unseen import Familiarity, familiarity
-from metst_core.experiment.set_samples import set_samples
+from metst_core.experiment.strata import recall_tables, strengths
 from metst_core.experiment.touch import write_touch_pages
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
 from metst_core.experiment.wording import ahead, comparison_in_words, over, told
@@ -43,6 +45,7 @@ __all__ = [
     "BEYOND",
     "CARD_MARKS",
     "CELLS",
+    "DECODERS",
     "HEADLINE",
     "MAIN_JOB",
     "PROFILES",
@@ -54,6 +57,7 @@ __all__ = [
     "Cell",
     "Familiarity",
     "HeldOut",
+    "NestedResult",
     "Profile",
     "Recipe",
     "ReleasedScore",
@@ -89,11 +93,13 @@ __all__ = [
     "motion_contrast",
     "motion_path",
     "motion_spotter",
+    "nested_decoder",
     "one_of_each",
     "over",
     "over_seeds",
     "prepare",
     "read_order",
+    "recall_tables",
     "refresh",
     "reproduce",
     "results_dict",
@@ -103,6 +109,7 @@ __all__ = [
     "score_released",
     "score_tables",
     "set_samples",
+    "strengths",
     "told",
     "train_on_all",
     "train_weights",

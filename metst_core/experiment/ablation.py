@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from metst_core.errors import InputError
-from metst_core.experiment.comparisons import difference, verdict
+from metst_core.experiment.comparisons import compare
 from metst_core.experiment.schema import HEADLINE
 from metst_core.extraction import MotionSet
 from metst_core.files import value_hash
@@ -80,9 +80,10 @@ class Ablation:
 
     table: one row per cell, `factor, level, is_base, parameters` (trained numbers), then for each score of
         `HEADLINE` its value, `_low`, `_high`, and against the base `_difference`, `_difference_low`,
-        `_difference_high`, `_p_value`; `makes_a_difference` says whether the paired interval of the STRS
-        leaves out 0.  Nothing is corrected for the number of cells: of twenty without an effect one is
-        expected to show one.
+        `_difference_high`, `_p_value`, `_p_table` and `_could_see` (`metrics.compare_methods`);
+        `makes_a_difference` says whether the STRS differs in the test of the whole table (its `p_table`): of
+        twenty tables without any effect one is expected to show one.  Where it does not, the difference is hardly
+        larger than `strs_could_see`.
     results: the run of each cell, by (factor, level).
     """
 
@@ -130,8 +131,9 @@ def run_ablation(
             "is_base": config == base.config and window == base_window,
             "parameters": count_parameters(config.build()),
         }
-        rows.append(about | _scores(base, result, intervals))
-    return Ablation(pd.DataFrame(rows), results)
+        rows.append(about)
+    scored = _scores(base, results, intervals)
+    return Ablation(pd.DataFrame([about | more for about, more in zip(rows, scored, strict=True)]), results)
 
 
 @dataclass(frozen=True)
@@ -150,13 +152,13 @@ class _Runner:
             self.known[key] = leave_one_subject_out(
                 self.sets[window], _shared_decoding(config), self.out_dir / key, self.n_jobs
             )
-        return self.known[key].redecoded(config.synergy, config.strategy, config.p)
+        return self.known[key].redecoded(config.synergy, config.strategy, config.p, config.smoothing)
 
 
 def _shared_decoding(config: TrainConfig) -> TrainConfig:
     """What a configuration trains: the same for all that only decoding tells apart."""
     return dataclasses.replace(
-        config, strategy="fixed", p=TrainConfig.p, synergy=0 if config.synergy == 0 else 2
+        config, strategy="fixed", p=TrainConfig.p, smoothing=0, synergy=0 if config.synergy == 0 else 2
     )
 
 
@@ -164,16 +166,22 @@ def _training_key(config: TrainConfig, window: int) -> str:
     return value_hash([_shared_decoding(config).to_dict(), window])[:12]
 
 
-def _scores(base: LosoResult, result: LosoResult, intervals: Intervals) -> dict[str, Any]:
-    """The columns of a cell's row that are scores."""
-    own = result.bootstrap(intervals).set_index("metric")
-    paired = difference(base, result, intervals).set_index("metric")
-    row: dict[str, Any] = {}
-    for m in HEADLINE:
-        row |= {m: own.loc[m, "value"], f"{m}_low": own.loc[m, "low"], f"{m}_high": own.loc[m, "high"]}
-        for column, name in (("difference", ""), ("low", "_low"), ("high", "_high")):
-            row[f"{m}_difference{name}"] = paired.loc[m, column]
-        row[f"{m}_p_value"] = paired.loc[m, "p_value"]
-    told = verdict(row["strs_difference_low"], row["strs_difference_high"])
-    row["makes_a_difference"] = told != "not told apart"
-    return row
+def _scores(
+    base: LosoResult, results: Mapping[tuple[str, str], LosoResult], intervals: Intervals
+) -> list[dict[str, Any]]:
+    """The columns of the cells' rows that are scores, tested against the base as one table."""
+    names = {": ".join(key): result for key, result in results.items()}
+    table = compare({"": base, **names}, [("", name) for name in names], intervals)
+    rows = []
+    for name, result in names.items():
+        own = result.intervals(intervals).set_index("metric")
+        paired = table[table["b"] == name].set_index("metric")
+        row: dict[str, Any] = {}
+        for m in HEADLINE:
+            row |= {m: own.loc[m, "value"], f"{m}_low": own.loc[m, "low"], f"{m}_high": own.loc[m, "high"]}
+            for column, suffix in (("difference", ""), ("low", "_low"), ("high", "_high")):
+                row[f"{m}_difference{suffix}"] = paired.loc[m, column]
+            row |= {f"{m}_{column}": paired.loc[m, column] for column in ("p_value", "p_table", "could_see")}
+        row["makes_a_difference"] = paired.loc["strs", "verdict"] != "not told apart"
+        rows.append(row)
+    return rows

@@ -66,7 +66,7 @@ def _pairs(results: Mapping[str, Any], pairs: Sequence[tuple[str, str]]) -> list
         for row in results["comparisons"]:
             if (row["protocol"], row["a"], row["b"], row["metric"]) == ("strict", a, b, metric):
                 first, second = method_label(b), _the(a)
-                said = verdict(row["low"], row["high"])
+                said = row.get("verdict") or verdict(row["low"], row["high"])
                 words = f"{first} is {said} than {second}"
                 if said == "not told apart":
                     words = f"{first} and {second} differ"

@@ -23,6 +23,7 @@ from metst_core.files import atomic_path
 from metst_core.metrics import interval_text
 from metst_core.plots import method_label, metric_label
 from metst_core.templates import render
+from metst_core.training import TrainConfig
 
 
 def refresh(out_dir: str | Path) -> Path:
@@ -49,10 +50,12 @@ def write_page(out_dir: str | Path) -> Path:
         first=_pictures(out / "figures", _FIRST),
         published=_published(results),
         headline=[metric_label(name) for name in HEADLINE],
+        folding=_folding(results),
         protocols=_headline(results),
         three_classes=_three_classes(results),
         paired=_paired(results),
         seeds=_seeds(results),
+        recall=_recall(results),
         **_ablation(results),
         chapters=_chapters(out / "figures"),
         notebooks=[page.stem for page in sorted((out / "notebooks").glob("*.html"))],
@@ -73,6 +76,15 @@ def _headline(results: dict[str, Any]) -> dict[str, list[list[str]]]:
     return protocols
 
 
+def _folding(results: dict[str, Any]) -> str:
+    """How persons were held out, in words."""
+    configs = [m["config"] for by in results["methods"].values() for m in by.values() if m["config"]]
+    return (
+        ", ".join(dict.fromkeys(TrainConfig(groups=c.get("groups", 0)).folding for c in configs))
+        or "no training"
+    )
+
+
 def _three_classes(results: dict[str, Any]) -> list[list[str]]:
     """Rows of recognition on three classes, which leaves the spotting as it is; strict first, as above."""
     rows = [
@@ -89,12 +101,31 @@ def _paired(results: dict[str, Any]) -> list[list[str]]:
     rows = []
     for (protocol, a, b), mine in table.groupby(["protocol", "a", "b"], sort=False) if len(table) else ():
         by_metric = mine.set_index("metric")
-        cells = [
-            f"{interval_text(*by_metric.loc[m, ['difference', 'low', 'high']])}, p {_number(by_metric.loc[m, 'p_value'])}"
-            for m in HEADLINE
-        ]
+        cells = [_difference(by_metric.loc[m].to_dict()) for m in HEADLINE]
         rows.append([str(protocol), f"{method_label(b)} − {method_label(a)}", *cells])
     return rows
+
+
+def _difference(row: dict[str, Any]) -> str:
+    """A difference with its interval, its place in the test of the table, and what the run could have seen."""
+    told = interval_text(row["difference"], row["low"], row["high"], row.get("coverage"))
+    told += f", p {_number(row.get('p_table', row['p_value']))}"
+    return told + (f", could see {_number(row['could_see'])}" if "could_see" in row else "")
+
+
+def _recall(results: dict[str, Any]) -> list[list[str]]:
+    """Rows of recall by length and strength, strict protocol."""
+    return [
+        [
+            method_label(method),
+            row["by"],
+            row["stratum"],
+            str(row["n"]),
+            interval_text(row["recall"], row["low"], row["high"]),
+        ]
+        for method, by_protocol in results.get("recall", {}).items()
+        for row in by_protocol.get("strict", ())
+    ]
 
 
 def _seeds(results: dict[str, Any]) -> list[list[str]]:
@@ -118,7 +149,8 @@ def _ablation(results: dict[str, Any]) -> dict[str, Any]:
             f"{row['parameters']:,}",
             interval_text(row["strs"], row["strs_low"], row["strs_high"]),
             interval_text(row["strs_difference"], row["strs_difference_low"], row["strs_difference_high"]),
-            _number(row["strs_p_value"]),
+            _number(row.get("strs_p_table", row["strs_p_value"])),
+            _number(row.get("strs_could_see")),
         ]
         for row in table.to_dict("records")
     ]

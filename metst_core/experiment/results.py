@@ -13,11 +13,11 @@ import pandas as pd
 
 from metst_core.errors import MissingError
 from metst_core.experiment.baselines import DRAWS, chance_scores, motion_spotter
-from metst_core.experiment.comparisons import Scored, compare
+from metst_core.experiment.comparisons import Scored, compare, predicted
 from metst_core.experiment.schema import HEADLINE, check_results
 from metst_core.extraction import MotionSet
 from metst_core.files import write_json
-from metst_core.metrics import INTERVALS, Intervals, bootstrap, evaluate, interval_text
+from metst_core.metrics import INTERVALS, Intervals, evaluate, interval_text, score_intervals
 from metst_core.tables import EMOTIONS
 from metst_core.training import PROTOCOLS, LosoResult
 
@@ -48,47 +48,64 @@ def results_dict(
     seeds: Mapping[str, pd.DataFrame] | None = None,
     intervals: Intervals = INTERVALS,
     classes: Sequence[str] = EMOTIONS,
+    runs: Mapping[str, Mapping[str, Sequence[Scored]]] | None = None,
 ) -> dict[str, Any]:
     """Results as plain dicts and lists, as `SCHEMA` says: its entries from `schema` to `bootstrap`.
 
     `methods` is by name, then by protocol; `pairs` names the methods to compare within each protocol; `seeds`
     holds the spread over training seeds by method; `classes` restricts the recognition scores (SAMM-LV is also
-    reported without "others").
+    reported without "others").  `runs` are the methods' runs with several training seeds, by name and protocol: where
+    there are such, scores are means over them and intervals hold for further seeds too.
     """
+    runs = runs or {}
     protocols = dict.fromkeys(p for by_protocol in methods.values() for p in by_protocol)
     comparisons = []
     for protocol in protocols:
         there = {name: by[protocol] for name, by in methods.items() if protocol in by}
         known = [(a, b) for a, b in pairs if a in there and b in there]
-        table = compare(there, known, intervals, classes)
+        seeded = {name: by[protocol] for name, by in runs.items() if protocol in by}
+        table = compare(there, known, intervals, classes, seeded)
         comparisons += [{"protocol": protocol, **row} for row in table.to_dict("records")]
     return {
-        "schema": 2,
+        "schema": 3,
         "methods": {
-            name: {protocol: _method(result, intervals, classes) for protocol, result in by.items()}
+            name: {
+                protocol: _method(result, intervals, classes, runs.get(name, {}).get(protocol, ()))
+                for protocol, result in by.items()
+            }
             for name, by in methods.items()
         },
         "comparisons": comparisons,
         "seeds": {name: table.to_dict("records") for name, table in (seeds or {}).items()},
         "ablation": [],
+        "recall": {},
         "bootstrap": dataclasses.asdict(intervals),
     }
 
 
-def _method(result: Scored, intervals: Intervals, classes: Sequence[str]) -> dict[str, Any]:
+def _method(
+    result: Scored, intervals: Intervals, classes: Sequence[str], runs: Sequence[Scored]
+) -> dict[str, Any]:
     run = result if isinstance(result, LosoResult) else None
     return {
         "subjects": len(result.subjects),
+        "seeds": max(1, len(runs)) if run is not None else 0,
         "evaluation": evaluate(result.predictions, result.annotations, classes).to_dict(),
-        "intervals": _intervals(result, intervals, classes),
+        "intervals": _intervals(result, intervals, classes, runs),
         "config": None if run is None else run.config.to_dict(),
         "folds": None if run is None else run.folds.to_dict("records"),
     }
 
 
-def _intervals(result: Scored, intervals: Intervals, classes: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Metric -> value, low, high of a result."""
-    return _by_metric(bootstrap(result.predictions, result.annotations, result.subjects, intervals, classes))
+def _intervals(
+    result: Scored, intervals: Intervals, classes: Sequence[str], runs: Sequence[Scored] = ()
+) -> dict[str, dict[str, float]]:
+    """Metric -> value, low, high, coverage of a result, over its `runs` with several seeds where there are such."""
+    found = predicted(runs or [result])
+    inside = result.annotations[result.annotations["subject"].isin(found.subjects)]
+    tables = [t[t["subject"].isin(found.subjects)] for t in found.tables]
+    table = score_intervals(tables, inside, found.subjects, intervals, classes)
+    return _by_metric(table.drop(columns="seed_share"))
 
 
 def _by_metric(table: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -147,7 +164,7 @@ def collect_results(out_dir: str | Path) -> Path:
 
 
 def comparison_table(results: Mapping[str, Any]) -> pd.DataFrame:
-    """The methods of a `results.json` as `protocol, method, metric, value, low, high`, chance last."""
+    """The methods of a `results.json` as `protocol, method, metric, value, low, high, coverage`, chance last."""
     methods = {
         name: {p: m["intervals"] for p, m in both.items()} for name, both in results["methods"].items()
     }
@@ -157,16 +174,18 @@ def comparison_table(results: Mapping[str, Any]) -> pd.DataFrame:
         for protocol, metrics in both.items()
         for metric, entry in metrics.items()
     ]
-    return pd.DataFrame(rows, columns=["protocol", "method", "metric", "value", "low", "high"])
+    columns = ["protocol", "method", "metric", "value", "low", "high", "coverage"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def headline_texts(table: pd.DataFrame) -> pd.DataFrame:
-    """The scores of `HEADLINE` of a `comparison_table` as texts "0.648 [0.554, 0.740]", a column each.
+    """The scores of `HEADLINE` of a `comparison_table` as texts "0.648 [0.554, 0.740] 94%", a column each.
 
     There is a row per protocol and method, in the table's order.
     """
     shown = table[table["metric"].isin(HEADLINE)]
-    texts = [interval_text(*row) for row in shown[["value", "low", "high"]].to_numpy()]
+    columns = ["value", "low", "high", "coverage"]
+    texts = [interval_text(*row) for row in shown.reindex(columns=columns).to_numpy()]
     rows = shown.assign(text=texts).groupby(["protocol", "method"], sort=False)
     table = pd.DataFrame({key: mine.set_index("metric")["text"] for key, mine in rows}).T
     return table[list(HEADLINE)].rename_axis(["protocol", "method"])

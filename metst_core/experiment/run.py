@@ -27,6 +27,7 @@ from metst_core.experiment.ablation import CELLS, Ablation, Cell, run_ablation, 
 from metst_core.experiment.comparisons import over_seeds
 from metst_core.experiment.profiles import MAIN_JOB, PROFILES, Profile
 from metst_core.experiment.results import chance_levels, fewer_classes, results_dict, with_baselines
+from metst_core.experiment.strata import recall_tables
 from metst_core.extraction import MotionSet, extract_dataset
 from metst_core.files import atomic_path, read_json, run_record, write_json
 from metst_core.landmarks import Landmarker, landmarker_named
@@ -54,7 +55,7 @@ class Run:
     dataset_name, data_root, data_options: the data set, as `load_dataset` takes it; "synthetic" without a root
         is generated into the run.  The option `landmarker` is the run's own: what finds the faces (`mediapipe`,
         the default, or `dlib`).
-    seed: of the synthetic data, of training and of every bootstrap.
+    seed: of the synthetic data, of training and of every test.
     out: the folder, made when something is written.
     n_jobs: videos, and folds where they train on the CPU, worked on at once (None: as many as this machine has
         cores, up to four); the results do not depend on it.
@@ -237,10 +238,11 @@ class Run:
             result = self.train(model)["strict"]
             with contextlib.suppress(MissingError):
                 network = fold_model(self.out / "loso" / model / "strict", subject)
-                traces = {key: trace for key, trace in result.traces.items() if key[0] == subject}
-                history = result.history[result.history["subject"] == subject].drop(columns="subject")
-                summary = result.folds[result.folds["subject"] == subject].to_dict("records")[0]
-                return Fold(subject, network, traces, history, summary)
+                row = result.folds.set_index("subject", drop=False).loc[subject]
+                persons = result.folds.loc[result.folds["fold"] == row["fold"], "subject"].tolist()
+                traces = {key: trace for key, trace in result.traces.items() if key[0] in persons}
+                history = result.history[result.history["subject"] == row["fold"]].drop(columns="subject")
+                return Fold(row["fold"], network, traces, history, {**row, "held_out": persons})
         return train_fold(self.motion(), subject, self.config(model), watch=True)
 
     def _results(self) -> dict[str, Any]:
@@ -257,21 +259,30 @@ class Run:
         folders = self._seed_folders(model, self.profile.n_seeds if n_seeds is None else n_seeds)
         return over_seeds(self.motion(), self.config(model), folders, self._fold_jobs)[1]
 
-    def trained_over_seeds(self, model: str) -> dict[str, pd.DataFrame]:
-        """What `over_seeds` left of the profile's seeds, by the model's name.
+    def trained_over_seeds(self, *models: str) -> dict[str, pd.DataFrame]:
+        """What `over_seeds` left of the profile's seeds, by the model's name; of the profile's `seeded` models.
 
         Nothing where the profile has one seed.  A `MissingError` says which notebook to run when it is not there.
         """
         if self.prepared:
-            return {
-                name: pd.DataFrame(rows) for name, rows in self._results()["seeds"].items() if name == model
-            }
+            asked, known = models or self.profile.seeded, self._results()["seeds"]
+            return {name: pd.DataFrame(known[name]) for name in asked if name in known}
+        found = {}
+        for model in models or self.profile.seeded:
+            folders = self._seed_folders(model, self.profile.n_seeds)
+            if len(folders) == 1:
+                return {}
+            for folder in folders.values():
+                self.need(str(folder.relative_to(self.out)), "03_synergy_training")
+            found[model] = self.over_seeds(model)
+        return found
+
+    def _seeded(self, model: str, protocols: Sequence[str]) -> dict[str, list[LosoResult]]:
+        """The runs of `trained_over_seeds` by protocol; of networks trained under `official` there is one seed."""
         folders = self._seed_folders(model, self.profile.n_seeds)
-        if len(folders) == 1:
-            return {}
-        for folder in folders.values():
-            self.need(str(folder.relative_to(self.out)), "03_synergy_training")
-        return {model: self.over_seeds(model)}
+        strict = list(over_seeds(self.motion(), self.config(model), folders, self._fold_jobs)[0].values())
+        named = ("strict",) if self.profile.train_official else protocols
+        return {protocol: [run.under(protocol) for run in strict] for protocol in named if len(strict) > 1}
 
     def _seed_folders(self, model: str, n_seeds: int) -> dict[int, Path]:
         if n_seeds < 1:
@@ -312,15 +323,27 @@ class Run:
         `results` are trained methods by name, then by protocol (`trained`), `metst_plus` among them; `pairs` names
         the methods to compare and `seeds` holds spreads by method (`trained_over_seeds`).  `chance` goes by
         protocol; `without_others` has the intervals again on three classes, where the set is also reported so
-        (SAMM-LV).  Intervals are 95% bootstrap intervals over subjects (for chance, over subjects and draws).
+        (SAMM-LV).  Intervals are 95% intervals over subjects, and over training seeds for the methods of `seeds` (for
+        chance, over subjects and draws).
         """
+        if self.prepared:  # its seeds' networks stayed behind, what they found did not
+            known = self._results()
+            return {name: known[name] for name in _COMPARED}
         methods = with_baselines(motion, results)
+        runs = {model: self._seeded(model, list(results[model])) for model in seeds or {} if model in results}
         fewer: dict[str, Any] = {}
         for classes in CLASS_SETS.get(self.dataset_name, ())[1:]:
             fewer = fewer_classes(methods, self.intervals, classes)
-        found = results_dict(methods, pairs, seeds, self.intervals)
+        found = results_dict(methods, pairs, seeds, self.intervals, runs=runs)
+        recall = {
+            name: {
+                protocol: recall_tables(result, motion, self.intervals).to_dict("records")
+                for protocol, result in by.items()
+            }
+            for name, by in methods.items()
+        }
         chance = chance_levels(motion, results["metst_plus"], self.seed)
-        return {**found, "chance": chance, "without_others": fewer}
+        return {**found, "recall": recall, "chance": chance, "without_others": fewer}
 
     def figure(self, figure: Figure, name: str, caption: str) -> Figure:
         """Keep `figure` as `figures/<name>.png` with its caption; returns it, so that the notebook shows it.
@@ -350,6 +373,12 @@ class Run:
             {"profile": self.profile_name, "seed": self.seed, "record": record, **found},
             self.out / "results" / f"{notebook}.json",
         )
+
+
+_COMPARED = (
+    "schema", "methods", "comparisons", "seeds", "ablation", "bootstrap", "recall", "chance", "without_others",
+)  # fmt: skip
+"""What `Run.compare` finds, of the entries of `SCHEMA`."""
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:

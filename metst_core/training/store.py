@@ -69,7 +69,7 @@ class RunFolder:
         folder.mkdir(parents=True, exist_ok=True)
         if model is not None:
             checkpoints.save(model, folder / _FOLD_FILES[0])
-        predictions = decode_traces(fold.traces, {subject: k_p}, config)
+        predictions = decode_traces(fold.traces, dict.fromkeys(fold.summary["held_out"], k_p), config)
         write_table(predictions, folder / "predictions.csv")
         write_table(fold.history, folder / "history.csv")
         write_traces(fold.traces, folder / "traces.npz")
@@ -99,12 +99,23 @@ def fold_folder(out_dir: Path, subject: str) -> Path:
 
 def fold_model(out_dir: str | Path, subject: str) -> Network:
     """The network of a stored fold, which has never seen `subject`; `MissingError` where it is not there."""
-    folder = fold_folder(Path(out_dir), subject)
+    folder = _fold_without(Path(out_dir), subject)
     if not _has_weights(folder) and (folder / "fold.json").is_file():
         raise MissingError(
             f"{folder}: this run was prepared without the network of subject {subject}; train it with `metst reproduce`"
         )
     return checkpoints.load(folder / _FOLD_FILES[0])
+
+
+def _fold_without(out_dir: Path, subject: str) -> Path:
+    """The folder of the fold that holds a subject out, alone or in a group; where it would be if there is none."""
+    own = fold_folder(out_dir, subject)
+    if own.is_dir():
+        return own
+    for file in sorted((out_dir / "folds").glob("*/fold.json")):
+        if subject in read_json(file, _REMEDY)["summary"].get("held_out", ()):
+            return file.parent
+    return own
 
 
 def _has_weights(folder: Path) -> bool:
@@ -122,17 +133,18 @@ def restore_run(
 ) -> None:
     """Make the folder of a run from what is known of it, so that `leave_one_subject_out` reads it back.
 
-    folds, history, traces: those of its `LosoResult`.  networks: of some subjects, or of none.
+    folds, history, traces: those of its `LosoResult`.  networks: by a subject that each has not seen, or none.
     """
     own = motion.select(config.features)
     folder = RunFolder.claim(Path(out_dir), config, own, Material.of(own))
-    for row in folds[folds["status"] == "done"].to_dict("records"):
-        subject = str(row["subject"])
-        summary = {name: value for name, value in row.items() if name not in ("status", "reason")}
-        summary |= {name: int(summary[name]) for name in _COUNTS}
-        mine = history[history["subject"] == subject].drop(columns="subject")
-        said = {key: trace for key, trace in traces.items() if key[0] == subject}
-        folder.put(StoredFold(summary, mine, said), config, networks.get(subject))
+    for name, rows in folds[folds["status"] == "done"].groupby("fold", sort=False):
+        persons = rows["subject"].tolist()
+        row = rows.iloc[0].drop(["status", "reason", "fold"]).to_dict()
+        summary = row | {count: int(row[count]) for count in _COUNTS} | {"subject": name, "held_out": persons}
+        mine = history[history["subject"] == name].drop(columns="subject")
+        said = {key: trace for key, trace in traces.items() if key[0] in persons}
+        network = next((networks[person] for person in persons if person in networks), None)
+        folder.put(StoredFold(summary, mine, said), config, network)
 
 
 def write_traces(traces: Mapping[tuple[str, str], ScoreTrace], path: Path) -> None:

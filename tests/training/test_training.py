@@ -260,7 +260,7 @@ def test_each_subject_is_held_out_once_and_scored(motion, tiny_run):
         assert k_p == half_length(others)
         lengths = result.predictions.loc[result.predictions["subject"] == subject, ["onset", "offset"]]
         assert (lengths["offset"] - lengths["onset"] == 2 * k_p).all()
-    assert result.bootstrap(Intervals(n=50))["metric"].iloc[-1] == "strs"
+    assert result.intervals(Intervals(n=50))["metric"].iloc[-1] == "strs"
 
 
 def test_a_stored_fold_holds_the_weights_that_gave_its_traces(motion, tiny_run):
@@ -503,9 +503,9 @@ def test_decoding_can_change_without_training(tiny_run):
 def test_a_diverging_fold_is_reported_and_the_others_finish(motion, tmp_path, monkeypatch):
     real = optimise.fit
 
-    def diverges(model, windows, config, seed):
+    def diverges(model, windows, config, seed, *others):
         factor = np.nan if seed == fold_seed(3, "s1") else 1
-        return real(model, dataclasses.replace(windows, pool=windows.pool * factor), config, seed)
+        return real(model, dataclasses.replace(windows, pool=windows.pool * factor), config, seed, *others)
 
     monkeypatch.setattr(optimise, "fit", diverges)
     with pytest.warns(UserWarning, match="fold s1: the loss is not finite in epoch 1"):
