@@ -395,7 +395,9 @@ run.figure(
 )
 
 # %% [markdown]
-# ## Exercises
+# **Takeaways.** An answer comes with its flags and its confidence, and both were measured on synthetic persons. A rule that always finds something is no rule for your video.
+#
+# ## Questions to think about
 #
 # **1.** Half of your intervals have a confidence of 30%. How many of 10 such intervals do you expect to be real, and on which faces does that number hold?
 
