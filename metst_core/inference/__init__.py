@@ -28,7 +28,17 @@ from metst_core.inference.finding import (
     near_misses,
     without_rivals,
 )
-from metst_core.inference.judged import PARTS, motion_of_parts, unrest_of
+from metst_core.inference.judged import (
+    JUDGED_ASSET,
+    JUDGED_LEAST,
+    JUDGED_STRENGTH,
+    OF_THE_FACE,
+    PARTS,
+    Judgement,
+    bundled_judgement,
+    motion_of_parts,
+    unrest_of,
+)
 from metst_core.inference.per_frame import Measured
 from metst_core.inference.phases import (
     PHASES,
@@ -45,6 +55,7 @@ from metst_core.inference.quality import (
     LOOK_EVERY,
     QUALITY_COLUMNS,
     QualityLog,
+    Seen,
     beside,
     meaning,
     moves_much,
@@ -56,23 +67,30 @@ from metst_core.inference.shots import CutFinder, shots_of
 from metst_core.inference.trained import (
     BUNDLED,
     BUNDLED_NAME,
+    EDITIONS,
     MOTION,
     NOTICE,
     TrainedModel,
     load_model,
     save_model,
+    weight_files,
 )
 from metst_core.inference.tuning import fine_tune
 
 __all__ = [
     "BUNDLED",
     "BUNDLED_NAME",
+    "EDITIONS",
     "FLAGS",
+    "JUDGED_ASSET",
+    "JUDGED_LEAST",
+    "JUDGED_STRENGTH",
     "LIMITS",
     "LOOK_EVERY",
     "MOTION",
     "NEAR",
     "NOTICE",
+    "OF_THE_FACE",
     "PARTS",
     "PHASES",
     "QUALITY_COLUMNS",
@@ -87,14 +105,17 @@ __all__ = [
     "FaceFinder",
     "Findings",
     "Follower",
+    "Judgement",
     "LandmarkFaceFinder",
     "Measured",
     "MediaPipeFaceFinder",
     "QualityLog",
+    "Seen",
     "TrainedModel",
     "alone",
     "averaged",
     "beside",
+    "bundled_judgement",
     "decode_trace",
     "faces_of",
     "film_clock",
@@ -121,5 +142,6 @@ __all__ = [
     "spread_of",
     "timing_marks",
     "unrest_of",
+    "weight_files",
     "without_rivals",
 ]

@@ -202,7 +202,7 @@ def _macro(
     rise = max(1, round(length * draw.uniform(0.15, 0.35)))
     hold = int(length * draw.uniform(0.1, 0.4))
     top = MACRO_STRENGTH.values[-1]
-    strength = MACRO_STRENGTH.at(draw.near(person.amplitude, _HABIT)) * LARGEST.get(aus[0], top) / top
+    strength = min(MACRO_STRENGTH.at(draw.near(person.amplitude, _HABIT)), LARGEST.get(aus[0], top))
     drawn = _units(draw, person, aus, strength, one_sided=False)
     units = {name: min(value, LARGEST.get(_au(name), top)) for name, value in drawn.items()}
     lags = _lags(draw, units, aus[0], rise)

@@ -32,7 +32,7 @@ from metst_core.synthetic.set_tables import events_table, in_order, subject_id, 
 from metst_core.synthetic.speech import mouth_of, plan_beats, plan_bouts, plan_syllables
 from metst_core.tables import ANNOTATION_COLUMNS, VIDEO_COLUMNS, check_annotations
 
-FILM_VERSION = "2.0.dev1"
+FILM_VERSION = "2.0"
 """Version of these plans: the same version, seed, prior and conditions give the same tables."""
 
 # One stream per concern, so that turning one knob leaves the others' draws as they were.

@@ -34,8 +34,8 @@ FROM_PICTURES = (
 """Column, what it is, unit, real value, source."""
 
 _WINDOW = 50
-_STILL = 1e-4
-"""A face whose action units all move by less than this from one frame to the next (IOD) is at rest."""
+_STILL = 2e-3
+"""A face whose channels are all nearer than this to those of its resting face (IOD) is at rest."""
 
 
 def picture_measures(
@@ -73,11 +73,12 @@ def _speech(root: Path) -> pd.DataFrame:
 
 
 def _at_rest(truth: Mapping[str, np.ndarray]) -> np.ndarray:
-    """In which frames the face itself did not move since the one before, and another one is shown: (T,) bool."""
-    moved = np.abs(np.diff(truth["intensity"], axis=0)).max(axis=1)
+    """In which frames the face is at rest, was in the one before, and another one is shown: (T,) bool."""
+    away = np.abs(truth["intensity"] - truth.get("rest", 0)).max(axis=1)
     if "mouth" in truth:
-        moved = np.maximum(moved, np.abs(np.diff(truth["mouth"], axis=0)).max(axis=1, initial=0))
-    return np.concatenate([[False], (moved < _STILL) & (np.diff(truth["shown"]) > 0)])
+        away = np.maximum(away, np.abs(truth["mouth"]).max(axis=1, initial=0))
+    rests = away < _STILL
+    return np.concatenate([[False], rests[1:] & rests[:-1] & (np.diff(truth["shown"]) > 0)])
 
 
 def _measured(

@@ -323,6 +323,7 @@ class Head:
         self._surface = self._surface._replace(
             triangles=np.ascontiguousarray(self._triangles[kept]),
             material=self._surface.material[kept],
+            folds=self._surface.folds[kept],
             corners=np.ascontiguousarray(self._surface.corners[kept]),
         )
         self._rooms.clear()

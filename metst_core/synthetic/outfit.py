@@ -14,6 +14,8 @@ from metst_core.synthetic.rasteriser import (
     GLASSES,
     LASH,
     MOUTH,
+    PER_ROOT,
+    SEAM,
     SKIN,
     TEETH,
     TONGUE,
@@ -75,7 +77,9 @@ def dress(shape: np.ndarray, source: Baked, card: dict[str, Any], rng: np.random
         places.append(texture_corners(around))
     neutral = np.ascontiguousarray(np.concatenate(vertices), dtype=np.float32)
     all_triangles = np.concatenate(triangles)
-    colours = np.zeros((8, 3), np.float32)
+    texture = skin.paint(source.canvas, card)
+    colours = np.zeros((9, 3), np.float32)
+    colours[SEAM] = 0.45 * _unpacked(texture[source.canvas.lips > 0.8]).mean(axis=0)
     for kind, colour in _COLOURS.items():
         colours[kind] = canvas.linear(colour)
     colours[CLOTH] = canvas.linear(
@@ -95,11 +99,14 @@ def dress(shape: np.ndarray, source: Baked, card: dict[str, Any], rng: np.random
     ]
     centres = np.stack([shape[s].mean(axis=0) for s in sides]).astype(np.float32)
     eye_radius = float(np.linalg.norm(shape[sides[0]] - centres[0], axis=1).mean())
+    x, y, z = source.base[on_skin].T
+    lips = on_skin[(np.abs(x) < 0.3) & (np.abs(y + 0.68) < 0.07) & (z > -0.1)]
     surface = Surface(
         all_triangles,
         kinds.astype(np.int32),
+        np.asarray(np.isin(all_triangles, lips).all(axis=1)),
         np.concatenate(places).astype(np.float32),
-        skin.paint(source.canvas, card),
+        texture,
         colours,
         np.where(on_body, skin.neckline(at), -1).astype(np.float32),
         np.ones(len(neutral), np.float32),
@@ -118,9 +125,12 @@ def dress(shape: np.ndarray, source: Baked, card: dict[str, Any], rng: np.random
         chosen = (distance < 1.75 * eye_radius) & (neutral[near_eye, 2] > centres[side, 2])
         lids.append(near_eye[chosen].astype(np.int32))
         lid_least.append(np.minimum(distance[chosen], 1.06 * eye_radius).astype(np.float32))
-    x, y, z = source.base[on_skin].T
-    lips = on_skin[(np.abs(x) < 0.3) & (np.abs(y + 0.68) < 0.07) & (z > -0.1)]
     return Body(neutral, len(shape), surface, follows, lids, lid_least, eye_radius, lips)
+
+
+def _unpacked(texture: np.ndarray) -> np.ndarray:
+    """Linear red, green and blue (n, 3) of texels (n,)."""
+    return ((texture[:, None] >> np.array([0, 8, 16], np.uint32) & 255) / PER_ROOT) ** 2
 
 
 def _worn(

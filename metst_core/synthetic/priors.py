@@ -200,7 +200,7 @@ PRIORS: dict[str, Prior] = {
             "dense", (CASME3, SAMM_LV), 1.0, me_per_minute=12.0, macro_per_me=2.1,
             rate_spread=0.3, emotions={"negative": 2, "positive": 1, "surprise": 1, "others": 1},
             source="lengths of both sheets, cut at 1 s; the rest assumed, for learning",
-            strength=Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.004, 0.011, 0.016, 0.022, 0.031, 0.035)),
+            strength=Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.004, 0.015, 0.021, 0.027, 0.033, 0.035)),
             macro_longest=2.0,
         ),
     )

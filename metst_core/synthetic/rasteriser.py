@@ -19,6 +19,8 @@ SKIN, MOUTH, EYE, TEETH, TONGUE, LASH, GLASSES, CLOTH = range(8)
 """Materials; the first six as `bake.MATERIALS`.  Skin is all that is painted: hair, caps and scarves too."""
 _ZERO: Any = np.float32(0)
 _ONE: Any = np.float32(1)
+SEAM = 8
+"""What is seen between shut lips; a colour, of no triangle."""
 PER_ROOT = 180
 """Steps of a texture's integers per root of linear light; 255 of them are twice the whitest white."""
 
@@ -26,13 +28,14 @@ PER_ROOT = 180
 class Surface(NamedTuple):
     """What a head is made of, apart from where it is: triangles with materials, places on the texture, colours.
 
-    `triangles (T, 3)`, `material (T,)`, `corners (T, 3, 2)` places on the texture, pixels; `texture (R, C)` uint32,
-    from the lowest byte red, green, blue and gloss, each the root of linear light (`PER_ROOT` is 1); `colours (8, 3)` linear, by material; `cloth (V,)` above 0 where clothes lie on it; `occlusion (V,)` share of the sky that a
+    `triangles (T, 3)`, `material (T,)`, `folds (T,)` bool where skin may lie close before other skin (lips), `corners (T, 3, 2)` places on the texture, pixels; `texture (R, C)` uint32,
+    from the lowest byte red, green, blue and gloss, each the root of linear light (`PER_ROOT` is 1); `colours (9, 3)` linear, by material, and of the seam; `cloth (V,)` above 0 where clothes lie on it; `occlusion (V,)` share of the sky that a
     vertex sees; `shadow (V,)` share of the key light; `eyes (2, 3)` centres of the eyeballs; `iris (3,)` linear.
     """
 
     triangles: np.ndarray
     material: np.ndarray
+    folds: np.ndarray
     corners: np.ndarray
     texture: np.ndarray
     colours: np.ndarray

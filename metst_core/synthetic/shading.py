@@ -18,6 +18,7 @@ from metst_core.synthetic.rasteriser import (
     GLASSES,
     MOUTH,
     PER_ROOT,
+    SEAM,
     SKIN,
     TEETH,
     TONGUE,
@@ -34,9 +35,7 @@ _TEXEL = np.float32(1 / PER_ROOT)
 _FAR_COLUMNS = 4096  # added and taken away, so that cutting off the fraction rounds down
 _FAR = np.float32(_FAR_COLUMNS)
 _LAST_COLUMN = TEXTURE_SIZE[1] - 1  # of a width that is a power of two
-_APART = np.float32(1e-4)  # difference of 1 / distance (1 / dm) from which two surfaces are not one
-_SEAM = (np.float32(0.10), np.float32(0.03), np.float32(0.03))  # linear light
-
+_APART = np.float32(4e-4)  # difference of 1 / distance (1 / dm) from which two surfaces are not one
 _SRGB = np.linspace(0, 1, 4097, dtype=np.float64)
 _SRGB = np.where(_SRGB <= 0.0031308, 12.92 * _SRGB, 1.055 * _SRGB ** (1 / 2.4) - 0.055)
 _TO_SRGB = np.round(255 * _SRGB).astype(np.uint8)
@@ -197,18 +196,22 @@ def _other(
     if kind in (MOUTH, TEETH, TONGUE):
         depth = surface.eyes[0, 2] + np.float32(0.12) - pz  # behind the lips
         dark = _ONE - _step(np.float32(-0.05), np.float32(0.75), depth)
-        dark *= np.float32(0.25) + np.float32(0.75) * _step(_ZERO, np.float32(0.35), opening)
+        dark *= np.float32(0.36) + np.float32(0.64) * _step(_ZERO, np.float32(0.3), opening)
         if kind == TEETH:
             angle = math.atan2(px, pz - surface.eyes[0, 2] + np.float32(0.35))
             dark *= _ONE - np.float32(0.3) * _step(np.float32(0.86), _ONE, math.cos(angle * np.float32(26)))
-            gloss = np.float32(0.5) * dark
+            green *= (
+                np.float32(0.78) + np.float32(0.22) * dark
+            )  # light that reaches the teeth has been on the lips
+            blue *= np.float32(0.66) + np.float32(0.34) * dark
         else:
-            dark *= np.float32(0.55)
-        # between shut lips a part of a pixel is seen, here and there: as dark as lips in the shadow, not black and white
+            dark *= np.float32(0.4 if kind == TONGUE else 0.3)
+        # between shut lips a part of a pixel is seen, here and there: like lips in the shadow, or it would flicker
         parted = _step(_ZERO, np.float32(0.05), opening)
-        red = _SEAM[0] + parted * (dark * red - _SEAM[0])
-        green = _SEAM[1] + parted * (dark * green - _SEAM[1])
-        blue = _SEAM[2] + parted * (dark * blue - _SEAM[2])
+        seam = surface.colours[SEAM]
+        red = seam[0] + parted * (dark * red - seam[0])
+        green = seam[1] + parted * (dark * green - seam[1])
+        blue = seam[2] + parted * (dark * blue - seam[2])
         bright = light[3] * np.float32(0.6) + light[4] * np.float32(0.5)
         return red * bright, green * bright, blue * bright
     if kind == GLASSES:
@@ -264,16 +267,6 @@ def _byte(value: float) -> int:
     return _TO_SRGB[int(min(max(value, _ZERO), _ONE) * np.float32(4096))]
 
 
-@compiled()
-def _touch(triangles: np.ndarray, first: int, second: int) -> bool:
-    """Whether two triangles share a corner: lips that meet do not, however near."""
-    for i in range(3):
-        for j in range(3):
-            if triangles[first, i] == triangles[second, j]:
-                return True
-    return False
-
-
 @compiled(fastmath=True)
 def draw(
     pixels: np.ndarray,
@@ -292,6 +285,7 @@ def draw(
     chosen, nearest, planes, laid = room.chosen, room.nearest, room.planes, room.laid
     laid[:] = False
     texture, material, colours = surface.texture, surface.material, surface.colours
+    folds = surface.folds
     quarter, half = np.float32(0.25), np.float32(0.5)
     for row in range(out.shape[0]):
         for column in range(out.shape[1]):
@@ -304,7 +298,7 @@ def draw(
                 continue
             if not whole and first >= 0 and second >= 0 and material[first] == material[second]:
                 whole = abs(nearest[2 * row, column] - nearest[2 * row + 1, column]) < _APART
-                whole = whole and _touch(surface.triangles, first, second)
+                whole = whole and not (folds[first] or folds[second])
             places = 1 if whole else 2
             red, green, blue = 0, 0, 0
             for s in range(places):

@@ -3,23 +3,19 @@
 import dataclasses
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from metst_core.synthetic import CONDITIONS, PRIORS, Conditions, conditions_of, film_tables, likeness
+from metst_core.errors import InputError
+from metst_core.synthetic import CONDITIONS, Conditions, conditions_of
+from metst_core.synthetic.card_tables import likeness_lines, likeness_tables, put, release_lines
 
 CARD = Path(__file__).parents[2] / "data" / "synthme.md"
-SETS = (("dense", "calm", 60), ("sammlv", "interview", 60), ("casme3", "interview", 300))
-"""Prior, tier, seconds of a film."""
 
 
 @pytest.fixture(scope="module")
 def tables():
-    """Prior -> the table of 60 persons with two films each."""
-    return {
-        prior: likeness(film_tables(1, range(60), 2, seconds, 30, prior, tier), PRIORS[prior])
-        for prior, tier, seconds in SETS
-    }
+    """Column of the card -> the table of 60 persons with two films each."""
+    return likeness_tables()
 
 
 def test_every_real_value_has_a_source_and_the_set_agrees_where_it_should(tables):
@@ -29,28 +25,28 @@ def test_every_real_value_has_a_source_and_the_set_agrees_where_it_should(tables
     assert table.loc["MEs per minute", "median"] == pytest.approx(12, rel=0.2)
     assert table.loc["macro-expressions per ME", "median"] >= 2
     assert table.loc["ME length", "real"] == "CAS(ME)^3: 0.70 (0.27 to 2.33); SAMM-LV: 0.38 (0.21 to 0.49)"
-    pictures = table.index.str.contains("ROI motion|jitter")
-    assert table.loc[pictures, "median"].isna().all() and table.loc[~pictures, "median"].notna().all()
+    assert table["median"].notna().all()
 
 
-def cell(row):
-    if pd.isna(row.median_):
-        return "needs films"
-    ends = "" if pd.isna(row.low) else f" ({row.low:.3g} to {row.high:.3g})"
-    return f"{row.median_:.3g}{ends}"
+def test_version_1_stands_beside_without_what_it_has_not(tables):
+    old, new = (tables[name].set_index("quantity") for name in ("version 1", "dense"))
+    assert old.index.tolist() == new.index.tolist()
+    missing = old.index[old["median"].isna()]
+    assert all("annotator" in name or "named right" in name for name in missing) and len(missing) == 3
+    assert old.loc["one-sided MEs", "median"] < new.loc["one-sided MEs", "median"]
 
 
-def test_the_data_card_has_the_table(tables):
-    columns = [t.rename(columns={"median": "median_"}).itertuples() for t in tables.values()]
-    expected = [
-        f"| {row[0].quantity} ({row[0].unit}) | {row[0].real or '–'} | {row[0].source} | "
-        + " | ".join(cell(r) for r in row)
-        + " |"
-        for row in (list(rows) for rows in zip(*columns, strict=True))
-    ]
+def test_the_data_card_has_the_tables(tables):
     text = CARD.read_text()
-    missing = [row for row in expected if row not in text]
-    assert not missing, "the data card should say\n" + "\n".join(expected)
+    for name, lines in (("likeness", likeness_lines(tables)), ("releases", release_lines())):
+        assert put(text, name, lines) == text, f"python -m metst_core.synthetic.card_tables {CARD}"
+
+
+def test_a_table_goes_between_its_marks_alone():
+    card = "a\n<!-- table: x -->\nold\n<!-- end of x -->\nb\n"
+    assert put(card, "x", ["new", "rows"]) == "a\n<!-- table: x -->\nnew\nrows\n<!-- end of x -->\nb\n"
+    with pytest.raises(InputError, match="table: y"):
+        put(card, "y", [])
 
 
 def test_the_data_card_has_the_knobs_of_every_tier():

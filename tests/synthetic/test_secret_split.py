@@ -1,8 +1,10 @@
 """The test part comes from a secret alone.  The secrets here are made up, and those of no release."""
 
 import hashlib
+import hmac
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +17,12 @@ from metst_core.synthetic.secret_split import (
     SPLIT_RELEASES,
     SplitRelease,
     hidden_seed,
+    make_films,
     new_secret,
     read_hash,
     secret_from_environment,
     secret_hash,
+    split_manifest,
     split_tables,
     write_split,
 )
@@ -120,3 +124,53 @@ def test_secrets_are_fresh_and_a_missing_hash_is_named(tmp_path):
         read_hash(tmp_path / "none.json")
     with pytest.raises(InputError, match="SynthME2-smoke"):
         write_split("SynthME2-giant", tmp_path)
+
+
+MANIFESTS = ROOT / "data" / "manifests"
+
+
+@pytest.mark.parametrize("name", SPLIT_RELEASES)
+def test_releases_have_the_public_tables_of_their_manifests_and_nothing_to_try_labels_on(name):
+    published = read_hash(MANIFESTS / "SynthME2-secret.json")
+    stored = json.loads((MANIFESTS / f"{name}.json").read_text())
+    made = json.loads(json.dumps(split_manifest(name, published)))
+    keyed = stored.pop("hmac_sha256_with_the_secret")
+    assert made.pop("hmac_sha256_with_the_secret") == {}
+    assert stored == made, "a release changed: raise FILM_VERSION, write manifests (with the secret)"
+    assert not any(path.startswith("test/") for path in stored["sha256"])
+    assert set(stored["parts"]["test"]) == {"persons", "videos"}
+    assert {path.split("/", 1)[1] for path in keyed} == {
+        path.split("/", 1)[1] for path in stored["sha256"] if path.startswith("train/")
+    }
+
+
+def test_a_manifest_keys_the_hashes_of_the_test_part():
+    tables = split_tables("SynthME2-smoke", MADE_UP)["test"]
+    text = tables["annotations.csv"].to_csv(index=False, lineterminator="\n").encode()
+    one, other = (split_manifest("SynthME2-smoke", secret_hash(s), s) for s in (MADE_UP, ANOTHER))
+    keyed = one["hmac_sha256_with_the_secret"]["test/annotations.csv"]
+    assert keyed == hmac.new(MADE_UP.encode(), text, hashlib.sha256).hexdigest()
+    assert keyed != hashlib.sha256(text).hexdigest()
+    assert one["sha256"] == other["sha256"] and MADE_UP not in json.dumps(one)
+
+
+def test_films_are_made_by_part_and_what_is_handed_out_holds_no_label(tmp_path, monkeypatch):
+    tiny = SplitRelease("tiny", "calm", "dense", 7, 3, 1, 1.0)
+    monkeypatch.setitem(SPLIT_RELEASES, "tiny", tiny)
+    made = make_films("tiny", tmp_path, MADE_UP, progress=False)
+    assert list(made) == ["train", "validation", "test"]
+    for part, persons in tiny.parts().items():
+        assert made[part].videos["subject"].tolist() == [f"s{p + 1:03d}" for p in persons]
+    note = json.loads((tmp_path / "test" / "generation.json").read_text())
+    assert note["seed"] == hidden_seed(MADE_UP, "tiny")
+    handed = sorted(
+        p.relative_to(tmp_path / "handout") for p in (tmp_path / "handout").rglob("*") if p.is_file()
+    )
+    film = Path(made["test"].videos["path"][0])
+    assert handed == sorted([film.relative_to(tmp_path / "test"), Path("videos.csv")])
+    assert (tmp_path / "handout" / handed[0]).read_bytes() == film.read_bytes()
+    everything = b"".join((tmp_path / "handout" / p).read_bytes() for p in handed)
+    assert str(note["seed"]).encode() not in everything and MADE_UP.encode() not in everything
+    shutil.rmtree(tmp_path / "test")
+    assert list(make_films("tiny", tmp_path, progress=False)) == ["train", "validation"]
+    assert not (tmp_path / "test").exists()
