@@ -83,7 +83,7 @@ print(pipeline.NOTICE)
 # ## 6.1 Pick a file
 #
 # Set `video` in the parameters cell above, or drop a file on the button below and run the rest. Any common format will do (mp4, mov, avi, mkv, webm, a webcam
-# recording, a folder of images). Good material: one person, frontal, well lit, the face at least 200 pixels wide, 25 frames per second or more, little talking.
+# recording, a folder of images). Good material: one person, frontal, well lit, at least 32 pixels from eye to eye, 25 frames per second or more, little talking.
 #
 # The button is for clips: Jupyter lets no more than about 10 MB through. A larger file, or a folder of images, goes by its path: `video = "/where/it/is/clip.mp4"`.
 

@@ -43,6 +43,7 @@ from metst_core.inference.per_frame import Measured
 from metst_core.inference.phases import (
     PHASES,
     Averaged,
+    Shot,
     averaged,
     phases_of,
     smoothed_voices,
@@ -111,6 +112,7 @@ __all__ = [
     "MediaPipeFaceFinder",
     "QualityLog",
     "Seen",
+    "Shot",
     "TrainedModel",
     "alone",
     "averaged",

@@ -138,12 +138,15 @@ class Shot:
 
     def averaged(self, n_frames: int) -> Averaged:
         """The mean over the voices for the first `n_frames` frames."""
-        voices = [
+        return averaged(self.voices(), n_frames, len(self._said))
+
+    def voices(self) -> list[tuple[int, np.ndarray, np.ndarray]]:
+        """What each voice has said, as `averaged` takes it."""
+        return [
             (begin, np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
             for begin, parts in self._said.items()
             if parts
         ]
-        return averaged(voices, n_frames, len(self._said))
 
     def measured(self, n_frames: int) -> Stretch:
         """What was measured in the first `n_frames` frames."""

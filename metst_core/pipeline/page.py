@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from metst_core.files import run_record, write_text
-from metst_core.inference import NEAR, Findings
+from metst_core.inference import MOTION, NEAR, Findings
 from metst_core.pipeline.exports import confidence_text, headline, quality_lines
 from metst_core.pipeline.reel import Clip, Still, clips_of, still_of
 from metst_core.pipeline.summary import verdict_of
@@ -165,10 +165,15 @@ def _method(result: Findings) -> str:
             f"{error:.2f})." if n and error is not None else "The confidence is calibrated."
         )  # fmt: skip
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
+    ends = (
+        "onset and offset measured in the motion around them"
+        if model.strategy == MOTION
+        else f"intervals of {2 * model.k_p + 1} frames around them"
+    )
     return (
         f"ROI motion ({model.features}) at {model.fps:g} frames per second in windows of {model.window} frames, a "
-        f"state-space network's score per frame, peaks over {rule}, intervals of {2 * model.k_p + 1} frames around "
-        f"them. {trust} The emotion is the vote of the interval's frames. Time spent: {spent}."
+        f"state-space network's score per frame, the mean over {result.phases} window phase(s), peaks over {rule}, {ends}. "
+        f"{trust} The emotion is the vote of the interval's frames. Time spent: {spent}."
     )
 
 

@@ -1,0 +1,164 @@
+"""Does the same micro-expression stay found when nothing that matters changes?
+
+    python benchmarks/bench_stability.py [--rounds 1] [--persons 3] [--seconds 5] [--phases 1 3]
+
+Films of synthetic persons that the network has not seen (SynthME 2, calm) are analysed as they are and perturbed: some
+frames cut off the front, sensor noise, another size, other codecs, other frame rates (the film is rendered anew).  For
+every micro-expression that is found in the film as it is (its apex touched), and every kind of perturbation:
+
+* sd: the standard deviation of the highest smoothed score in it, over the perturbations of that kind;
+* stays: the share of the perturbations in which it is found.
+
+The goals: found in at least 9 of 10, and a standard deviation under .08.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import common
+import cv2
+import numpy as np
+import pandas as pd
+
+from metst_core.inference import Analysis, Findings, load_model
+from metst_core.synthetic import generate
+from metst_core.tables import of_video
+from metst_core.video import read_frames, write_video
+
+TRIMS = (2, 5, 9, 12, 16, 21)
+NOISE = (0.5, 1.0, 2.0)  # standard deviation, grey levels
+SCALES = (1.5, 0.75, 0.6)
+CODECS = {"libx264": {"crf": "23"}, "libx265": {"crf": "28"}, "libvpx-vp9": {"crf": "33", "b": "0"}}
+RATES = (24.0, 25.0, 29.97, 50.0, 60.0, 120.0)
+FIRST_PERSON = 43
+
+
+def noisy(frames: Iterator[np.ndarray], deviation: float) -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(round(10 * deviation))
+    for frame in frames:
+        yield np.clip(np.rint(frame + rng.normal(0, deviation, frame.shape)), 0, 255).astype(np.uint8)
+
+
+def scaled(frames: Iterator[np.ndarray], factor: float) -> Iterator[np.ndarray]:
+    for frame in frames:
+        size = (2 * round(frame.shape[1] * factor / 2), 2 * round(frame.shape[0] * factor / 2))
+        yield cv2.resize(frame, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+
+
+def encoded(path: Path, frames: Iterator[np.ndarray], codec: str, fps: float) -> Path:
+    with av.open(path, "w") as container:
+        stream: Any = container.add_stream(
+            codec, rate=Fraction(fps).limit_denominator(1001), options=CODECS[codec]
+        )
+        for number, frame in enumerate(frames):
+            if number == 0:
+                stream.height, stream.width = frame.shape[:2]
+                stream.pix_fmt = "yuv420p"
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def perturbed(path: Path, fps: float, folder: Path) -> Iterator[tuple[str, Path, int]]:
+    """Kind, film, and how many frames were cut off its front."""
+
+    def lossless(frames: Iterator[np.ndarray]) -> Path:
+        return write_video(folder / "perturbed.mkv", frames, fps)
+
+    for n in TRIMS:
+        yield "trim", lossless(f for i, f in enumerate(read_frames(path)) if i >= n), n
+    for deviation in NOISE:
+        yield "noise", lossless(noisy(read_frames(path), deviation)), 0
+    for factor in SCALES:
+        yield "scale", lossless(scaled(read_frames(path), factor)), 0
+    for codec in CODECS:
+        yield "codec", encoded(folder / "perturbed.mkv", read_frames(path), codec, fps), 0
+
+
+def analysed(path: Path, phases: int) -> Findings:
+    analysis = Analysis(path, phases=phases)
+    for _ in analysis:
+        pass
+    return analysis.result()
+
+
+def seen(found: Findings, onset: float, offset: float) -> tuple[float, bool]:
+    """The highest smoothed score between two times, and whether a find has its apex there."""
+    inside = (found.times >= onset - 1e-6) & (found.times <= offset + 1e-6)
+    apex = found.table["apex_seconds"]
+    return float(np.nanmax(found.smoothed[inside])), bool(((apex >= onset) & (apex <= offset)).any())
+
+
+def measure(options: argparse.Namespace, phases: int, folder: Path) -> pd.DataFrame:
+    """A row for every micro-expression and perturbation: film, number, kind, score, whether it was found, and so before."""
+
+    def rendered(fps: float) -> Any:
+        return generate(
+            folder / f"set_{fps}", options.persons, 1, options.seconds, fps, seed=19, prior="dense",
+            me_per_minute=30, first_subject=FIRST_PERSON, progress=False,
+        )  # fmt: skip
+
+    base = rendered(30.0)
+    others = {fps: rendered(fps) for fps in RATES if fps in options.rates}
+    rows = []
+    for subject, video in zip(base.videos["subject"], base.videos["video"], strict=True):
+        truth = of_video(base.annotations, subject, video)[["onset", "offset"]].to_numpy() / 30.0
+        path = Path(base.path(subject, video))
+        before = analysed(path, phases)
+        for kind, film, cut in perturbed(path, 30.0, folder):
+            found = analysed(film, phases)
+            rows += _rows(subject, kind, before, truth, found, truth - cut / 30.0)
+        for fps, other in others.items():
+            there = of_video(other.annotations, subject, video)[["onset", "offset"]].to_numpy() / fps
+            found = analysed(Path(other.path(subject, video)), phases)
+            if len(there) == len(truth):
+                rows += _rows(subject, "rate", before, truth, found, there)
+    return pd.DataFrame(rows, columns=["film", "me", "kind", "score", "found", "before"])
+
+
+def _rows(
+    film: str, kind: str, before: Findings, truth: np.ndarray, after: Findings, there: np.ndarray
+) -> Iterator[tuple[Any, ...]]:
+    for number, ((onset, offset), (first, last)) in enumerate(zip(truth, there, strict=True)):
+        if first >= 0:  # not cut off
+            yield film, number, kind, *seen(after, first, last), seen(before, onset, offset)[1]
+
+
+def main() -> None:
+    parser = common.parser(__doc__, "stability", rounds=1)
+    parser.add_argument("--persons", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--phases", type=int, nargs="+", default=[1, load_model().phases])
+    parser.add_argument("--rates", type=float, nargs="*", default=list(RATES))
+    options = parser.parse_args()
+    lines, details = [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        for phases in options.phases:
+            table = measure(options, phases, Path(folder))
+            known = table[table["before"]]
+            for kind, rows in known.groupby("kind"):
+                sd = float(rows.groupby(["film", "me"])["score"].std(ddof=0).mean())
+                name = f"{kind}, {phases} phase(s)"
+                lines.append(
+                    common.Line(f"{name}: sd of the score", "", "the goal", sd, floor=0.08, goal=1.0)
+                )
+                stays = float(rows["found"].mean())
+                lines.append(
+                    common.Line(f"{name}: not found any more", "", "the goal", 1 - stays, floor=0.1, goal=1.0)
+                )
+            details[f"{phases} phases"] = {
+                "micro_expressions": int(table.groupby(["film", "me"]).ngroups),
+                "found_before": int(known.groupby(["film", "me"]).ngroups),
+            }
+    common.write(options, lines, counts=details)
+
+
+if __name__ == "__main__":
+    main()
