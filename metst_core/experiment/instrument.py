@@ -1,8 +1,8 @@
 """The instrument that comes with the package, measured: what several phases pay, and how good its finds and lengths are.
 
 Two sets of synthetic persons (SynthME 2, tier calm), none of whom the network has seen, and no person in both.  The
-first *chooses*: how steady the score is with 1 to 5 window phases, and threshold and calibration for the number that is
-used.  The second decides nothing: it *reports* what is found and touched, the errors of onset and offset, and how well the
+first *chooses*: how steady the score is with 1 to 4 window phases, and the calibration for the number that is used (the
+threshold stays the network's own).  The second decides nothing: it *reports* what is found and touched, the errors of onset and offset, and how well the
 confidence holds.
 
 `python -m metst_core.experiment.instrument --out metst_core/assets --card data/model_card.md`
@@ -46,11 +46,11 @@ from metst_core.motion import MotionWindow, stream_motion
 from metst_core.synthetic import generate
 from metst_core.video import read_frames
 
-CHOOSE = {"first_subject": 42, "n_subjects": 10}
+CHOOSE = {"first_subject": 42, "n_subjects": 6}
 REPORT = {"first_subject": 1, "n_subjects": 6}
 """Which persons choose, and which report."""
 
-FILMS = {"n_videos": 1, "seconds": 12, "seed": 19, "tier": "calm", "prior": "dense", "me_per_minute": 20}
+FILMS = {"n_videos": 1, "seconds": 10, "seed": 19, "tier": "calm", "prior": "dense", "me_per_minute": 20}
 MOST_PHASES = 5
 PERCENTILES = (5, 25, 50, 75, 95)
 CARD_MARKS = (
@@ -58,7 +58,6 @@ CARD_MARKS = (
     "<!-- end of instrument -->",
 )
 
-_THRESHOLDS = np.round(np.arange(0.10, 0.91, 0.02), 2)
 _LOWEST = 0.05  # peaks of the smoothed score below this are not even used for calibration
 _ENDS = ["onset", "apex", "offset"]
 _BINS = np.linspace(0, 1, 6)
@@ -185,22 +184,14 @@ def _score(film: Measured, phases: Sequence[int], window: int) -> np.ndarray:
     return averaged(voices, film.n_frames, len(voices)).score
 
 
-def chosen(films: Sequence[Measured], model: TrainedModel, phases: Sequence[int]) -> TrainedModel:
-    """`model` with the threshold of the best spotting F1 (IoU 0.5) on these films, and a calibration."""
+def calibrated(films: Sequence[Measured], model: TrainedModel, phases: Sequence[int]) -> TrainedModel:
+    """`model` with these phases, ends measured in the motion, and a calibration fitted on these films."""
     every = [candidates(film, model, phases) for film in films]
-    n_true = sum(len(film.truth) for film in films)
     scores = np.concatenate([each.table["score"] for each in every])
     found = np.concatenate([each.found for each in every])
-    f1 = [2 * (found & (scores >= t)).sum() / ((scores >= t).sum() + n_true) for t in _THRESHOLDS]
-    best = np.flatnonzero(np.array(f1) >= max(f1) - 1e-12)
-    threshold = float(_THRESHOLDS[best[len(best) // 2]])
-    evidence = {
-        "n_intervals": len(found), "n_true": int(found.sum()), "of": "synthetic persons that the network had not seen"
-    }  # fmt: skip
-    return replace(
-        model, threshold=threshold, strategy=MOTION, phases=len(phases),
-        calibration=Calibration.fit(scores, found, evidence),
-    )  # fmt: skip
+    evidence = {"n_intervals": len(found), "n_true": int(found.sum()), "persons": "synthetic"}
+    calibration = Calibration.fit(scores, found, evidence)
+    return replace(model, strategy=MOTION, phases=len(phases), calibration=calibration)
 
 
 def report(films: Sequence[Measured], model: TrainedModel, phases: Sequence[int]) -> dict[str, Any]:
@@ -239,18 +230,29 @@ def report(films: Sequence[Measured], model: TrainedModel, phases: Sequence[int]
             for i, name in enumerate(("onset", "offset"))
         },
         "n_lengths": len(errors),
-        "expected_calibration_error": _gap(said, hits), "brier": float(((said - hits) ** 2).mean()),
+        "bins": bins_of(said, hits), "expected_calibration_error": _gap(said, hits),
+        "brier": float(((said - hits) ** 2).mean()),
     }  # fmt: skip
+
+
+def bins_of(said: np.ndarray, hits: np.ndarray) -> list[dict[str, float]]:
+    """By bins of confidence: what was said on average, the share of hits, and how many there are."""
+    bins = np.clip(np.digitize(said, _BINS) - 1, 0, len(_BINS) - 2)
+    return [
+        {
+            "from": float(_BINS[b]),
+            "to": float(_BINS[b + 1]),
+            "said": float(said[bins == b].mean()),
+            "seen": float(hits[bins == b].mean()),
+            "n": int((bins == b).sum()),
+        }
+        for b in np.unique(bins).tolist()
+    ]
 
 
 def _gap(said: np.ndarray, hits: np.ndarray) -> float:
     """Mean distance of confidence and share of hits over bins of confidence, weighted by how many are in each."""
-    bins = np.clip(np.digitize(said, _BINS) - 1, 0, len(_BINS) - 2)
-    return float(
-        sum(
-            abs(said[bins == b].mean() - hits[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)
-        )
-    )
+    return sum(abs(row["said"] - row["seen"]) * row["n"] for row in bins_of(said, hits)) / len(said)
 
 
 def lines_of(card: Mapping[str, Any]) -> list[str]:
@@ -263,8 +265,8 @@ def lines_of(card: Mapping[str, Any]) -> list[str]:
         f"{name} " + " ".join(f"{v:+.0f}" for v in told[f"{name}_error"]) for name in ("onset", "offset")
     )
     return [
-        f"Threshold {after:.2f} and confidence were chosen on {card['chosen_on']} synthetic persons that the network had not seen "
-        f"(SynthME 2, calm, prior dense). On {told['persons']} others, {told['minutes']:.1f} minutes with {told['n']} micro-expressions, "
+        f"The confidence was fitted on {card['chosen_on']} synthetic persons that the network had not seen (SynthME 2, calm, prior "
+        f"dense; threshold {after:.2f}). On {told['persons']} others, {told['minutes']:.1f} minutes with {told['n']} micro-expressions, "
         f"with {card['phases']} phases: {told['touched']} touched (the apex of a find lies in them), {told['found']} found (IoU 0.5), "
         f"{told['false_per_minute']:.1f} false finds per minute. Touched by strength: {strengths}.",
         "",
@@ -298,13 +300,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     steps = phases_of(MOST_PHASES, model.window)
     first = measure(sets["choose"], model, steps, work / "motion")
     used = tuple(steps[i] for i in (0, 2, 4))  # PHASES of them
-    better = chosen(first, model, used)
+    better = calibrated(first, model, used)
     second = measure(sets["report"], model, phases_of(PHASES, model.window), work / "motion")
+    told = report(second, better, phases_of(PHASES, model.window))
     card = {
         "chosen_on": CHOOSE["n_subjects"], "phases": PHASES, "threshold": better.threshold,
-        "steadiness": steadiness(first, better), "report": report(second, better, phases_of(PHASES, model.window)),
-        "record": run_record(),
+        "steadiness": steadiness(first, better), "report": told, "record": run_record(),
     }  # fmt: skip
+    assert better.calibration is not None
+    held = ("bins", "expected_calibration_error", "brier")
+    evidence = {**better.calibration.evidence, "n_groups": 1, **{name: told[name] for name in held}}
+    better = replace(better, calibration=replace(better.calibration, evidence=evidence))
     save_model(
         replace(better, card={**model.card, "instrument": card}), Path(given.out) / "bundled.safetensors"
     )

@@ -14,7 +14,7 @@ from metst_core import files
 from metst_core.datasets import SUBMISSION_COLUMNS
 from metst_core.files import one_line, run_record, write_json
 from metst_core.footage import latest_limits, limits_line
-from metst_core.inference import NOTICE, RESULT_COLUMNS, Findings, meaning
+from metst_core.inference import NOTICE, RESULT_COLUMNS, Findings, TrainedModel, meaning
 from metst_core.tables import CLASSES, check_table_path, write_table
 
 MOST_LINES = 25
@@ -138,10 +138,10 @@ def summary_text(result: Findings) -> str:
     elif result.table.empty:
         lines.append("  no micro-expression found")
     in_judged = result.judged_finds
-    lines += _find_lines(result.table[in_judged])
+    lines += _find_lines(result.table[in_judged], result.model)
     if not in_judged.all():
         lines.append("  where hardly anything can be found (not judged):")
-        lines += _find_lines(result.table[~in_judged])
+        lines += _find_lines(result.table[~in_judged], result.model)
     if result.has_face:
         lines.append(f"  {judged_line(result)}")
     if (result.measured.n_faces > 1).any():
@@ -152,12 +152,12 @@ def summary_text(result: Findings) -> str:
     return "\n".join(lines)
 
 
-def _find_lines(table: pd.DataFrame) -> list[str]:
+def _find_lines(table: pd.DataFrame, model: TrainedModel) -> list[str]:
     """A line per interval; of many those with the highest scores."""
     shown = table.nlargest(MOST_LINES, "score").sort_index()
     lines = [
         f"  {row.onset_seconds:9.3f} to {row.offset_seconds:8.3f} s  (frames {row.onset} to {row.offset}, apex "
-        f"{row.apex})  {row.emotion:<9} score {row.score:.2f}, {confidence_text(row.confidence)}"
+        f"{row.apex})  {row.emotion:<9} score {row.score:.2f}, {confidence_text(row.confidence, model)}"
         + (f"  [{row.flags.replace(' ', ', ')}]" if row.flags else "")
         for row in shown.itertuples()
     ]
@@ -194,6 +194,11 @@ def quality_lines(quality: pd.DataFrame) -> list[str]:
     return lines
 
 
-def confidence_text(value: float) -> str:
-    """A confidence in words; NaN is one that nobody knows."""
-    return "confidence unknown" if math.isnan(value) else f"confidence {value:.0%}"
+def confidence_text(value: float, model: TrainedModel) -> str:
+    """A confidence in words, and on whom it holds; NaN is one that nobody knows."""
+    if math.isnan(value):
+        return "confidence unknown"
+    known = model.calibration.evidence if model.calibration is not None else {}
+    return f"confidence {value:.0%}" + (
+        " on synthetic persons" if known.get("persons") == "synthetic" else ""
+    )

@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from metst_core.files import run_record, write_text
-from metst_core.inference import MOTION, NEAR, Findings
+from metst_core.inference import MOTION, NEAR, Findings, TrainedModel
 from metst_core.pipeline.exports import confidence_text, headline, quality_lines
 from metst_core.pipeline.reel import Clip, Still, clips_of, still_of
 from metst_core.pipeline.summary import verdict_of
@@ -41,8 +41,8 @@ def write_page(result: Findings, path: str | Path, progress: bool = False) -> Pa
 
 def page_html(result: Findings, clips: list[Clip], still: Still) -> str:
     """The page of one video, with its `clips` shown frame by frame, and a frame with what was looked at."""
-    rows = _rows(result.table)
-    near = _rows(result.near.nlargest(MOST_NEAR, "score").sort_index())
+    rows = _rows(result.table, result.model)
+    near = _rows(result.near.nlargest(MOST_NEAR, "score").sort_index(), result.model)
     verdict, why = verdict_of(result)
     seen = {row["emotion"] for row in (*rows, *near)}
     return render(
@@ -75,12 +75,12 @@ def result_html(result: Findings) -> str:
         "result.html",
         result=result,
         headline=headline(result),
-        rows=_rows(result.table),
+        rows=_rows(result.table, result.model),
         quality=quality_lines(result.quality),
     )
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _rows(table: pd.DataFrame, model: TrainedModel) -> list[dict[str, Any]]:
     """The intervals with what the templates say about them."""
     return [
         {
@@ -88,7 +88,7 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
             "number": number,
             "colour": EMOTION_COLOURS[row["emotion"]],
             "confidence": None if math.isnan(row["confidence"]) else row["confidence"],
-            "confidence_text": confidence_text(row["confidence"]),
+            "confidence_text": confidence_text(row["confidence"], model),
             "flags": row["flags"].replace(" ", ", ").replace("_", " "),
         }
         for number, row in enumerate(table.to_dict("records"))

@@ -18,7 +18,7 @@ import pandas as pd
 
 from metst_core.datasets import APEX_TIER, ME_TIER, Mark
 from metst_core.files import write_text
-from metst_core.inference import Findings
+from metst_core.inference import Findings, TrainedModel
 from metst_core.pipeline.exports import confidence_text
 from metst_core.version import __version__
 
@@ -47,7 +47,7 @@ def tiers_of(found: Findings) -> list[Tier]:
         said = {
             ME_TIER: [(span, row["emotion"]) for row, span in rows],
             APEX_TIER: [(_span(found, row["apex"], row["apex"]), row["emotion"]) for row, _ in rows],
-            "score": [(span, _score_text(row)) for row, span in rows],
+            "score": [(span, _score_text(row, found.model)) for row, span in rows],
         }
         tiers += [_tier(name, number, marks) for name, marks in said.items()]
     near = [(_span(found, r.onset, r.offset), f"{r.emotion} {r.score:.3f}") for r in found.near.itertuples()]
@@ -64,8 +64,8 @@ def _tier(name: str, number: int, marks: list[tuple[tuple[float, float], str]]) 
     return Tier(name, [Mark(name, *span, text) for span, text in marks])
 
 
-def _score_text(row: pd.Series) -> str:
-    words = f"{row['score']:.3f}, {confidence_text(row['confidence'])}"
+def _score_text(row: pd.Series, model: TrainedModel) -> str:
+    words = f"{row['score']:.3f}, {confidence_text(row['confidence'], model)}"
     return f"{words}, {row['flags']}" if row["flags"] else words
 
 
@@ -158,7 +158,7 @@ def write_vtt(found: Findings, path: str | Path) -> Path:
     for number, row in enumerate(found.table.sort_values("onset").itertuples(), start=1):
         start, end = _span(found, row.onset, row.offset)
         apex = _stamp(sum(_span(found, row.apex, row.apex)) / 2)
-        words = f"{row.emotion}, score {row.score:.2f}, {confidence_text(row.confidence)}"
+        words = f"{row.emotion}, score {row.score:.2f}, {confidence_text(row.confidence, found.model)}"
         blocks.append(f"{number} apex {apex}\n{_stamp(start)} --> {_stamp(end)}\n{words}")
     return _written(path, "\n\n".join(blocks) + "\n")
 
