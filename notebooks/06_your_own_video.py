@@ -117,6 +117,10 @@ print("analysing", Path(video).name)
 # ## 6.2 The weights
 #
 # The model knows more than its weights: at which rate it reads, how long its windows are, from which score on something counts, and what a score is worth.
+# A window measures motion against its own first frame, so a score hangs on where the windows begin. Therefore they begin at several frames (**phases**), and
+# every window speaks for all its frames: the score is the mean, and the column `spread` of the result says how far the windows differ.
+# `analyse(..., phases=1)` is the papers' way, and the fastest.
+#
 # The **confidence** is the share of intervals with such a score that were real micro-expressions (IoU of 0.5 or more), measured on persons that the
 # network had not seen: all of them synthetic. The second table gives its scores on them, with 95% bootstrap intervals over persons. How they were made, and the one command that makes them again, is in the model card, `data/model_card.md`.
 
@@ -124,7 +128,7 @@ print("analysing", Path(video).name)
 model = load_model("bundled")
 constants = {
     name: getattr(model, name)
-    for name in ("features", "window", "fps", "k_p", "threshold", "synergy", "strategy")
+    for name in ("features", "window", "phases", "fps", "k_p", "threshold", "synergy", "strategy")
 }
 display(pd.Series(constants, name=model.name).to_frame())
 measured = {
