@@ -67,8 +67,15 @@ class _Outputs:
     """The files of a call, asked for before the work."""
 
     def __init__(self, options: argparse.Namespace, several: bool) -> None:
+        from pathlib import Path
+
+        from metst_core.pipeline import check_output
+
         self._wanted = {".json": options.json, ".csv": options.csv, ".png": options.picture}
         self._several = several
+        for suffix, target in self._wanted.items():
+            if target is not None:
+                check_output(Path(target, f"film{suffix}") if several else target)
 
     def write(self, found: Any) -> None:
         from pathlib import Path
