@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
 
     run = Run.reopened(options.run, options.data_root, options.jobs)
     found = run.claims(options.only, options.hours, options.rates, options.windows)
-    folder = run.out / "claims"
+    folder = run.claims_folder(options.only)
     for answer in found.answers.to_dict("records"):
         print(f"{answer['claim']}: {answer['sentence']} ({answer['source']}): {answer['answer']}")
         cells = found.table[found.table["claim"] == answer["claim"]]
