@@ -45,9 +45,11 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from metst_core.experiment import score_files
-    from metst_core.files import write_json
+    from metst_core.files import check_output, write_json
     from metst_core.metrics import Intervals
 
+    if options.json:
+        check_output(options.json, [options.predictions, options.truth])
     scores = score_files(
         options.predictions, options.truth, options.fps, options.iou, Intervals(options.samples, options.seed)
     )

@@ -38,6 +38,7 @@ from metst_core.experiment.results import (
     compare_runs,
     comparison_table,
     headline_texts,
+    read_results,
     results_dict,
 )
 from metst_core.experiment.run import Run, describe
@@ -118,6 +119,7 @@ __all__ = [
     "over_seeds",
     "prepare",
     "read_order",
+    "read_results",
     "recall_tables",
     "refresh",
     "reproduce",

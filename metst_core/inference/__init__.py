@@ -46,7 +46,15 @@ from metst_core.inference.quality import (
     runs,
     timing_marks,
 )
-from metst_core.inference.trained import BUNDLED, BUNDLED_NAME, NOTICE, TrainedModel, load_model, save_model
+from metst_core.inference.trained import (
+    BUNDLED,
+    BUNDLED_NAME,
+    NOTICE,
+    TrainedModel,
+    load_model,
+    save_model,
+    weight_files,
+)
 from metst_core.inference.tuning import fine_tune
 
 __all__ = [
@@ -97,4 +105,5 @@ __all__ = [
     "save_model",
     "timing_marks",
     "unrest_of",
+    "weight_files",
 ]

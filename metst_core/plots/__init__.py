@@ -37,9 +37,11 @@ from metst_core.plots.style import (
     EMOTION_COLOURS,
     ROI_COLOURS,
     TRUTH,
+    check_picture,
     emotion_handles,
     method_label,
     metric_label,
+    save_figure,
 )
 from metst_core.tables import EMOTIONS
 
@@ -60,6 +62,7 @@ __all__ = [
     "SetSample",
     "ablation",
     "attribution_map",
+    "check_picture",
     "claim",
     "comparison",
     "confusion",
@@ -83,6 +86,7 @@ __all__ = [
     "relation_page",
     "roi_bars",
     "rois_on_face",
+    "save_figure",
     "score_timeline",
     "set_page",
     "slow_fast",
