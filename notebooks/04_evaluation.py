@@ -26,7 +26,8 @@
 # # 4 · From scores to intervals to numbers
 #
 # Notebook 03 left, for every video, a score per frame from a network that has never seen that person. This notebook turns scores into intervals, intervals into
-# counts, and counts into the numbers that papers print, first on one video by hand, then over the whole set, with baselines, intervals of confidence, and the traps on the way.
+# counts, and counts into the numbers that papers print, first on one video by hand, then over the whole set, with baselines, intervals of confidence, and the traps on the way. It takes about 50 minutes to read; afterwards you can
+# compute STRS alone, say which differences a run can tell, and name six ways in which a number like that can fool you.
 
 # %% tags=["parameters"]
 # "by hand": start from the prepared run that came with the notebooks, or, without one, from a small run of this machine.
@@ -70,7 +71,14 @@ from metst_core.experiment import (
     view_of,
 )
 from metst_core.experiment.exercises import a_run_to_break, counts_per_person, pooled_f1
-from metst_core.metrics import evaluate, interval_iou, interval_text, match_intervals, match_tables
+from metst_core.metrics import (
+    evaluate,
+    interval_iou,
+    interval_text,
+    match_intervals,
+    match_tables,
+    scoring_variants,
+)
 from metst_core.models import METST
 from metst_core.tables import EMOTIONS, PREDICTION_COLUMNS, inside, of_video
 from metst_core.training import decode_traces
@@ -483,7 +491,7 @@ side_by_side = beside_published(
 side_by_side.rename_axis("STRS, leave one subject out")
 
 # %% [markdown]
-# ## 4.8 Six traps
+# ## 4.8 Seven traps
 #
 # Things that make published numbers hard to compare, each with a small experiment.
 #
@@ -621,6 +629,23 @@ pd.DataFrame(
 ).set_index("method").round(3)
 
 # %% [markdown]
+# **Trap 7: the same predictions under other rules.** Public scorers keep a class of the task that never occurs in the means, as a 0; do not look at false positives in videos without an ME; and one of them calls the mean of *precisions* UAR. Nothing is predicted anew here (`data/megc.md` says how to choose a rule):
+
+# %%
+scoring_variants(result.predictions, annotations).set_index("rule").round(3)
+
+# %% [markdown]
+# ## 4.9 What of the short and the weak ones?
+#
+# One recall over all MEs hides whom it misses. By length in frames, and by strength: how far the ROI that moves most gets from where it was at the onset (pixels of the 320 crop, in thirds).
+
+# %%
+strata = pd.DataFrame(compared["recall"]["metst_plus"]["strict"])
+strata[["by", "stratum", "n", "found", "recall", "low", "high"]].round(2)
+
+# %% [markdown]
+# **Takeaways.** A threshold relative to a video always finds something. Recognition is scored on what was found, so STRS can rise by finding less. A ranking is worth what its interval says, and how a baseline is fed can decide it.
+#
 # ## Exercises
 #
 # (`make exercises` builds the notebook with stubs; `check` judges your answer.)

@@ -92,6 +92,7 @@ import ipywidgets as widgets
 
 upload = widgets.FileUpload(accept="video/*", multiple=False, description="a video of mine")
 display(upload)
+print("(the button is there where a kernel runs)")
 
 # %%
 if upload.value:
@@ -365,6 +366,7 @@ from metst_core.errors import MetstError
 
 try:
     display(camera_widget(model))
+    print("(the camera is there where a kernel runs)")
 except MetstError as error:
     print(error)
 
@@ -399,7 +401,9 @@ run.figure(
 )
 
 # %% [markdown]
-# ## Exercises
+# **Takeaways.** An answer comes with its flags and its confidence, and both were measured on synthetic persons. A rule that always finds something is no rule for your video.
+#
+# ## Questions to think about
 #
 # **1.** Half of your intervals have a confidence of 30%. How many of 10 such intervals do you expect to be real, and on which faces does that number hold?
 

@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from metst_core.checks import one_of
 from metst_core.datasets import FoundVideo, is_folder
-from metst_core.errors import MetstError
+from metst_core.errors import MetstError, reason
+from metst_core.files import plain_name
 from metst_core.inference import (
     LOOK_EVERY,
     FaceChoice,
@@ -101,8 +102,9 @@ def tasks_for(videos: Sequence[FoundVideo], rule: str = "auto", face: FaceChoice
     tasks = []
     for video in videos:
         root = video.root.resolve() if video.root else Path(loose[0])
-        name = video.path.resolve().name if is_folder(video.path) else video.path.stem
-        tasks.append(Task(video.path, _subject(video.path, name, root, rule), name, face or FaceChoice()))
+        name = plain_name(video.path.resolve().name if is_folder(video.path) else video.path.stem)
+        subject = plain_name(_subject(video.path, name, root, rule))
+        tasks.append(Task(video.path, subject, name, face or FaceChoice()))
     return _told_apart(tasks)
 
 
@@ -115,7 +117,7 @@ def per_face(tasks: Sequence[Task], finder: FaceFinder | None = None, image_fps:
             looks = range(0, int(_FIRST_LOOKS * image_fps), LOOK_EVERY)
             with without_startup_log():
                 faces = faces_of(_until_the_end(read_frames(task.path), looks), finder)
-        except (MetstError, OSError):
+        except Exception:
             faces = []  # what is wrong is said where it is analysed
         if len(faces) < 2:
             several.append(task)
@@ -159,7 +161,7 @@ def _told_apart(tasks: list[Task]) -> list[Task]:
             key = (task.subject, task.video)
             seen[key] += 1
             if count[key] > 1 and attempt == 0:
-                tasks[i] = replace(task, video=f"{_folder_of(task.path).name}_{task.video}")
+                tasks[i] = replace(task, video=f"{plain_name(_folder_of(task.path).name)}_{task.video}")
             elif seen[key] > 1:
                 tasks[i] = replace(task, video=f"{task.video}_{seen[key]}")
     return tasks
@@ -203,8 +205,11 @@ def found_in(task: Task, work: Work, progress: Callable[[int, int], None] | bool
         ).named(task.subject, task.video)
         if work.kept is not None:
             Kept(work.kept).save(result, key)
-    except (MetstError, OSError) as error:
+    except MetstError as error:
         return Done(task, Refused(task.path, task.subject, task.video, str(error)))
+    except Exception as error:  # of FFmpeg, OpenCV, MediaPipe, the system: one video never ends a batch
+        said = f"{task.path}: {type(error).__name__}: {reason(error)}"
+        return Done(task, Refused(task.path, task.subject, task.video, said))
     return Done(task, result, False, key)
 
 
@@ -240,6 +245,8 @@ def trouble_with(path: Path, job: Callable[[Path], Any]) -> str:
         )
     except MetstError as error:
         return str(error) if str(path) in str(error) else f"{path}: {error}"
+    except Exception as error:  # of the writers: the other outputs are written
+        return f"{path}: could not be written ({type(error).__name__}: {reason(error)})"
     return ""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from metst_core import files
 from metst_core.datasets import SUBMISSION_COLUMNS
-from metst_core.errors import InputError
-from metst_core.files import run_record, write_json
+from metst_core.files import one_line, run_record, write_json
 from metst_core.footage import latest_limits, limits_line
 from metst_core.inference import RESULT_COLUMNS, Findings, meaning
 from metst_core.tables import CLASSES, check_table_path, write_table
@@ -70,9 +69,9 @@ def printed(table: pd.DataFrame) -> pd.DataFrame:
     return table.round(digits)
 
 
-def write_csv(results: Iterable[Findings], path: str | Path) -> Path:
-    """Write `results_table` as CSV."""
-    return write_table(results_table(results), path)
+def write_csv(results: Iterable[Findings], path: str | Path, formulas: bool = True) -> Path:
+    """Write `results_table` as CSV (or Parquet, by its name); `formulas` as `tables.write_table`."""
+    return write_table(results_table(results), path, formulas)
 
 
 def write_results_json(results: Iterable[Findings], path: str | Path) -> Path:
@@ -80,7 +79,7 @@ def write_results_json(results: Iterable[Findings], path: str | Path) -> Path:
     return write_json({"record": run_record(), "videos": [as_dict(r) for r in results]}, path)
 
 
-def write_frames(results: Iterable[Findings], path: str | Path) -> Path:
+def write_frames(results: Iterable[Findings], path: str | Path, formulas: bool = True) -> Path:
     """Write the frames of one or several videos as one table, CSV or Parquet by the name's end.
 
     Numbers are rounded to 5 digits behind the point.  Videos may have been analysed with different models: a column that
@@ -93,7 +92,7 @@ def write_frames(results: Iterable[Findings], path: str | Path) -> Path:
         else pd.DataFrame({"subject": [], "video": [], "frame": []})
     )
     floats = table.select_dtypes("floating").columns
-    return write_table(table.assign(**table[floats].astype(float).round(5)), path)
+    return write_table(table.assign(**table[floats].astype(float).round(5)), path, formulas)
 
 
 def write_megc(results: Iterable[Findings], path: str | Path) -> Path:
@@ -105,20 +104,10 @@ def write_megc(results: Iterable[Findings], path: str | Path) -> Path:
     return write_table(table[list(SUBMISSION_COLUMNS)], path)
 
 
-def check_output(path: str | Path) -> Path:
-    """`path`, if a file can be written there; asked before an hour of work rather than after."""
-    path = Path(path)
+def check_output(path: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
+    """`path`, if a file can be written there (`files.check_output`); asked before an hour of work rather than after."""
     check_table_path(path)
-    try:
-        if path.is_dir():
-            raise InputError(f"{path}: this is a folder; name a file to write")
-        path.exists()  # raises for a name that is too long
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); name another place") from error
-    return path
+    return files.check_output(path, inputs)
 
 
 def headline(result: Findings) -> str:
@@ -136,7 +125,7 @@ def headline(result: Findings) -> str:
 def summary_text(result: Findings) -> str:
     """What was found, in a few lines."""
     lines = [
-        f"{result.path}: {result.duration:.1f} s, {result.n_frames} frames at {result.fps:.4g} per second"
+        f"{one_line(result.path)}: {result.duration:.1f} s, {result.n_frames} frames at {result.fps:.4g} per second"
     ]
     if not result.complete:
         lines.append(

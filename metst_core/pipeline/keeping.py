@@ -8,8 +8,6 @@ somebody has changed since.
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -21,7 +19,16 @@ import pandas as pd
 
 from metst_core.errors import InputError, MetstError
 from metst_core.extraction import MOTION_VERSION
-from metst_core.files import atomic_path, content_hash, plain, read_json, value_hash, write_json
+from metst_core.files import (
+    UNREADABLE,
+    check_seal,
+    content_hash,
+    plain,
+    read_sealed,
+    sealed_path,
+    value_hash,
+    write_sealed,
+)
 from metst_core.inference import (
     PARTS,
     QUALITY_COLUMNS,
@@ -45,7 +52,6 @@ _PLAIN = (
 )  # fmt: skip
 _WHOLE = ("onset", "apex", "offset", "first", "last")
 _TEXT = ("subject", "video", "emotion", "flags", "flag", "meaning")
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
 _OUTPUTS = "outputs.json"
 
 
@@ -75,7 +81,7 @@ class Kept:
         self._list = self.folder / _OUTPUTS
         self._written: dict[str, list[str]] = {}
         if self._list.is_file():
-            self._written = read_json(self._list, "remove it; the outputs are then taken for foreign ones")
+            self._written = read_sealed(self._list, "remove it; the outputs are then taken for foreign ones")
 
     def save(self, result: AnalysisResult, key: str) -> None:
         """Keep a result, unless it was stopped on the way."""
@@ -86,7 +92,7 @@ class Kept:
         arrays = {name: getattr(result, name) for name in _ARRAYS}
         arrays["judged"] = result.judged.to_numpy(bool)
         arrays |= {f"measured_{name}": getattr(result.measured, name) for name in _MEASURED}
-        with atomic_path(self.folder / f"{key}.npz") as temporary:
+        with sealed_path(self.folder / f"{key}.npz") as temporary:
             np.savez_compressed(temporary, record=np.array(json.dumps(plain(record))), **arrays)
 
     def load(
@@ -94,6 +100,7 @@ class Kept:
     ) -> AnalysisResult | None:
         """The kept result of the video at `path`; None if there is none that can be read whole."""
         try:
+            check_seal(self.folder / f"{key}.npz")
             with np.load(self.folder / f"{key}.npz", allow_pickle=False) as stored:
                 record = json.loads(str(stored["record"]))
                 arrays = {name: stored[name] for name in _ARRAYS}
@@ -101,7 +108,7 @@ class Kept:
                 measured = Measured(**{name: stored[f"measured_{name}"] for name in _MEASURED})
             tables = {name: _table(record[name], columns) for name, columns in _TABLES.items()}
             known = {name: record[name] for name in _PLAIN}
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
         known["size"] = tuple(known["size"])
         return AnalysisResult(
@@ -120,7 +127,7 @@ class Kept:
         """Take note of an output that was written, and of what it shows (`Done.shown`)."""
         if path.is_file():
             self._written[str(path.resolve())] = [shown, content_hash(path)]
-            write_json(self._written, self._list)
+            write_sealed(self._written, self._list)
 
     def is_ours(self, path: Path) -> bool:
         """Whether an output is as it was written here."""

@@ -87,6 +87,25 @@ def test_check_of_a_folder_counts_and_draws(tmp_path, capsys):
     assert "surprise" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", [["check", "--dataset", "folder", "--root", "."], ["compare", "a", "b"]])
+def test_a_picture_without_a_suffix_that_is_known_says_so_before_the_work(command, tmp_path, capsys):
+    for name in ("picture", "picture.xyz"):
+        assert main([*command, "--picture", str(tmp_path / name)]) == 1
+        assert (
+            f"{name}: no picture can be written under this name; end it with one of"
+            in capsys.readouterr().err
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_does_not_take_the_place_of_the_set(tmp_path, capsys):
+    write_images(tmp_path / "a" / "v1", np.zeros((3, 20, 24, 3), np.uint8))
+    image = tmp_path / "a" / "v1" / "000001.png"
+    before = image.read_bytes()
+    assert main(["check", "--dataset", "folder", "--root", str(tmp_path), "--picture", str(image)]) == 1
+    assert "input of this call" in capsys.readouterr().err and image.read_bytes() == before
+
+
 def test_check_of_an_incomplete_folder_is_exit_code_1(tmp_path, capsys):
     frames = np.zeros((4, 20, 24, 3), np.uint8)
     write_images(tmp_path / "a" / "v1", frames)
