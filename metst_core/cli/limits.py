@@ -47,13 +47,13 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from metst_core.errors import MetstError
     from metst_core.footage import films_of, limits, limits_text, remember
-    from metst_core.inference import NOTICE, load_model
+    from metst_core.inference import load_model
 
     films = films_of(options.videos)
     model = load_model(options.weights)
     outputs = _Outputs(options, len(films) > 1)
     outputs.check(films)
-    print(f"{NOTICE}\n", file=sys.stderr)
+    print(f"{model.notice}\n", file=sys.stderr)
     problems = 0
     for film in films:
         try:
