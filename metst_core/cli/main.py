@@ -15,6 +15,7 @@ from metst_core.cli import (
     adapt,
     analyse,
     check,
+    claims,
     compare,
     coverage,
     fetch,
@@ -36,8 +37,8 @@ from metst_core.files import printable
 from metst_core.version import __version__
 
 COMMANDS = (
-    check, fetch, synth, analyse, plant, limits, adapt, name, train, score, reproduce, compare, seeds, ablate, coverage,
-    prepare, released,
+    check, fetch, synth, analyse, plant, limits, adapt, name, train, score, reproduce, compare, seeds, ablate, claims,
+    coverage, prepare, released,
 )  # fmt: skip
 """One module per command, in the order of `metst --help`; each has `add_parser` and `run`."""
 

@@ -9,7 +9,7 @@ from metst_core.cli.options import Defaults
 
 _DESCRIPTION = """\
 Score predictions against the truth: spotting, recognition, STRS, and average precision at several IoUs, with 95%
-bootstrap intervals over subjects.
+intervals over subjects.
 
 Each of the two is a CSV table (subject,video,onset,apex,offset,emotion and, for predictions, score; 0-based frames, as
 `metst analyse --csv` writes it), a submission of the grand challenges (no apex, frames from 1), an ELAN, Praat or

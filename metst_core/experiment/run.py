@@ -25,7 +25,9 @@ from metst_core.checks import whole_number
 from metst_core.datasets import CLASS_SETS, Dataset, load_dataset
 from metst_core.errors import InputError, MissingError
 from metst_core.experiment.ablation import CELLS, Ablation, Cell, run_ablation, window_cells
+from metst_core.experiment.claims import CLAIMS, ClaimsTable, claims_named, run_claims, window_claim
 from metst_core.experiment.comparisons import over_seeds
+from metst_core.experiment.ideas import IDEAS
 from metst_core.experiment.profiles import MAIN_JOB, PROFILES, Profile
 from metst_core.experiment.results import (
     chance_levels,
@@ -306,15 +308,44 @@ class Run:
         `windows` are further window lengths, for which the motion is extracted anew (it counts from each window's
         first frame).
         """
+        sets = self._sets(windows)
+        motion = next(iter(sets.values()))
+        folder = self.out / "loso" / "metst_plus" / "strict"
+        base = leave_one_subject_out(motion, self.config("metst_plus"), folder, self._fold_jobs)
+        cells = (*cells, *(window_cells(sorted(sets)) if len(sets) > 1 else ()))
+        return run_ablation(sets, base, self.out / "ablation", cells, self._fold_jobs, self.intervals)
+
+    def claims(
+        self,
+        only: Sequence[str] = (),
+        hours: float | None = None,
+        rates: Sequence[float] = (),
+        windows: Sequence[int] = (),
+    ) -> ClaimsTable:
+        """The papers' claims around this run's configuration (`run_claims`), in the run's folder `claims`.
+
+        `only`: their names, or those of `IDEAS`; "ideas" stands for all of these.
+        """
+        if list(only) == ["ideas"]:
+            chosen = list(IDEAS)
+        else:
+            chosen = claims_named(only, (*CLAIMS, *IDEAS) if only else CLAIMS)
+        sets = self._sets(windows)
+        base = self.config("metst_plus")
+        if windows:
+            chosen.append(window_claim(list(sets), next(iter(sets)), base.epochs))
+        return run_claims(
+            sets, base, self.out / "claims", chosen, self._fold_jobs, self.intervals, rates, hours
+        )
+
+    def _sets(self, windows: Sequence[int]) -> dict[int, MotionSet]:
+        """The run's motion by window length, its own first, that of `windows` extracted anew where it is not there."""
         motion = self.motion()
         sets = {motion.window: motion}
         for window in windows:
             if window not in sets:
                 sets[window] = self._extract(dataclasses.replace(self.dataset(), window=window))
-        folder = self.out / "loso" / "metst_plus" / "strict"
-        base = leave_one_subject_out(motion, self.config("metst_plus"), folder, self._fold_jobs)
-        cells = (*cells, *(window_cells(sorted(sets)) if len(sets) > 1 else ()))
-        return run_ablation(sets, base, self.out / "ablation", cells, self._fold_jobs, self.intervals)
+        return sets
 
     @property
     def intervals(self) -> Intervals:

@@ -140,8 +140,8 @@ def counts_of(film: Film, n_events: int = EVENTS, progress: bool = False) -> pd.
 
 def limits_from(counts: pd.DataFrame) -> dict[str, Any]:
     """The limits of a `Judgement`, and what they rest on, from counts of all cases."""
-    counts = counts[~counts["before"].astype(bool)]  # found anyway: says nothing
-    rows = counts.merge(pd.DataFrame([(c.name, c.of) for c in CASES], columns=["case", "of"]), on="case")
+    fresh = counts[~counts["before"].astype(bool)]  # the others are found anyway, which says nothing
+    rows = fresh.merge(pd.DataFrame([(c.name, c.of) for c in CASES], columns=["case", "of"]), on="case")
     unrest, bins = {}, {}
     for part in PARTS:
         of_part = rows[(rows["of"] == "unrest") & (rows["part"] == part)]
@@ -155,6 +155,8 @@ def limits_from(counts: pd.DataFrame) -> dict[str, Any]:
     calm = rows[rows["case"] == "calm"]
     for name, side in OF_THE_FACE.items():
         cases = [calm, *(group for _, group in rows[rows["of"] == name].groupby("case"))]
+        if len(cases) == 1:
+            continue
         levels[name] = [
             {
                 "level": float(group[name].median()), "n": len(group),
@@ -163,7 +165,10 @@ def limits_from(counts: pd.DataFrame) -> dict[str, Any]:
             for group in cases
         ]  # fmt: skip
         face[name] = face_limit(levels[name], side)
-    return {"unrest": unrest, "face": face, "by_unrest": bins, "by_level": levels}
+    n_unrest = sum(row["n"] for rows_of_part in bins.values() for row in rows_of_part)
+    return {
+        "unrest": unrest, "face": face, "by_unrest": bins, "by_level": levels, "left_out": len(counts) - n_unrest
+    }  # fmt: skip
 
 
 def unrest_limit(unrest: np.ndarray, touched: np.ndarray) -> float:

@@ -59,7 +59,7 @@ class Judgement:
     """Where a frame stops to be judged, measured on movements planted into films.
 
     unrest: part -> the unrest (pixels of the 320 crop; the larger one of both parts) above which it is not judged.
-    face: limits of what is `OF_THE_FACE`.  evidence: what was counted, as stored.
+    face: limits of what is `OF_THE_FACE`, as far as they were measured.  evidence: what was counted, as stored.
     """
 
     unrest: Mapping[str, float]
@@ -74,8 +74,9 @@ class Judgement:
         with np.errstate(invalid="ignore"):
             visible = np.isfinite(seen.eye_distance)
             for name, side in OF_THE_FACE.items():
-                values, limit = getattr(seen, name), self.face[name]
-                visible &= values <= limit if side == "most" else values >= limit
+                if name in self.face:
+                    values, limit = getattr(seen, name), self.face[name]
+                    visible &= values <= limit if side == "most" else values >= limit
             calm = np.max(unrest, axis=1)
             return pd.DataFrame({part: visible & (calm <= self.unrest[part]) for part in PARTS})
 

@@ -29,12 +29,21 @@ from metst_core.files import (
     value_hash,
     write_sealed,
 )
-from metst_core.inference import QUALITY_COLUMNS, RESULT_COLUMNS, STOPPED, FaceChoice, Measured, TrainedModel
+from metst_core.inference import (
+    PARTS,
+    QUALITY_COLUMNS,
+    RESULT_COLUMNS,
+    STOPPED,
+    FaceChoice,
+    Measured,
+    TrainedModel,
+    bundled_judgement,
+)
 from metst_core.landmarks import Landmarker
 from metst_core.pipeline.result import AnalysisResult
 from metst_core.version import __version__
 
-_FORMAT = 1
+_FORMAT = 2
 _TABLES = {"table": RESULT_COLUMNS, "near": RESULT_COLUMNS, "quality": QUALITY_COLUMNS}
 _ARRAYS = ("score", "smoothed", "probabilities", "times")
 _MEASURED = tuple(field.name for field in fields(Measured))
@@ -54,6 +63,7 @@ def result_key(
         "format": _FORMAT,
         "version": __version__,
         "motion": MOTION_VERSION,
+        "judged": [dict(bundled_judgement().unrest), dict(bundled_judgement().face)],
         "opencv": cv2.__version__,
         "video": content_hash(path),
         "model": model.identity,
@@ -80,6 +90,7 @@ class Kept:
         record: dict[str, Any] = {name: getattr(result, name) for name in _PLAIN}
         record |= {name: getattr(result, name).to_dict("records") for name in _TABLES}
         arrays = {name: getattr(result, name) for name in _ARRAYS}
+        arrays["judged"] = result.judged.to_numpy(bool)
         arrays |= {f"measured_{name}": getattr(result.measured, name) for name in _MEASURED}
         with sealed_path(self.folder / f"{key}.npz") as temporary:
             np.savez_compressed(temporary, record=np.array(json.dumps(plain(record))), **arrays)
@@ -93,6 +104,7 @@ class Kept:
             with np.load(self.folder / f"{key}.npz", allow_pickle=False) as stored:
                 record = json.loads(str(stored["record"]))
                 arrays = {name: stored[name] for name in _ARRAYS}
+                judged = pd.DataFrame(stored["judged"], columns=list(PARTS))
                 measured = Measured(**{name: stored[f"measured_{name}"] for name in _MEASURED})
             tables = {name: _table(record[name], columns) for name, columns in _TABLES.items()}
             known = {name: record[name] for name in _PLAIN}
@@ -105,6 +117,7 @@ class Kept:
             landmarker=landmarker,
             face=face,
             measured=measured,
+            judged=judged,
             **arrays,
             **tables,
             **known,

@@ -1,5 +1,6 @@
 """Static figures: arrays in, matplotlib Figure out."""
 
+from metst_core.plots.claims import claim
 from metst_core.plots.diagrams import DARK, DIAGRAMS, LIGHT, data_line, mamba_block, slow_fast, two_questions
 from metst_core.plots.errors import ErrorView, error_gallery
 from metst_core.plots.figures import (
@@ -62,6 +63,7 @@ __all__ = [
     "ablation",
     "attribution_map",
     "check_picture",
+    "claim",
     "comparison",
     "confusion",
     "data_line",
