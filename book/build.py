@@ -91,6 +91,10 @@ def _cards(source: Path) -> None:
     titled = measured if measured.startswith("# ") else f"# The landmarks, measured\n\n{measured}"
     _write(source / "cards" / "landmarks.md", titled)
     _write(source / "house.md", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    _append_tree(
+        source / "cards" / "index.md",
+        sorted(p.stem for p in (source / "cards").glob("*.md") if p.stem != "index"),
+    )
     for page in [*(source / "cards").glob("*.md"), source / "house.md"]:
         text = page.read_text(encoding="utf-8").replace("../benchmarks/results/landmarks.md", "landmarks.md")
 
@@ -119,9 +123,13 @@ def _notebooks(source: Path, run: Path | None, notebooks: Path) -> None:
                 cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
         nbformat.write(node, folder / path.name)
         names.append(path.stem)
+    _append_tree(folder / "index.md", names)
+
+
+def _append_tree(page: Path, names: list[str]) -> None:
+    """List pages under a page, in this order."""
     tree = "\n".join(["```{toctree}", ":maxdepth: 1", "", *names, "```"])
-    index = folder / "index.md"
-    _write(index, f"{index.read_text(encoding='utf-8')}\n{tree}\n")
+    _write(page, f"{page.read_text(encoding='utf-8')}\n{tree}\n")
 
 
 def _is_for_machines(cell: nbformat.NotebookNode) -> bool:

@@ -58,14 +58,17 @@ def signature(name: str, value: Any) -> str:
     if not callable(value):
         return ""
     try:
-        found = str(inspect.signature(value))
+        found = inspect.signature(value)
     except (TypeError, ValueError):
         return ""
-    found = re.sub(r"<factory>|<object object at [^>]*>|<function (\w+)[^>]*>", r"\1...", found)
-    found = re.sub(r"(: |-> )'([^']*)'", r"\1\2", found)  # annotations that are not evaluated are quoted
     line = f"{name}{found}"
     if len(line) > 96:
-        line = line.replace("(", "(\n    ", 1).replace(", ", ",\n    ")
+        arguments = ",\n".join(f"    {argument}" for argument in found.parameters.values())
+        returned = "" if found.return_annotation is found.empty else f" -> {found.return_annotation}"
+        line = f"{name}(\n{arguments},\n){returned}"
+    line = re.sub(r"<factory>|<object object at [^>]*>", "...", line)
+    line = re.sub(r"<(?:class '|function )(?:[\w.]*\.)?(\w+)[^>]*>", r"\1", line)
+    line = re.sub(r"(: |-> )'([^']*)'", r"\1\2", line)  # annotations that are not evaluated are quoted
     return f"```python\n{line}\n```\n\n"
 
 

@@ -736,8 +736,19 @@ near = pd.DataFrame(
 near.round(3)
 
 # %% [markdown]
-# Read the position from left to right: near 0 while the face is neutral; it leaves at the onset, a little late, because a state must first *collect* evidence; it comes back after the offset, later still, because it
-# must *forget*. This is the temporal state transition of the title. (After the *smoke* profile's few training steps it may be weak or absent; the *default* profile trains enough to show it.)
+# What to look for, from top to bottom: where a network has learned the state transition of the title, the position is near 0 while the face is neutral; it leaves at the onset, a little late, because a state must first *collect*
+# evidence; it comes back after the offset, later still, because it must *forget*.
+
+# %%
+leaves = near["position of the state"]
+rises = leaves.iloc[1] - leaves.iloc[0]
+Markdown(
+    f"Here it goes from {leaves.iloc[0]:.2f} before the onset to {leaves.iloc[1]:.2f} just after it, {leaves.iloc[2]:.2f} just before the offset and {leaves.iloc[3]:.2f} after it: "
+    + ("it does move towards 1 and back." if rises > 0.25 and leaves.iloc[3] < leaves.iloc[2] - 0.1
+       else "a transition that is weak or absent; a network that was hardly trained has none.")
+)  # fmt: skip
+
+# %% [markdown]
 #
 # And $\Delta$? Look at the numbers on its axis. How much it changes is a measurement, not a promise of the theory: a network may just as well select through $B_t$ and $C_t$, which
 # also depend on the frame. The published initialisation (weights of standard deviation 0.02) starts with steps that hardly depend on the input; it takes training to change that.

@@ -31,7 +31,7 @@
 # * **result level**: when intervals are decoded, the recognition's *neutral* class can overrule the spotting, or the spotting can overrule it.
 #
 # This notebook walks through the targets, the loss and its weights, the sampling of windows, the leave-one-subject-out (LOSO) protocol, and what happens when it leaks. Then
-# it trains every fold for ME-TST+ and ME-TST and leaves them in the run's folder for notebook 04.
+# it trains every fold for ME-TST+ and ME-TST and leaves them in the run's folder for notebook 04. It takes about 40 minutes to read; afterwards you can train and test such a network without letting anything of the test person in.
 
 # %% tags=["parameters"]
 # "by hand": start from the prepared run that came with the notebooks, or, without one, from a small run of this machine.
@@ -314,7 +314,7 @@ widgets.interact(
 )
 
 # %% [markdown]
-# `low, high` is the 95% interval of the difference, over persons. What the leak "improves" is what the network remembers rather than knows: the longer it is trained, the more. (In the profile `smoke` it is trained so briefly that
+# `low, high` is the 95% interval of the difference, over persons. What a leak "improves" is what the network remembers rather than knows: the longer it is trained, the more there is. (In the profile `smoke` it is trained so briefly that
 # it has next to nothing to remember.) This is the leak of a *person*: all her videos were in the training. Windows split at random into training and test leak more than that, since windows overlap by half: half of the frames of a
 # test window then stand in the training, with their answers.
 #
@@ -411,6 +411,8 @@ spread[spread["metric"].isin(HEADLINE)].set_index("metric").round(3)
 
 # %% [markdown]
 # Few seeds, so read minimum and maximum as examples. `metst seeds -n 10` trains more, of all the methods, and puts them into the report.
+#
+# **Takeaways.** The score is a classification of frames with a squared loss, and the decoder makes its peaks. Hold out *persons*, and everything that is chosen with their help. Report more than one seed.
 #
 # ## Exercises
 #

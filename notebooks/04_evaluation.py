@@ -26,7 +26,8 @@
 # # 4 · From scores to intervals to numbers
 #
 # Notebook 03 left, for every video, a score per frame from a network that has never seen that person. This notebook turns scores into intervals, intervals into
-# counts, and counts into the numbers that papers print, first on one video by hand, then over the whole set, with baselines, intervals of confidence, and the traps on the way.
+# counts, and counts into the numbers that papers print, first on one video by hand, then over the whole set, with baselines, intervals of confidence, and the traps on the way. It takes about 50 minutes to read; afterwards you can
+# compute STRS alone, say which differences a run can tell, and name six ways in which a number like that can fool you.
 
 # %% tags=["parameters"]
 # "by hand": start from the prepared run that came with the notebooks, or, without one, from a small run of this machine.
@@ -643,6 +644,8 @@ strata = pd.DataFrame(compared["recall"]["metst_plus"]["strict"])
 strata[["by", "stratum", "n", "found", "recall", "low", "high"]].round(2)
 
 # %% [markdown]
+# **Takeaways.** A threshold relative to a video always finds something. Recognition is scored on what was found, so STRS can rise by finding less. A ranking is worth what its interval says, and how a baseline is fed can decide it.
+#
 # ## Exercises
 #
 # (`make exercises` builds the notebook with stubs; `check` judges your answer.)

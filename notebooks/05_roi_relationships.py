@@ -34,7 +34,7 @@
 # Three questions lead the way. *Which regions move together in surprise? Does the mouth tell anything before the brow? Does ME-TST+ look
 # where the action unit is?* Each gets a number, and each number gets a chance to be wrong.
 #
-# You need the motion from notebook 01; the networks from notebook 03 are used if they are there.
+# You need the motion from notebook 01; the networks from notebook 03 are used if they are there. It takes about 40 minutes to read; afterwards you can ask a network where it looks, and you know three ways in which the answer can fool you.
 
 # %% tags=["parameters"]
 # "by hand": start from the prepared run that came with the notebooks, or, without one, from a small run of this machine.
@@ -486,7 +486,7 @@ print(
 )
 
 # %% [markdown]
-# Read the second number: the *sizes* of the two maps agree well, because both follow the motion. Only signs and what lies beyond the motion itself can speak for the network. Keep that in mind for
+# Read the second number: where the *sizes* of the two maps agree, it is because both follow the motion. Only signs and what lies beyond the motion itself can speak for the network. Keep that in mind for
 # the last question, and compare there with random weights **and** with the motion alone.
 #
 # ## 5.8 Does ME-TST+ look where the action unit is?
@@ -622,11 +622,14 @@ run.figure(
 )
 
 # %%
-explorer.save_page(run.out / "explorer.html")  # the same for any browser, without Python
+page = explorer.save_page(run.out / "explorer.html")
+print(f"{page.name} in the run's folder is the same for any browser, without Python")
 explorer
 
 # %% [markdown]
-# ## Exercises
+# **Takeaways.** Correlate changes, not positions. Every "these two move together" needs a level of chance, and every "it looks there" a network that has learned nothing beside it. A "no" means something only where a planted "yes" was found.
+#
+# ## Questions to think about
 #
 # **1.** Is the level of chance needed? Rotate one video's ROIs by hand, measure the largest correlation, and compare it with `critical()`.
 

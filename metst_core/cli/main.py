@@ -30,7 +30,7 @@ from metst_core.cli import (
     synth,
     train,
 )
-from metst_core.cli.options import WithDefaults
+from metst_core.cli.options import show_defaults
 from metst_core.cli.terminal import complain, steady_streams
 from metst_core.errors import LostOutput, MetstError
 from metst_core.files import printable
@@ -125,6 +125,5 @@ def _parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         command.add_parser(commands)
     for each in commands.choices.values():
-        if each.formatter_class is argparse.HelpFormatter:
-            each.formatter_class = WithDefaults
+        show_defaults(each)
     return parser

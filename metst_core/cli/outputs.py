@@ -194,7 +194,7 @@ class Outputs:
         """Say which outputs of a video were written, and take note of them; the number of those that failed."""
         for path in done.written:
             if self._kept is not None:
-                self._kept.note(path, done.key)
+                self._kept.note(path, done.shown)
             if len(self.tasks) == 1:
                 print(f"  -> {path}")
         for problem in done.problems:

@@ -31,8 +31,7 @@ from metst_core.footage.measuring import measure
 from metst_core.footage.plan import Manner
 from metst_core.footage.recall import fit_curve
 from metst_core.footage.track import track
-from metst_core.inference import JUDGED_LEAST, JUDGED_STRENGTH, PARTS, load_model
-from metst_core.inference.judged import ASSET, OF_THE_FACE
+from metst_core.inference import JUDGED_ASSET, JUDGED_LEAST, JUDGED_STRENGTH, OF_THE_FACE, PARTS, load_model
 from metst_core.landmarks import MediaPipeLandmarker
 from metst_core.metrics import Intervals
 from metst_core.synthetic import HEAD_NAMES, PRIORS, draw_person, face_of, generate, plan_film, shoot
@@ -224,7 +223,9 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=Path("runs/evidence"), help="where counts are kept (runs/evidence)"
     )
-    parser.add_argument("--out", type=Path, default=ASSET, help="the file to write (the package's own)")
+    parser.add_argument(
+        "--out", type=Path, default=JUDGED_ASSET, help="the file to write (the package's own)"
+    )
     options = parser.parse_args()
     counts = all_counts(options.work)
     found = limits_from(counts)

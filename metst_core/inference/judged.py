@@ -47,7 +47,7 @@ def unrest_of(parts: np.ndarray, window: int) -> np.ndarray:
 JUDGED_STRENGTH, JUDGED_LEAST = 0.018, 0.2
 """A frame is judged where of micro-expressions of this strength (inter-ocular distances) at least this share would be found."""
 
-ASSET = ASSETS / "judged.json"
+JUDGED_ASSET = ASSETS / "judged.json"
 """The measurement that comes with the package; `python -m metst_core.footage.evidence` makes it anew."""
 
 OF_THE_FACE = {"turn": "most", "brightness": "least", "sharpness": "least", "eye_distance": "least"}
@@ -84,9 +84,9 @@ class Judgement:
 @functools.cache
 def bundled_judgement() -> Judgement:
     """The limits that were measured with the bundled weights."""
-    if not ASSET.is_file():
+    if not JUDGED_ASSET.is_file():
         raise MissingError(
-            f"{ASSET}: the measurement is missing; make it with `python -m metst_core.footage.evidence`"
+            f"{JUDGED_ASSET}: the measurement is missing; make it with `python -m metst_core.footage.evidence`"
         )
-    stored = read_json(ASSET)
+    stored = read_json(JUDGED_ASSET)
     return Judgement(stored["unrest"], stored["face"], stored)

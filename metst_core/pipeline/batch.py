@@ -29,7 +29,7 @@ from metst_core.inference import (
     TrainedModel,
     faces_of,
 )
-from metst_core.landmarks import Landmarker, MediaPipeLandmarker
+from metst_core.landmarks import Landmarker, MediaPipeLandmarker, without_startup_log
 from metst_core.pipeline.keeping import Kept, identity_of, result_key
 from metst_core.pipeline.result import AnalysisResult
 from metst_core.pipeline.summary import Refused
@@ -86,6 +86,11 @@ class Done:
     written: tuple[Path, ...] = ()
     problems: tuple[str, ...] = ()
 
+    @property
+    def shown(self) -> str:
+        """What an output of this task shows: the result, under these names."""
+        return f"{self.key} {self.task.subject} {self.task.video}" if self.key else ""
+
 
 # --- names ------------------------------------------------------------------------------------------------------
 def tasks_for(videos: Sequence[FoundVideo], rule: str = "auto", face: FaceChoice | None = None) -> list[Task]:
@@ -110,7 +115,8 @@ def per_face(tasks: Sequence[Task], finder: FaceFinder | None = None, image_fps:
     for task in tasks:
         try:
             looks = range(0, int(_FIRST_LOOKS * image_fps), LOOK_EVERY)
-            faces = faces_of(_until_the_end(read_frames(task.path), looks), finder)
+            with without_startup_log():
+                faces = faces_of(_until_the_end(read_frames(task.path), looks), finder)
         except Exception:
             faces = []  # what is wrong is said where it is analysed
         if len(faces) < 2:
@@ -216,7 +222,7 @@ def write_outputs(done: Done, work: Work) -> Done:
     written: list[Path] = []
     problems: list[str] = []
     for kind, path in done.task.outputs.items():
-        if kept is None or not done.key or not kept.shows(path, done.key):
+        if kept is None or not kept.shows(path, done.shown):
             problem = trouble_with(path, partial(work.writers[kind], result))
             if problem:
                 problems.append(problem)

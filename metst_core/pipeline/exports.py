@@ -43,8 +43,8 @@ def as_dict(result: Findings) -> dict[str, Any]:
         "face": str(result.face),
         "judged": float(result.is_judged.mean()),
         "claims_per_judged_minute": result.claims_per_judged_minute,
-        "intervals": result.table.to_dict("records"),
-        "near_misses": result.near.to_dict("records"),
+        "intervals": printed(result.table).to_dict("records"),
+        "near_misses": printed(result.near).to_dict("records"),
         "quality": result.quality.to_dict("records"),
         "limits": latest_limits(result.path, result.model),
         "times": np.round(result.times, 6),
@@ -58,9 +58,15 @@ def as_dict(result: Findings) -> dict[str, Any]:
 
 def results_table(results: Iterable[Findings]) -> pd.DataFrame:
     """The tables of several videos under each other, with the column `path` in front."""
-    parts = [result.table.assign(path=str(result.path)) for result in results if len(result.table)]
+    parts = [printed(result.table).assign(path=str(result.path)) for result in results if len(result.table)]
     columns = ["path", *RESULT_COLUMNS]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def printed(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of intervals as it is written: times to the millisecond, score and confidence to 5 digits."""
+    digits = {"onset_seconds": 3, "apex_seconds": 3, "offset_seconds": 3, "score": 5, "confidence": 5}
+    return table.round(digits)
 
 
 def write_csv(results: Iterable[Findings], path: str | Path, formulas: bool = True) -> Path:
@@ -136,6 +142,8 @@ def summary_text(result: Findings) -> str:
         lines += _find_lines(result.table[~in_judged])
     if result.has_face:
         lines.append(f"  {judged_line(result)}")
+    if (result.measured.n_faces > 1).any():
+        lines.append(f"  followed: {result.face}")
     lines += [f"  ! {text}" for text in quality_lines(result.quality)]
     if result.has_face:
         lines.append(f"  limits: {limits_line(result.path, result.model)}")

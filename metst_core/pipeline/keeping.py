@@ -123,10 +123,10 @@ class Kept:
             **known,
         )
 
-    def note(self, path: Path, key: str = "") -> None:
-        """Take note of an output that was written; `key` is that of the result that it shows."""
+    def note(self, path: Path, shown: str = "") -> None:
+        """Take note of an output that was written, and of what it shows (`Done.shown`)."""
         if path.is_file():
-            self._written[str(path.resolve())] = [key, content_hash(path)]
+            self._written[str(path.resolve())] = [shown, content_hash(path)]
             write_sealed(self._written, self._list)
 
     def is_ours(self, path: Path) -> bool:
@@ -134,9 +134,9 @@ class Kept:
         known = self._written.get(str(path.resolve()))
         return known is not None and path.is_file() and content_hash(path) == known[1]
 
-    def shows(self, path: Path, key: str) -> bool:
-        """Whether an output is as it was written here from the result with this key."""
-        return self.is_ours(path) and self._written[str(path.resolve())][0] == key
+    def shows(self, path: Path, shown: str) -> bool:
+        """Whether an output is as it was written here, and shows this."""
+        return bool(shown) and self.is_ours(path) and self._written[str(path.resolve())][0] == shown
 
 
 def check_free(paths: Iterable[Path], kept: Kept | None, resume: bool, overwrite: bool) -> None:

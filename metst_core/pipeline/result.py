@@ -23,7 +23,7 @@ from metst_core.files import check_no_input, run_record, write_json
 from metst_core.inference import Analysis, FaceChoice, FaceFinder, Findings, TrainedModel
 from metst_core.landmarks import Landmarker
 from metst_core.models import Network
-from metst_core.pipeline.exports import as_dict, headline, summary_text, write_frames, write_megc
+from metst_core.pipeline.exports import as_dict, headline, printed, summary_text, write_frames, write_megc
 from metst_core.pipeline.page import result_html, write_page
 from metst_core.pipeline.reel import write_annotated_video
 from metst_core.plots import ScoreLine, score_timeline
@@ -54,8 +54,8 @@ class AnalysisResult(Findings):
     def to_csv(self, path: str | Path | None = None) -> str | Path:
         """Write the table as CSV, or return it as text without a path."""
         if path is None:
-            return self.table.to_csv(index=False, lineterminator="\n")
-        return write_table(self.table, self._output(path))
+            return printed(self.table).to_csv(index=False, lineterminator="\n")
+        return write_table(printed(self.table), self._output(path))
 
     def to_megc(self, path: str | Path) -> Path:
         """Write the intervals as the grand challenges want them: `subject,video,onset,offset,emotion`, first frame 1."""

@@ -8,6 +8,7 @@ import pytest
 import metst_core
 from metst_core.cli import main
 from metst_core.cli.main import _parser
+from metst_core.cli.options import default_text
 from metst_core.datasets import write_tables
 from metst_core.tables import empty_annotations
 from metst_core.video import write_images
@@ -64,12 +65,13 @@ def test_every_help_shows_every_default():
     for name, command in commands.choices.items():
         shown = " ".join(command.format_help().split())
         for action in command._actions:
-            default = action.default
-            if default in (None, False, argparse.SUPPRESS) or default == []:
-                continue
-            parts = default if isinstance(default, list | tuple) else [default]
-            said = " ".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)
-            assert f"({said})" in shown or f"default: {said}" in shown, (name, action.option_strings, said)
+            said = default_text(action)
+            if said is not None:
+                assert f"({said})" in shown or f"default: {said}" in shown, (
+                    name,
+                    action.option_strings,
+                    said,
+                )
 
 
 def test_check_of_a_folder_counts_and_draws(tmp_path, capsys):

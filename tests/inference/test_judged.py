@@ -14,7 +14,7 @@ from metst_core.inference import (
     motion_of_parts,
     unrest_of,
 )
-from metst_core.inference.judged import ASSET, OF_THE_FACE
+from metst_core.inference.judged import JUDGED_ASSET, OF_THE_FACE
 from metst_core.inference.quality import Seen, sharpness_of
 from metst_core.rois import roi_names
 
@@ -94,7 +94,7 @@ def test_movements_that_a_find_touches_anyway_do_not_count():
 
 
 def test_what_comes_with_the_package_is_a_measurement():
-    stored = json.loads(ASSET.read_text(encoding="utf-8"))
+    stored = json.loads(JUDGED_ASSET.read_text(encoding="utf-8"))
     assert stored["record"]["commit"]
     assert (
         stored["n"]
