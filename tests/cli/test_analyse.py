@@ -141,7 +141,7 @@ class TestCommand:
     def test_a_full_disk_loses_nothing_else(self, clip, tmp_path, capsys, monkeypatch):
         """The system's answer is made up (ENOSPC while the table is written); the rest is real."""
 
-        def full(results, path):
+        def full(results, path, formulas=True):
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr(pipeline, "write_csv", full)
