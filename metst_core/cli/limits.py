@@ -32,9 +32,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--events", type=int, default=80, metavar="N", help="how many are planted in all (80)"
     )
-    parser.add_argument(
-        "--weights", default="bundled", metavar="FILE", help="other weights than the bundled ones"
-    )
+    parser.add_argument("--weights", default="bundled", metavar="FILE", help="the weights (bundled)")
     parser.add_argument("--json", metavar="FILE", help="write everything (several films: a folder)")
     parser.add_argument("--csv", metavar="FILE", help="write the table (several films: a folder)")
     parser.add_argument(
