@@ -740,13 +740,16 @@ near.round(3)
 # evidence; it comes back after the offset, later still, because it must *forget*.
 
 # %%
-leaves = near["position of the state"]
-rises = leaves.iloc[1] - leaves.iloc[0]
+path = near["position of the state"].tolist()
+there, back = path[0] < 0.5 < max(path[1:3]), path[3] < max(path[1:3]) - 0.25
 Markdown(
-    f"Here it goes from {leaves.iloc[0]:.2f} before the onset to {leaves.iloc[1]:.2f} just after it, {leaves.iloc[2]:.2f} just before the offset and {leaves.iloc[3]:.2f} after it: "
-    + ("it does move towards 1 and back." if rises > 0.25 and leaves.iloc[3] < leaves.iloc[2] - 0.1
-       else "a transition that is weak or absent; a network that was hardly trained has none.")
-)  # fmt: skip
+    f"Here it goes from {path[0]:.2f} before the onset to {path[1]:.2f} just after it, {path[2]:.2f} just before the offset and {path[3]:.2f} after it: "
+    + (
+        "it does move towards 1 and back."
+        if there and back
+        else "a transition that is weak or absent, as in a network that was hardly trained."
+    )
+)
 
 # %% [markdown]
 #
