@@ -1,13 +1,16 @@
 """Redraw the pictures of SynthME 2's heads in the data card: `python figures/synthme2.py`."""
 
+from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from metst_core.files import atomic_path
-from metst_core.synthetic.action_units import ACTION_UNITS, UNITS
+from metst_core.plots import save_figure
+from metst_core.synthetic import FilmPlan, draw_person, face_of, plan_film, shoot
+from metst_core.synthetic.action_units import ACTION_UNITS, UNIT_INDEX, UNITS
+from metst_core.synthetic.events import Event
 from metst_core.synthetic.head_asset import number_of_heads
 from metst_core.synthetic.heads import Head, head
 
@@ -50,7 +53,43 @@ def action_units() -> Figure:
     return figure
 
 
+def speech() -> Figure:
+    """A strip of a film: somebody talks, and a micro-expression rides on it."""
+    plan, event = ridden()
+    before = max(0, event.onset - 6)
+    shown = range(before, min(plan.n_frames, event.offset + 7))
+    chosen = np.linspace(shown[0], shown[-1], 10).round().astype(int)
+    frames = list(islice(shoot(plan, face_of(0, plan.subject), seed=0), shown[-1] + 1))
+    figure = Figure(figsize=(15, 4.6), dpi=80, layout="constrained")
+    strip, curves = figure.subplots(2, 1, height_ratios=(1.5, 1.7))
+    strip.imshow(np.hstack([frames[t][50:310, 50:270] for t in chosen]))
+    strip.set_title(f"seconds {', '.join(f'{t / plan.fps:.2f}' for t in chosen)}", fontsize=9)
+    strip.axis("off")
+    seconds = np.array(shown) / plan.fps
+    at = slice(shown[0], shown[-1] + 1)
+    curves.plot(seconds, plan.jaw[at], color="0.6", label="jaw (speech)")
+    for name in event.units:
+        curves.plot(seconds, plan.me_intensity[at, UNIT_INDEX[name]], label=f"{name} (micro-expression)")
+    for t in (event.onset, event.apex, event.offset):
+        curves.axvline(t / plan.fps, color="k", lw=0.8, ls=":")
+    curves.set(xlabel="time (s); dotted: onset, apex, offset", ylabel="strength (IOD)")
+    curves.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def ridden() -> tuple[FilmPlan, Event]:
+    """The first micro-expression of .015 IOD or more that lies within speech, over persons of tier interview in order."""
+    for index in range(number_of_heads()):
+        plan = plan_film(draw_person(0, index), 0, seconds=8, seed=0, prior="dense", tier="interview")
+        bouts = [e for e in plan.events if e.kind == "speech"]
+        for event in plan.micro_expressions:
+            inside = any(b.onset <= event.onset and event.offset <= b.offset for b in bouts)
+            if inside and event.strength >= 0.015:
+                return plan, event
+    raise LookupError("no micro-expression rides on speech")
+
+
 if __name__ == "__main__":
-    for name, draw in (("synthme2_persons", persons), ("synthme2_units", action_units)):
-        with atomic_path(FOLDER / f"{name}.png") as temporary:
-            draw().savefig(temporary)
+    drawn = (("synthme2_persons", persons), ("synthme2_units", action_units), ("synthme2_speech", speech))
+    for name, draw in drawn:
+        save_figure(draw(), FOLDER / f"{name}.png")

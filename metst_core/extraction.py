@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,13 +17,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from metst_core import rois
+from metst_core.checks import half_window, number_between
 from metst_core.datasets import Dataset
 from metst_core.errors import InputError, MetstError, MissingError
-from metst_core.files import atomic_path, content_hash, value_hash
+from metst_core.files import UNREADABLE, check_seal, content_hash, one_line, sealed_path, sweep, value_hash
 from metst_core.landmarks import Landmarker, MediaPipeLandmarker
 from metst_core.motion import MotionWindow, stream_motion
 from metst_core.tables import check_annotations
-from metst_core.windows import new_frames
+from metst_core.windows import new_frames, window_starts
 from metst_core.workers import naming_killed_workers, on_backend, one_opencv_thread
 
 MOTION_VERSION = 2
@@ -128,7 +127,7 @@ class MotionSet:
         for name in _BESIDE:
             kept = getattr(self, name)
             arrays |= {f"{name}_{i}": kept[key] for i, key in enumerate(self.windows) if key in kept}
-        with atomic_path(path) as temporary:
+        with sealed_path(path) as temporary:
             np.savez(temporary, record=np.array(json.dumps(record)), **arrays)
         return path
 
@@ -141,6 +140,7 @@ class MotionSet:
                 f"{path}: no such file; extract the motion first (extract_dataset(...).save(path))"
             )
         try:
+            check_seal(path)
             with np.load(path, allow_pickle=False) as stored:
                 record = json.loads(str(stored["record"]))
                 keys = [(subject, video) for subject, video in record["keys"]]
@@ -151,21 +151,39 @@ class MotionSet:
                     }
                     for name in _BESIDE
                 }
-            return cls(
+            motion = cls(
                 windows,
                 check_annotations(_table_from_json(record["annotations"]), str(path)),
                 _table_from_json(record["videos"]),
                 record["features"],
-                int(record["window"]),
-                float(record["fps"]),
+                2 * half_window(record["window"]),
+                number_between("fps", record["fps"], 0.001, 100_000),
                 _table_from_json(record["skipped"]),
                 **beside,
             )
-        except (*_UNREADABLE, KeyError, TypeError) as error:
+            _check_whole(motion)
+            return motion
+        except UNREADABLE as error:
             raise InputError(f"{path}: not a motion set ({error}); extract the motion again") from error
 
 
 _BESIDE = ("head", "shift")  # what is kept beside the windows
+
+
+def _check_whole(motion: MotionSet) -> None:
+    """Raise an `InputError` unless the parts of a motion set fit together."""
+    channels = len(rois.channel_indices(motion.features))
+    for key, windows in motion.windows.items():
+        n_windows = len(window_starts(motion.n_frames(*key), motion.window))
+        _check_shape("windows", key, windows, (n_windows, channels, motion.window))
+        for name in _BESIDE:
+            if key in getattr(motion, name):
+                _check_shape(name, key, getattr(motion, name)[key], (n_windows, 2, motion.window))
+
+
+def _check_shape(name: str, key: tuple[str, str], value: np.ndarray, shape: tuple[int, ...]) -> None:
+    if value.shape != shape or value.dtype.kind not in "fi":
+        raise InputError(f"{name} of {' '.join(key)}: {value.dtype} {value.shape}, expected numbers {shape}")
 
 
 def extract_dataset(
@@ -262,6 +280,7 @@ def _prepare_cache(folder: Path, landmarker_factory: Callable[[], Landmarker]) -
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
     except OSError as error:
         raise InputError(
             f"cache_dir {folder} cannot be made ({error.strerror}); name a folder to write to"
@@ -280,8 +299,10 @@ def _video_result(
             return _Result(motion)
         with one_opencv_thread():
             motion = _compute(dataset, key, landmarker_factory())
-    except (MetstError, OSError, RuntimeError, cv2.error) as error:  # RuntimeError: MediaPipe's own
-        return _Result(None, str(error) or type(error).__name__)
+    except MetstError as error:
+        return _Result(None, str(error))
+    except Exception as error:  # of FFmpeg, OpenCV, MediaPipe, the system: one video never ends a set
+        return _Result(None, f"{type(error).__name__}: {error}")
     return _Result(motion, warning="" if path is None else _write_cached(path, motion))
 
 
@@ -301,32 +322,35 @@ def _frames_with_face(parts: list[MotionWindow], window: int) -> np.ndarray:
 
 
 _CACHED = tuple(f.name for f in dataclasses.fields(_VideoMotion))
-_UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def _read_cached(path: Path, window: int) -> _VideoMotion | None:
-    """A cached video, or None if there is none that can be read whole."""
+    """A cached video, or None if there is none that can be read whole; that video is then computed anew."""
     try:
+        check_seal(path)
         with np.load(path, allow_pickle=False) as stored:
             motion = _VideoMotion(*(stored[name] for name in _CACHED))
-    except (*_UNREADABLE, KeyError):
+        n_windows = len(window_starts(len(motion.has_face), window))
+    except UNREADABLE:
         return None
-    channels, n_windows = 2 * len(rois.ROIS), len(motion.windows)
-    whole = (
-        motion.windows.shape == (n_windows, channels, window)
-        and motion.head.shape == motion.shift.shape == (n_windows, 2, window)
-        and motion.has_face.ndim == 1
-    )
-    return motion if whole else None
+    wanted = {
+        "windows": ((n_windows, 2 * len(rois.ROIS), window), "f"),
+        "has_face": (motion.has_face.shape[:1], "b"),
+        "head": ((n_windows, 2, window), "f"),
+        "shift": ((n_windows, 2, window), "i"),
+    }
+    parts = {name: getattr(motion, name) for name in _CACHED}
+    whole = all((part.shape, part.dtype.kind) == wanted[name] for name, part in parts.items())
+    return motion if whole and np.isfinite(motion.windows).all() else None
 
 
 def _write_cached(path: Path, motion: _VideoMotion) -> str:
     """Cache a video; what went wrong, if anything, in words: the motion itself is not lost for that."""
     try:
-        with atomic_path(path) as temporary:
+        with sealed_path(path) as temporary:
             np.savez(temporary, **{name: getattr(motion, name) for name in _CACHED})
     except OSError as error:
-        return f"cache_dir {path.parent} cannot be written ({error.strerror}); going on without"
+        return f"cache_dir {one_line(path.parent)} cannot be written ({error.strerror}); going on without"
     return ""
 
 

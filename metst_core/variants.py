@@ -54,6 +54,11 @@ VARIANTS = {
     "slow": "the slow path alone",
     "fast": "the fast path alone",
     "apart": "the stem filters every ROI by itself; they are joined only after it, linearly",
+    "spectral": "beside the stem, a filter over the window's frequencies with learned gains (an idea of FAIM)",
+    "shift": "after the stem, an eighth of the channels comes a frame early and an eighth a frame late",
+    "tempo": "after the stem, channels are weighed by how they resemble themselves 1, 4 and 8 frames ago (TCM)",
+    "scales": "after the stem, means over 3, 9 and 27 frames are added (an idea of GaitASMS)",
+    "attend": "after the stem, attention to the nearest frames and to all (short and long range)",
 }
 """What each word of a variant means."""
 
@@ -108,6 +113,9 @@ class VariantNetwork(Network):
         self.is_patch = base == "patch"
         if "apart" in words:
             self.stem = apart_stem(in_channels, width)
+        extras = [EXTRAS[word](width) for word in words if word in EXTRAS]
+        if extras:
+            self.stem = nn.Sequential(self.stem, *extras)
         if {"whole", "fine"} & set(words):
             self.register_buffer("seen", seen_channels(in_channels, words), persistent=False)
 
@@ -181,6 +189,103 @@ class HalfRatePathway(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         slow = self.blocks(over_frames(self.stem, x))
         return slow.repeat_interleave(2, dim=1)[:, : x.shape[1]]
+
+
+class SpectralFilter(nn.Module):
+    """x + a copy of it with every frequency times a learned gain: (B, W, T) -> (B, W, T); gains begin at 0."""
+
+    POINTS = 9
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gains = nn.Parameter(torch.zeros(1, width, self.POINTS))
+
+    def forward(self, x: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft(x, dim=2)
+        gains = functional.interpolate(self.gains, spectrum.shape[2], mode="linear", align_corners=True)
+        return x + torch.fft.irfft(spectrum * gains, n=x.shape[2], dim=2)
+
+
+class TemporalShift(nn.Module):
+    """An eighth of the channels comes a frame early and an eighth a frame late: (B, W, T) -> (B, W, T)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.part = max(1, width // 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        early, late, rest = x.split([self.part, self.part, x.shape[1] - 2 * self.part], dim=1)
+        return torch.cat(
+            [functional.pad(early[..., 1:], (0, 1)), functional.pad(late[..., :-1], (1, 0)), rest], dim=1
+        )
+
+
+class TempoGate(nn.Module):
+    """Channels weighed by how they resemble themselves some frames ago: (B, W, T) -> (B, W, T); begins as x."""
+
+    DISTANCES = (1, 4, 8)
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gate = _starting_at_nothing(nn.Conv1d(len(self.DISTANCES) * width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        alike = [x * functional.pad(x, (d, 0))[..., : x.shape[2]] for d in self.DISTANCES]
+        return x * 2 * torch.sigmoid(self.gate(torch.cat(alike, dim=1)))
+
+
+class TimeScales(nn.Module):
+    """x + maps of its means over 3, 9 and 27 frames: (B, W, T) -> (B, W, T); begins as x."""
+
+    LENGTHS = (3, 9, 27)
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.maps = nn.ModuleList(_starting_at_nothing(nn.Conv1d(width, width, 1)) for _ in self.LENGTHS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for length, added in zip(self.LENGTHS, self.maps, strict=True):
+            x = x + added(functional.avg_pool1d(x, length, 1, length // 2, count_include_pad=False))
+        return x
+
+
+class NearAndFar(nn.Module):
+    """x + attention to the frames at most `REACH` away + attention to all: (B, W, T) -> (B, W, T); begins as x."""
+
+    REACH = 4
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.near, self.far = (nn.MultiheadAttention(width, 1, batch_first=True) for _ in range(2))
+        self.out = nn.ModuleList(_starting_at_nothing(nn.Conv1d(width, width, 1)) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames = torch.arange(x.shape[2], device=x.device)
+        too_far = (frames[:, None] - frames).abs() > self.REACH
+        inside = self.norm(x.transpose(1, 2))
+        for attention, out, mask in zip((self.near, self.far), self.out, (too_far, None), strict=True):
+            told = attention(inside, inside, inside, attn_mask=mask, need_weights=False)[0]
+            x = x + out(told.transpose(1, 2))
+        return x
+
+
+def _starting_at_nothing(conv: nn.Conv1d) -> nn.Conv1d:
+    """A convolution that says 0 until it is trained, so that what it is added to begins as it was."""
+    nn.init.zeros_(conv.weight)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return conv
+
+
+EXTRAS: dict[str, Callable[[int], nn.Module]] = {
+    "spectral": SpectralFilter,
+    "shift": TemporalShift,
+    "tempo": TempoGate,
+    "scales": TimeScales,
+    "attend": NearAndFar,
+}
+"""What a word adds after the stem."""
 
 
 class Backwards(nn.Module):

@@ -473,15 +473,31 @@ run.figure(
 #
 # ## 1.8 Does it behave like micro-expression data?
 #
-# The statistics of the synthetic set, and the published sizes of the two licensed sets. What is *unlike* real data: the heads are coarse, wrinkles do not come and go, hair does not move, MEs are far more frequent per minute (long videos with almost
-# nothing in them would teach little and take long), and real labels are uncertain by some frames, while these are exact.
+# Its plans, beside what is known of real sets and where that comes from (median, and 5 to 95%). What is *unlike* real data: the heads are coarse, wrinkles do not come and go, hair does not move, MEs are far more frequent per minute (long videos with almost
+# nothing in them would teach little and take long), and real labels are uncertain by some frames, while these are exact. How far two simulated annotators agree is the ceiling of what can be asked of a method.
 
 # %%
 if dataset == "synthetic":
-    from metst_core.synthetic import PUBLISHED_COUNTS, set_statistics
+    from metst_core.synthetic import (
+        PRIORS,
+        PUBLISHED_COUNTS,
+        likeness,
+        picture_measures,
+        picture_table,
+        read_tables,
+    )
 
-    display(set_statistics(data_root or run.out / "data").round(3))
+    made = data_root or run.out / "data"
+    alike = likeness(read_tables(made), PRIORS["dense"])
+    display(alike.round(3))
     display(PUBLISHED_COUNTS)
+
+# %% [markdown]
+# And what only the pictures tell: how much motion is left on a face that is at rest, and how far landmarks jump, in two of its films.
+
+# %%
+if dataset == "synthetic":
+    display(picture_table({"this set": picture_measures(made, landmarker, films=2, seconds=2)}))
 
 # %% [markdown]
 # ## Exercises

@@ -53,6 +53,7 @@ video = None  # the path of a video file or folder of images; None: the first vi
 # %matplotlib inline
 import dataclasses
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -191,12 +192,17 @@ print("time spent:", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in re
       f"for {result.duration:.1f} s of video")  # fmt: skip
 for write, name in (
     (result.to_csv, "result.csv"),
+    (result.to_frames, "frames.csv"),
+    (partial(pipeline.write_eaf, result), "result.eaf"),
     (result.to_json, "result.json"),
     (result.to_html, "result.html"),
 ):
     print("wrote", write(own / name))
 
 # %% [markdown]
+# `frames.csv` has a row per frame of your file (time, face, head, score, probabilities, the motion of every ROI, flags) for your own statistics, `result.eaf` opens
+# in ELAN, and `data/outputs.md` says what every column means. For many videos: `metst analyse recordings/ --out results/`.
+#
 # Open `result.html` in a browser: it holds the time line, and for each interval the face frame by frame with ROIs, arrows and traces. It is one file and asks
 # nothing from the internet.
 #

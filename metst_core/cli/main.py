@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-import sys
+import warnings
 from collections.abc import Sequence
-from typing import NoReturn
+from concurrent.futures import BrokenExecutor
+from typing import Any, NoReturn
 
 from metst_core.cli import (
     ablate,
     adapt,
     analyse,
     check,
+    claims,
     compare,
     coverage,
     fetch,
@@ -28,32 +30,65 @@ from metst_core.cli import (
     synth,
     train,
 )
-from metst_core.cli.options import WithDefaults
-from metst_core.errors import MetstError
+from metst_core.cli.options import show_defaults
+from metst_core.cli.terminal import complain, steady_streams
+from metst_core.errors import LostOutput, MetstError
+from metst_core.files import printable
 from metst_core.version import __version__
 
 COMMANDS = (
-    check, fetch, synth, analyse, plant, limits, adapt, name, train, score, reproduce, compare, seeds, ablate, coverage,
-    prepare, released,
+    check, fetch, synth, analyse, plant, limits, adapt, name, train, score, reproduce, compare, seeds, ablate, claims,
+    coverage, prepare, released,
 )  # fmt: skip
 """One module per command, in the order of `metst --help`; each has `add_parser` and `run`."""
+
+_STOPPED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 a problem that the message explains, 2 a wrong call)."""
-    options = _parser().parse_args(arguments)
+    with steady_streams() as out, warnings.catch_warnings():
+        warnings.simplefilter("error", LostOutput)
+        code = _run(_parser().parse_args(arguments))
+        out.flush()
+        if out.trouble is not None and not isinstance(out.trouble, BrokenPipeError):
+            complain(
+                f"what was printed could not all be written ({out.trouble.strerror}); make room, and run again"
+            )
+            return code or 1
+        return code
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         return options.command(options) or 0
     except MetstError as error:
-        print(f"metst: {error}", file=sys.stderr)
-        return 1
+        complain(error)
     except KeyboardInterrupt:
-        print("metst: stopped; the same command continues where it stopped", file=sys.stderr)
-        return 130
+        complain("stopped; the same command continues where it stopped")
+        return _STOPPED
+    except MemoryError:
+        complain(
+            "there is not enough memory; use fewer --jobs or shorter videos, and run again (what is done is kept)"
+        )
+    except BrokenExecutor:
+        complain(
+            "a worker process was killed, mostly for lack of memory; use fewer --jobs (what is done is kept)"
+        )
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str | bytes) else "the system"
+        complain(
+            f"{where!s}: {error.strerror or error}; make room, change the permissions or name another place, and run "
+            "again (what is done is kept)"
+        )
+    return 1
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that says which command or option somebody may have meant."""
+    """A parser that says which command or option somebody may have meant; arguments, which may hold anything, as text."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        super()._print_message(printable(message), file)
 
     def error(self, message: str) -> NoReturn:
         found = re.match(r"argument COMMAND: invalid choice: '([^']*)'", message)
@@ -90,6 +125,5 @@ def _parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         command.add_parser(commands)
     for each in commands.choices.values():
-        if each.formatter_class is argparse.HelpFormatter:
-            each.formatter_class = WithDefaults
+        show_defaults(each)
     return parser

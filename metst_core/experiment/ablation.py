@@ -25,13 +25,15 @@ from metst_core.training import LosoResult, TrainConfig, leave_one_subject_out
 class Cell:
     """One level of one factor: the `TrainConfig` fields that it changes, and its window length.
 
-    `window` is None where the level has no length of its own.
+    `window` is None where the level has no length of its own; `seeds` is with how many training seeds it is asked
+    (`run_claims`; an ablation takes the run's own).
     """
 
     factor: str
     level: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     window: int | None = None
+    seeds: int = 1
 
 
 CELLS = (
@@ -118,7 +120,7 @@ def run_ablation(
             f"motion lacks window length {missing[0]}; extract the videos with it and pass it too"
         )
     base_window = next(iter(sets))
-    runner = _Runner(sets, Path(out_dir), n_jobs, {_training_key(base.config, base_window): base})
+    runner = Runner(sets, Path(out_dir), n_jobs, {_training_key(base.config, base_window): base})
     rows, results = [], {}
     for cell in tqdm(cells, desc="ablation", unit="cell"):
         config = dataclasses.replace(base.config, **cell.changes)
@@ -137,7 +139,7 @@ def run_ablation(
 
 
 @dataclass(frozen=True)
-class _Runner:
+class Runner:
     """Trains a configuration that is not among the `known` ones, which it finds by `_training_key`."""
 
     sets: dict[int, MotionSet]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from metst_core.errors import InputError
 from metst_core.extraction import MotionSet
-from metst_core.files import atomic_path
+from metst_core.files import write_text
 from metst_core.inference import TrainedModel
 from metst_core.metrics import evaluate, interval_text, score_intervals
 
@@ -45,18 +45,12 @@ def write_card(card: Mapping[str, Any], evidence: Mapping[str, Any], path: str |
     if begin not in text or end not in text:
         raise InputError(f"{path}: the marks {begin!r} and {end!r} are missing; restore the card")
     before, after = text.split(begin)[0], text.split(end)[1]
-    with atomic_path(path) as temporary:
-        temporary.write_text(
-            "\n".join([f"{before}{begin}", *_lines(card, evidence), f"{end}{after}"]), encoding="utf-8"
-        )
-    return path
+    return write_text("\n".join([f"{before}{begin}", *_lines(card, evidence), f"{end}{after}"]), path)
 
 
 def write_own_card(model: TrainedModel, path: str | Path) -> Path:
     """Write the card of weights that somebody trained, as Markdown: on what, how good on persons not seen, how made."""
-    with atomic_path(path) as temporary:
-        temporary.write_text("\n".join(_own_lines(model)) + "\n", encoding="utf-8")
-    return Path(path)
+    return write_text("\n".join(_own_lines(model)) + "\n", path)
 
 
 def _own_lines(model: TrainedModel) -> list[str]:

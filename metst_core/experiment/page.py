@@ -17,9 +17,11 @@ from metst_core.experiment.results import (
     collect_results,
     comparison_table,
     headline_texts,
+    made_anew_by,
+    read_results,
 )
 from metst_core.experiment.schema import HEADLINE
-from metst_core.files import atomic_path
+from metst_core.files import read_sealed, sweep, understood, visible, write_text
 from metst_core.metrics import interval_text
 from metst_core.plots import method_label, metric_label
 from metst_core.templates import render
@@ -28,6 +30,7 @@ from metst_core.training import TrainConfig
 
 def refresh(out_dir: str | Path) -> Path:
     """`results.json` and `report.html` anew from what is recorded; the page."""
+    sweep(out_dir, deep=True)
     collect_results(out_dir)
     return write_page(out_dir)
 
@@ -39,8 +42,14 @@ def write_page(out_dir: str | Path) -> Path:
     it; then come tables, the pictures by notebook, and how the numbers came about.
     """
     out = Path(out_dir)
-    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    page = render(
+    file = out / "results.json"
+    results = read_results(out)
+    with understood(file, made_anew_by(file)):
+        return write_text(_page(results, out), out / "report.html")
+
+
+def _page(results: dict[str, Any], out: Path) -> str:
+    return render(
         "run_page.html",
         data=results["data"],
         profile=results["profile"],
@@ -58,12 +67,9 @@ def write_page(out_dir: str | Path) -> Path:
         recall=_recall(results),
         **_ablation(results),
         chapters=_chapters(out / "figures"),
-        notebooks=[page.stem for page in sorted((out / "notebooks").glob("*.html"))],
+        notebooks=[page.stem for page in visible(out / "notebooks", "*.html")],
         record=json.dumps(results["record"], indent=2),
     )
-    with atomic_path(out / "report.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return out / "report.html"
 
 
 def _headline(results: dict[str, Any]) -> dict[str, list[list[str]]]:
@@ -193,7 +199,7 @@ def _published(results: dict[str, Any]) -> list[list[str]]:
 def _chapters(folder: Path) -> dict[str, list[tuple[str, str]]]:
     """Heading -> caption and base64 of its pictures, in the notebooks' order."""
     chapters: dict[str, list[tuple[str, str]]] = {}
-    for picture in sorted(folder.glob("*.png")):
+    for picture in visible(folder, "*.png"):
         if picture.stem == _FIRST:
             continue  # it stands at the top
         heading = HEADINGS.get(picture.stem[:2], "More")
@@ -206,7 +212,7 @@ def _pictures(folder: Path, name: str) -> list[tuple[str, str]]:
     file, picture = folder / "captions.json", folder / f"{name}.png"
     if not picture.is_file():
         return []
-    captions = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    captions = read_sealed(file, made_anew_by(file)) if file.is_file() else {}
     return [(captions.get(name, name), base64.b64encode(picture.read_bytes()).decode())]
 
 

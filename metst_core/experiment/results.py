@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from metst_core.errors import MissingError
+from metst_core.errors import InputError, MissingError
 from metst_core.experiment.baselines import DRAWS, chance_scores, motion_spotter
 from metst_core.experiment.comparisons import Scored, compare, predicted
 from metst_core.experiment.schema import HEADLINE, check_results
 from metst_core.extraction import MotionSet
-from metst_core.files import write_json
+from metst_core.files import read_sealed, understood, visible, write_sealed
 from metst_core.metrics import INTERVALS, Intervals, evaluate, interval_text, score_intervals
 from metst_core.tables import EMOTIONS
 from metst_core.training import PROTOCOLS, LosoResult
@@ -151,16 +150,35 @@ def collect_results(out_dir: str | Path) -> Path:
     They are read from `results/*.json`, in the order of their names.
     """
     out = Path(out_dir)
-    parts = sorted((out / "results").glob("*.json"))
+    parts = visible(out / "results", "*.json")
     if not parts:
         raise MissingError(
             f"{out / 'results'}: no notebook has recorded a result; run `metst reproduce` first"
         )
     merged: dict[str, Any] = {}
     for part in parts:
-        merged.update(json.loads(part.read_text(encoding="utf-8")))
+        merged.update(read_sealed(part, made_anew_by(part)))
     check_results(merged)
-    return write_json(merged, out / "results.json")
+    return write_sealed(merged, out / "results.json")
+
+
+def made_anew_by(part: Path) -> str:
+    """The remedy for a file of a run: which command writes it anew."""
+    command = {"seeds": "`metst seeds`", "ablation": "`metst ablate`"}.get(part.stem, "`metst reproduce`")
+    return f"delete it and run {command} again, which makes it anew (what else is finished is kept)"
+
+
+def read_results(out_dir: str | Path) -> dict[str, Any]:
+    """The `results.json` of a run, checked; an `InputError` says which command makes a damaged one anew."""
+    file = Path(out_dir) / "results.json"
+    if not file.is_file():
+        raise MissingError(f"{file}: no such file; name the folder of a finished run, such as runs/default")
+    results = read_sealed(file, made_anew_by(file))
+    try:
+        check_results(results)
+    except InputError as error:
+        raise InputError(f"{file}: {error}; {made_anew_by(file)}") from error
+    return results
 
 
 def comparison_table(results: Mapping[str, Any]) -> pd.DataFrame:
@@ -215,12 +233,8 @@ def compare_runs(a: str | Path, b: str | Path) -> pd.DataFrame:
     """
     tables = []
     for folder in (a, b):
-        file = Path(folder) / "results.json"
-        if not file.is_file():
-            raise MissingError(
-                f"{file}: no such file; name the folder of a finished run, such as runs/default"
-            )
-        table = comparison_table(json.loads(file.read_text(encoding="utf-8")))
+        with understood(file := Path(folder) / "results.json", made_anew_by(file)):
+            table = comparison_table(read_results(folder))
         tables.append(table[table["metric"].isin(HEADLINE)])
     both = tables[0].merge(tables[1], on=["protocol", "method", "metric"], suffixes=("_a", "_b"))
     both["difference"] = both["value_b"] - both["value_a"]

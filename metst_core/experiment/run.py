@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,18 +21,29 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from metst_core.checks import whole_number
 from metst_core.datasets import CLASS_SETS, Dataset, load_dataset
 from metst_core.errors import InputError, MissingError
 from metst_core.experiment.ablation import CELLS, Ablation, Cell, run_ablation, window_cells
+from metst_core.experiment.claims import CLAIMS, ClaimsTable, claims_named, run_claims, window_claim
 from metst_core.experiment.comparisons import over_seeds
+from metst_core.experiment.ideas import IDEAS
 from metst_core.experiment.profiles import MAIN_JOB, PROFILES, Profile
-from metst_core.experiment.results import chance_levels, fewer_classes, results_dict, with_baselines
+from metst_core.experiment.results import (
+    chance_levels,
+    fewer_classes,
+    made_anew_by,
+    read_results,
+    results_dict,
+    with_baselines,
+)
 from metst_core.experiment.strata import recall_tables
 from metst_core.extraction import MotionSet, extract_dataset
-from metst_core.files import atomic_path, read_json, run_record, write_json
+from metst_core.files import read_sealed, run_record, understood, write_sealed
 from metst_core.landmarks import Landmarker, landmarker_named
 from metst_core.metrics import Intervals
 from metst_core.models import Network
+from metst_core.plots import save_figure
 from metst_core.synthetic import generate, read_truth
 from metst_core.training import (
     PROTOCOLS,
@@ -116,17 +127,18 @@ class Run:
             raise MissingError(
                 f"{last}: not there; name the folder of a finished run, such as runs/default (`metst reproduce` makes it)"
             )
-        recorded = json.loads(last.read_text(encoding="utf-8"))
-        record = recorded["record"]
-        return cls(
-            recorded["profile"],
-            record["dataset"],
-            None if data_root is None else Path(data_root),
-            recorded["seed"],
-            Path(out_dir),
-            record.get("data_options") or {},
-            n_jobs,
-        )
+        recorded = read_sealed(last, made_anew_by(last))
+        with understood(last, made_anew_by(last)):
+            record = recorded["record"]
+            return cls(
+                recorded["profile"],
+                record["dataset"],
+                None if data_root is None else Path(data_root),
+                whole_number("seed", recorded["seed"], 0),
+                Path(out_dir),
+                dict(record.get("data_options") or {}),
+                n_jobs,
+            )
 
     @property
     def prepared(self) -> bool:
@@ -246,7 +258,7 @@ class Run:
         return train_fold(self.motion(), subject, self.config(model), watch=True)
 
     def _results(self) -> dict[str, Any]:
-        return read_json(self.out / "results.json")
+        return read_results(self.out)
 
     def over_seeds(self, model: str, n_seeds: int | None = None) -> pd.DataFrame:
         """Spread of `model`'s strict scores over training seeds (`metrics.seed_spread`).
@@ -296,15 +308,44 @@ class Run:
         `windows` are further window lengths, for which the motion is extracted anew (it counts from each window's
         first frame).
         """
+        sets = self._sets(windows)
+        motion = next(iter(sets.values()))
+        folder = self.out / "loso" / "metst_plus" / "strict"
+        base = leave_one_subject_out(motion, self.config("metst_plus"), folder, self._fold_jobs)
+        cells = (*cells, *(window_cells(sorted(sets)) if len(sets) > 1 else ()))
+        return run_ablation(sets, base, self.out / "ablation", cells, self._fold_jobs, self.intervals)
+
+    def claims(
+        self,
+        only: Sequence[str] = (),
+        hours: float | None = None,
+        rates: Sequence[float] = (),
+        windows: Sequence[int] = (),
+    ) -> ClaimsTable:
+        """The papers' claims around this run's configuration (`run_claims`), in the run's folder `claims`.
+
+        `only`: their names, or those of `IDEAS`; "ideas" stands for all of these.
+        """
+        if list(only) == ["ideas"]:
+            chosen = list(IDEAS)
+        else:
+            chosen = claims_named(only, (*CLAIMS, *IDEAS) if only else CLAIMS)
+        sets = self._sets(windows)
+        base = self.config("metst_plus")
+        if windows:
+            chosen.append(window_claim(list(sets), next(iter(sets)), base.epochs))
+        return run_claims(
+            sets, base, self.out / "claims", chosen, self._fold_jobs, self.intervals, rates, hours
+        )
+
+    def _sets(self, windows: Sequence[int]) -> dict[int, MotionSet]:
+        """The run's motion by window length, its own first, that of `windows` extracted anew where it is not there."""
         motion = self.motion()
         sets = {motion.window: motion}
         for window in windows:
             if window not in sets:
                 sets[window] = self._extract(dataclasses.replace(self.dataset(), window=window))
-        folder = self.out / "loso" / "metst_plus" / "strict"
-        base = leave_one_subject_out(motion, self.config("metst_plus"), folder, self._fold_jobs)
-        cells = (*cells, *(window_cells(sorted(sets)) if len(sets) > 1 else ()))
-        return run_ablation(sets, base, self.out / "ablation", cells, self._fold_jobs, self.intervals)
+        return sets
 
     @property
     def intervals(self) -> Intervals:
@@ -350,11 +391,16 @@ class Run:
 
         A figure of pyplot's is taken from it, else the notebook would show it once more by itself.
         """
-        with atomic_path(self.out / "figures" / f"{name}.png") as temporary:
-            figure.savefig(temporary, dpi=110)
+        save_figure(figure, self.out / "figures" / f"{name}.png", dpi=110)
         captions = self.out / "figures" / "captions.json"
-        known = json.loads(captions.read_text(encoding="utf-8")) if captions.is_file() else {}
-        write_json({**known, name: caption}, captions)
+        try:
+            known = read_sealed(captions, "") if captions.is_file() else {}
+        except InputError as error:  # every notebook that is run again writes its own anew
+            warnings.warn(
+                f"{error}pictures of other notebooks are shown without their captions", stacklevel=2
+            )
+            known = {}
+        write_sealed({**known, name: caption}, captions)
         from matplotlib import pyplot
 
         pyplot.close(figure)
@@ -369,7 +415,7 @@ class Run:
             seed=self.seed,
             train=dict(self.profile.train),
         )
-        write_json(
+        write_sealed(
             {"profile": self.profile_name, "seed": self.seed, "record": record, **found},
             self.out / "results" / f"{notebook}.json",
         )

@@ -1,25 +1,25 @@
 """Does it help to know the person?  The same film, judged by a network that has seen its person and by one that has not.
 
-The persons are dealt into two halves and the films of each into those to learn from and those to judge.  A network
-learns from the one half's films, another from the other's; both judge everybody's remaining films.  So each film is
-judged twice, by networks trained on as many persons and films: once on its own person's other films, once on
-strangers' alone.  Then films change places, and everything again with other training seeds.
+The persons are dealt into groups.  One network learns from everybody but a group (`unseen`).  Another learns from as
+many films, among them half of the group's own, in the place of as many films of others (`seen`).  Both judge the
+group's remaining films; then the halves change places, and everything again with other training seeds.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from metst_core.checks import whole_number
 from metst_core.decoding import half_length
 from metst_core.errors import InputError
 from metst_core.experiment.weights import train_on_all
 from metst_core.extraction import MotionSet
 from metst_core.metrics import INTERVALS, Intervals, paired_difference
-from metst_core.models import predict_video
+from metst_core.models import Network, predict_video
 from metst_core.training import TrainConfig, decode_traces
 
 Key = tuple[str, str]
@@ -29,7 +29,7 @@ Key = tuple[str, str]
 class Familiarity:
     """What was said of every film by networks that had (`seen`) and had not (`unseen`) seen its person.
 
-    Prediction tables and the truth; a film that was judged several times counts as several (`video#round`).
+    Prediction tables and the truth; a film that was judged with several seeds counts as several (`video#seed`).
     """
 
     seen: pd.DataFrame
@@ -42,58 +42,68 @@ class Familiarity:
         return paired_difference(self.unseen, self.seen, self.annotations, self.subjects, intervals)
 
 
-def familiarity(motion: MotionSet, config: TrainConfig, seeds: Sequence[int] = (0,)) -> Familiarity:
-    """The experiment on a motion set of at least four persons with two films each: four trainings a seed.
+def familiarity(
+    motion: MotionSet, config: TrainConfig, n_groups: int = 4, seeds: Sequence[int] = (0,)
+) -> Familiarity:
+    """The experiment on a motion set: three trainings per group and seed.
 
-    Raises an `InputError` for fewer.
+    Raises an `InputError` where a person has one film alone, or where the others of a group have too few films to
+    give some away.
     """
-    films = {s: [key for key in motion.windows if key[0] == s] for s in motion.subjects}
-    if len(films) < 4 or min(map(len, films.values())) < 2:
-        raise InputError("knowing a person is told from at least 4 persons with 2 films each; add films")
     motion = motion.select(config.features)
+    films = {s: [key for key in motion.windows if key[0] == s] for s in motion.subjects}
+    n_groups = whole_number("n_groups", n_groups, 2)
+    if len(films) < 2 * n_groups or min(map(len, films.values())) < 2:
+        raise InputError(
+            f"{n_groups} groups need {2 * n_groups} persons or more, with 2 films each; add films"
+        )
     said: dict[str, list[pd.DataFrame]] = {"seen": [], "unseen": []}
     truth = []
-    for number, (seed, learned, judged) in enumerate(_rounds(films, seeds)):
-        networks = [
-            _trained(motion, learned[half], dataclasses.replace(config, seed=seed)) for half in (0, 1)
-        ]
-        for half in (0, 1):
-            truth.append(_named(_of(motion.annotations, judged[half]), number))
-            for name, (network, k_p) in (("seen", networks[half]), ("unseen", networks[1 - half])):
-                traces = {
-                    key: predict_video(network, motion.windows[key], motion.n_frames(*key))
-                    for key in judged[half]
-                }
-                found = decode_traces(traces, dict.fromkeys(films, k_p), config)
-                said[name].append(_named(found, number))
+    for seed in seeds:
+        for number in range(n_groups):
+            group = list(films)[number::n_groups]
+            others = [key for s in films if s not in group for key in films[s]]
+            stranger = _Judge.trained(motion, others, config, seed)
+            for turn in (0, 1):
+                known = [key for s in group for key in films[s][turn::2]]
+                judged = [key for s in group for key in films[s][1 - turn :: 2]]
+                friend = _Judge.trained(motion, [*known, *_thinned(others, len(known))], config, seed)
+                truth.append(_named(_of(motion.annotations, judged), seed))
+                said["seen"].append(_named(friend.judge(motion, judged, config), seed))
+                said["unseen"].append(_named(stranger.judge(motion, judged, config), seed))
     tables = {name: pd.concat(parts, ignore_index=True) for name, parts in said.items()}
     return Familiarity(**tables, annotations=pd.concat(truth, ignore_index=True), subjects=list(films))
 
 
-def _rounds(
-    films: dict[str, list[Key]], seeds: Sequence[int]
-) -> Iterator[tuple[int, tuple[list[Key], list[Key]], tuple[list[Key], list[Key]]]]:
-    """Seed, films to learn from and films to judge of either half of the persons: two rounds a seed."""
-    halves = [list(films)[half::2] for half in (0, 1)]
-    for seed in seeds:
-        for turn in (0, 1):
-            learned, judged = (
-                tuple([key for s in half for key in films[s][which::2]] for half in halves)
-                for which in (turn, 1 - turn)
-            )
-            yield seed, (learned[0], learned[1]), (judged[0], judged[1])
+def _thinned(keys: Sequence[Key], n_dropped: int) -> list[Key]:
+    """The films without `n_dropped` of them, spread evenly."""
+    dropped = {i * len(keys) // n_dropped for i in range(n_dropped)}
+    return [key for i, key in enumerate(keys) if i not in dropped]
 
 
-def _trained(motion: MotionSet, keys: Sequence[Key], config: TrainConfig) -> tuple:
-    """A network that learned from these films, and the half length of their micro-expressions."""
-    annotations = _of(motion.annotations, keys)
-    part = dataclasses.replace(
-        motion,
-        windows={key: motion.windows[key] for key in keys},
-        annotations=annotations,
-        videos=_of(motion.videos, keys),
-    )
-    return train_on_all(part, config), half_length(annotations)
+@dataclass(frozen=True)
+class _Judge:
+    """A network and the half length of the micro-expressions that it learned from."""
+
+    network: Network
+    k_p: int
+
+    @classmethod
+    def trained(cls, motion: MotionSet, keys: Sequence[Key], config: TrainConfig, seed: int) -> _Judge:
+        annotations = _of(motion.annotations, keys)
+        part = dataclasses.replace(
+            motion,
+            windows={key: motion.windows[key] for key in keys},
+            annotations=annotations,
+            videos=_of(motion.videos, keys),
+        )
+        return cls(train_on_all(part, dataclasses.replace(config, seed=seed)), half_length(annotations))
+
+    def judge(self, motion: MotionSet, keys: Sequence[Key], config: TrainConfig) -> pd.DataFrame:
+        traces = {
+            key: predict_video(self.network, motion.windows[key], motion.n_frames(*key)) for key in keys
+        }
+        return decode_traces(traces, {subject: self.k_p for subject, _ in keys}, config)
 
 
 def _of(table: pd.DataFrame, keys: Sequence[Key]) -> pd.DataFrame:
@@ -103,5 +113,5 @@ def _of(table: pd.DataFrame, keys: Sequence[Key]) -> pd.DataFrame:
     return table[rows].reset_index(drop=True)
 
 
-def _named(table: pd.DataFrame, number: int) -> pd.DataFrame:
-    return table.assign(video=table["video"] + f"#{number}")
+def _named(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    return table.assign(video=table["video"] + f"#{seed}")

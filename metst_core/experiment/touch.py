@@ -5,15 +5,15 @@ Each is one file that computes in the browser and loads nothing.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
+from metst_core.experiment.results import made_anew_by
 from metst_core.experiment.toy import FPS, LENGTH, SIGHT, covered, draw_bumps, patch_network, patches, train
-from metst_core.files import atomic_path
+from metst_core.files import read_sealed, write_text
 from metst_core.tables import of_video
 from metst_core.templates import render
 
@@ -34,8 +34,7 @@ def write_touch_pages(out_dir: str | Path, run_dir: str | Path | None = None, st
     if leak is not None:
         pages["leak.html"] = _page("A leak, switched on and off", "leak", leak)
     for name, text in pages.items():
-        with atomic_path(out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(text, out / name)
     return [out / name for name in pages]
 
 
@@ -100,7 +99,7 @@ def _knobs(run_dir: Path) -> dict[str, Any] | None:
 
 def _leak(run_dir: Path) -> dict[str, Any] | None:
     results = run_dir / "results.json"
-    rows = json.loads(results.read_text(encoding="utf-8")).get("leak") if results.is_file() else None
+    rows = read_sealed(results, made_anew_by(results)).get("leak") if results.is_file() else None
     if not rows:
         return None
     names = {"spotting_f1": "spotting F1", "recognition_f1": "recognition F1", "strs": "STRS"}

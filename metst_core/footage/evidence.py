@@ -31,8 +31,7 @@ from metst_core.footage.measuring import measure
 from metst_core.footage.plan import Manner
 from metst_core.footage.recall import fit_curve
 from metst_core.footage.track import track
-from metst_core.inference import JUDGED_LEAST, JUDGED_STRENGTH, PARTS, load_model
-from metst_core.inference.judged import ASSET, OF_THE_FACE
+from metst_core.inference import JUDGED_ASSET, JUDGED_LEAST, JUDGED_STRENGTH, OF_THE_FACE, PARTS, load_model
 from metst_core.landmarks import MediaPipeLandmarker
 from metst_core.metrics import Intervals
 from metst_core.synthetic import HEAD_NAMES, PRIORS, draw_person, face_of, generate, plan_film, shoot
@@ -140,8 +139,8 @@ def counts_of(film: Film, n_events: int = EVENTS, progress: bool = False) -> pd.
 
 def limits_from(counts: pd.DataFrame) -> dict[str, Any]:
     """The limits of a `Judgement`, and what they rest on, from counts of all cases."""
-    counts = counts[~counts["before"].astype(bool)]  # found anyway: says nothing
-    rows = counts.merge(pd.DataFrame([(c.name, c.of) for c in CASES], columns=["case", "of"]), on="case")
+    fresh = counts[~counts["before"].astype(bool)]  # the others are found anyway, which says nothing
+    rows = fresh.merge(pd.DataFrame([(c.name, c.of) for c in CASES], columns=["case", "of"]), on="case")
     unrest, bins = {}, {}
     for part in PARTS:
         of_part = rows[(rows["of"] == "unrest") & (rows["part"] == part)]
@@ -155,6 +154,8 @@ def limits_from(counts: pd.DataFrame) -> dict[str, Any]:
     calm = rows[rows["case"] == "calm"]
     for name, side in OF_THE_FACE.items():
         cases = [calm, *(group for _, group in rows[rows["of"] == name].groupby("case"))]
+        if len(cases) == 1:
+            continue
         levels[name] = [
             {
                 "level": float(group[name].median()), "n": len(group),
@@ -163,7 +164,10 @@ def limits_from(counts: pd.DataFrame) -> dict[str, Any]:
             for group in cases
         ]  # fmt: skip
         face[name] = face_limit(levels[name], side)
-    return {"unrest": unrest, "face": face, "by_unrest": bins, "by_level": levels}
+    n_unrest = sum(row["n"] for rows_of_part in bins.values() for row in rows_of_part)
+    return {
+        "unrest": unrest, "face": face, "by_unrest": bins, "by_level": levels, "left_out": len(counts) - n_unrest
+    }  # fmt: skip
 
 
 def unrest_limit(unrest: np.ndarray, touched: np.ndarray) -> float:
@@ -219,7 +223,9 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=Path("runs/evidence"), help="where counts are kept (runs/evidence)"
     )
-    parser.add_argument("--out", type=Path, default=ASSET, help="the file to write (the package's own)")
+    parser.add_argument(
+        "--out", type=Path, default=JUDGED_ASSET, help="the file to write (the package's own)"
+    )
     options = parser.parse_args()
     counts = all_counts(options.work)
     found = limits_from(counts)

@@ -24,8 +24,10 @@ from metst_core.inference.faces import (
     faces_of,
 )
 from metst_core.inference.judged import (
+    JUDGED_ASSET,
     JUDGED_LEAST,
     JUDGED_STRENGTH,
+    OF_THE_FACE,
     PARTS,
     Judgement,
     bundled_judgement,
@@ -46,19 +48,29 @@ from metst_core.inference.quality import (
     runs,
     timing_marks,
 )
-from metst_core.inference.trained import BUNDLED, BUNDLED_NAME, NOTICE, TrainedModel, load_model, save_model
+from metst_core.inference.trained import (
+    BUNDLED,
+    BUNDLED_NAME,
+    NOTICE,
+    TrainedModel,
+    load_model,
+    save_model,
+    weight_files,
+)
 from metst_core.inference.tuning import fine_tune
 
 __all__ = [
     "BUNDLED",
     "BUNDLED_NAME",
     "FLAGS",
+    "JUDGED_ASSET",
     "JUDGED_LEAST",
     "JUDGED_STRENGTH",
     "LIMITS",
     "LOOK_EVERY",
     "NEAR",
     "NOTICE",
+    "OF_THE_FACE",
     "PARTS",
     "QUALITY_COLUMNS",
     "RESULT_COLUMNS",
@@ -97,4 +109,5 @@ __all__ = [
     "save_model",
     "timing_marks",
     "unrest_of",
+    "weight_files",
 ]

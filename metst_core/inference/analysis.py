@@ -31,6 +31,7 @@ import pandas as pd
 
 from metst_core.decoding import decode, smooth, spot_threshold
 from metst_core.errors import InputError, MetstError
+from metst_core.files import plain_name
 from metst_core.inference.faces import FaceChoice, FaceFinder, LandmarkFaceFinder, MediaPipeFaceFinder
 from metst_core.inference.judged import bundled_judgement, motion_of_parts, unrest_of
 from metst_core.inference.per_frame import Measured, frames_table
@@ -232,7 +233,7 @@ class Analysis:
     @property
     def video(self) -> str:
         """The name of the video without its suffix, or of the folder of images."""
-        return self.path.resolve().name if self.path.is_dir() else self.path.stem
+        return plain_name(self.path.resolve().name if self.path.is_dir() else self.path.stem)
 
     @property
     def n_model_frames(self) -> int:

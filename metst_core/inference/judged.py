@@ -47,7 +47,7 @@ def unrest_of(parts: np.ndarray, window: int) -> np.ndarray:
 JUDGED_STRENGTH, JUDGED_LEAST = 0.018, 0.2
 """A frame is judged where of micro-expressions of this strength (inter-ocular distances) at least this share would be found."""
 
-ASSET = ASSETS / "judged.json"
+JUDGED_ASSET = ASSETS / "judged.json"
 """The measurement that comes with the package; `python -m metst_core.footage.evidence` makes it anew."""
 
 OF_THE_FACE = {"turn": "most", "brightness": "least", "sharpness": "least", "eye_distance": "least"}
@@ -59,7 +59,7 @@ class Judgement:
     """Where a frame stops to be judged, measured on movements planted into films.
 
     unrest: part -> the unrest (pixels of the 320 crop; the larger one of both parts) above which it is not judged.
-    face: limits of what is `OF_THE_FACE`.  evidence: what was counted, as stored.
+    face: limits of what is `OF_THE_FACE`, as far as they were measured.  evidence: what was counted, as stored.
     """
 
     unrest: Mapping[str, float]
@@ -74,8 +74,9 @@ class Judgement:
         with np.errstate(invalid="ignore"):
             visible = np.isfinite(seen.eye_distance)
             for name, side in OF_THE_FACE.items():
-                values, limit = getattr(seen, name), self.face[name]
-                visible &= values <= limit if side == "most" else values >= limit
+                if name in self.face:
+                    values, limit = getattr(seen, name), self.face[name]
+                    visible &= values <= limit if side == "most" else values >= limit
             calm = np.max(unrest, axis=1)
             return pd.DataFrame({part: visible & (calm <= self.unrest[part]) for part in PARTS})
 
@@ -83,9 +84,9 @@ class Judgement:
 @functools.cache
 def bundled_judgement() -> Judgement:
     """The limits that were measured with the bundled weights."""
-    if not ASSET.is_file():
+    if not JUDGED_ASSET.is_file():
         raise MissingError(
-            f"{ASSET}: the measurement is missing; make it with `python -m metst_core.footage.evidence`"
+            f"{JUDGED_ASSET}: the measurement is missing; make it with `python -m metst_core.footage.evidence`"
         )
-    stored = read_json(ASSET)
+    stored = read_json(JUDGED_ASSET)
     return Judgement(stored["unrest"], stored["face"], stored)

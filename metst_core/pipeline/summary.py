@@ -48,9 +48,9 @@ def summary_table(results: Iterable[Findings | Refused]) -> pd.DataFrame:
     )
 
 
-def write_summary(results: Iterable[Findings | Refused], path: str | Path) -> Path:
-    """Write `summary_table` as CSV (or Parquet, by its name)."""
-    return write_table(summary_table(results), path)
+def write_summary(results: Iterable[Findings | Refused], path: str | Path, formulas: bool = True) -> Path:
+    """Write `summary_table` as CSV (or Parquet, by its name); `formulas` as `tables.write_table`."""
+    return write_table(summary_table(results), path, formulas)
 
 
 def usable_frames(found: Findings) -> np.ndarray:

@@ -196,13 +196,16 @@ def _other(
     if kind in (MOUTH, TEETH, TONGUE):
         depth = surface.eyes[0, 2] + np.float32(0.12) - pz  # behind the lips
         dark = _ONE - _step(np.float32(-0.05), np.float32(0.75), depth)
-        dark *= np.float32(0.25) + np.float32(0.75) * _step(_ZERO, np.float32(0.35), opening)
+        dark *= np.float32(0.36) + np.float32(0.64) * _step(_ZERO, np.float32(0.3), opening)
         if kind == TEETH:
             angle = math.atan2(px, pz - surface.eyes[0, 2] + np.float32(0.35))
             dark *= _ONE - np.float32(0.3) * _step(np.float32(0.86), _ONE, math.cos(angle * np.float32(26)))
-            gloss = np.float32(0.5) * dark
+            green *= (
+                np.float32(0.78) + np.float32(0.22) * dark
+            )  # light that reaches the teeth has been on the lips
+            blue *= np.float32(0.66) + np.float32(0.34) * dark
         else:
-            dark *= np.float32(0.55)
+            dark *= np.float32(0.4 if kind == TONGUE else 0.3)
         # between shut lips a part of a pixel is seen, here and there: like lips in the shadow, or it would flicker
         parted = _step(_ZERO, np.float32(0.05), opening)
         seam = surface.colours[SEAM]

@@ -22,6 +22,8 @@ from metst_core.models import (
 )
 from metst_core.rivals import SEQUENCE_NETWORKS, MovingReferenceNetwork, count_parameters, of_like_size
 from metst_core.rois import roi_names
+from metst_core.training.augment import AUGMENTATIONS
+from metst_core.training.pretrain import PRETRAINING
 from metst_core.variants import BASES, variant_network, words_of
 
 PROTOCOLS = ("strict", "official")
@@ -84,6 +86,8 @@ class TrainConfig:
     asked: "frames" (the score of every frame) or "windows" (of the window of `2 k_p + 1` frames around each frame:
         does it overlap a micro-expression with an IoU of at least 0.5?).
     variant: parts of the network exchanged, in the words of `metst_core.variants`, such as "causal+local".
+    augment, pretrain: windows changed each time they are seen ("warp", "phases", "masks"); half of the epochs spent on
+        the drawn windows without their labels first ("masked", "contrast", on the CPU only).
     device, amp, compile: torch device; bfloat16 autocast and `torch.compile`, on CUDA only.
 
     What the papers leave open is settled so: windows without a micro-expression are drawn once per fold, not
@@ -120,6 +124,8 @@ class TrainConfig:
     groups: int = 0
     asked: str = ""
     variant: str = ""
+    augment: str = ""
+    pretrain: str = ""
     device: str = "cpu"
     amp: bool = False
     compile: bool = False
@@ -142,6 +148,8 @@ class TrainConfig:
             )
         if words_of(self.variant) and method.network not in BASES:
             raise InputError(f"model {self.model!r} has no variants; use one of {', '.join(BASES)}")
+        if self.pretrain and self.device != "cpu":
+            raise InputError(f"pretrain is for the CPU, device is {self.device!r}; leave it off")
         if self.groups == 1:
             raise InputError(
                 "groups is 1, which leaves nobody to train on; use 0 (one subject at a time) or 2 or more"
@@ -198,6 +206,8 @@ _CHOICES: dict[str, Sequence[Any]] = {
     "synergy": SYNERGIES,
     "protocol": PROTOCOLS,
     "asked": ASKED,
+    "augment": AUGMENTATIONS,
+    "pretrain": PRETRAINING,
     "score_loss": SCORE_LOSSES,
 }
 _RANGES = {

@@ -30,6 +30,7 @@ from metst_core.datasets import Dataset
 from metst_core.decoding import half_length
 from metst_core.errors import InputError
 from metst_core.extraction import MotionSet, extract_dataset
+from metst_core.files import check_id, one_line, only_one
 from metst_core.metrics import INTERVALS, Evaluation, Intervals, evaluate, score_intervals, scores_line
 from metst_core.training.config import PROTOCOLS, TrainConfig
 from metst_core.training.fold import ScoreTrace, decode_traces, fold_of
@@ -163,7 +164,8 @@ def leave_one_subject_out(
     Of a `Dataset` the motion is extracted first (cached in `out_dir/motion`).  `out_dir/run.json` records the
     configuration and the data; a folder of another run is refused with an `InputError` that names what
     differs.  `out_dir/folds/<subject>/` holds `weights.safetensors`, `predictions.csv`, `traces.npz`,
-    `history.csv` and, written last, `fold.json`.  The call may be killed at any moment and repeated.
+    `history.csv` and, written last, `fold.json` with their hashes: a fold that is damaged is trained anew.  The
+    call may be killed at any moment and repeated; a second one that works in the folder is refused.
 
     `n_jobs` folds are worked on at once by joblib's `backend`: "loky" (processes on this machine), "dask" (an
     existing `distributed.Client`) or "ray" (where installed); the workers must see `out_dir`.  On a CPU the
@@ -206,20 +208,25 @@ def leave_one_subject_out(
         motion = dataset_or_motion.select(config.features)
     if len(motion.subjects) < 2:
         raise InputError(f"the data hold {len(motion.subjects)} subject(s); leaving one out needs at least 2")
+    for subject in motion.subjects:
+        check_id("subject", subject, "motion set")
     material = Material.of(motion)
-    folder = RunFolder.claim(out_dir, config, motion, material)
-    taking_part = {subject for subject, _ in material.videos(config.protocol)}
-    states = {s: _left_out(s) for s in motion.subjects if s not in taking_part}
-    present = [s for s in motion.subjects if s in taking_part]
-    groups = held_out_groups(present, motion.annotations, config.groups)
-    pending = {name: persons for name, persons in groups.items() if not folder.is_done(name)}
-    failures = _work(material, pending, config, folder, n_jobs, backend)
-    for name, reason in failures.items():
-        warnings.warn(f"fold {name}: {reason}; its micro-expressions count as missed", stacklevel=2)
-        states |= {
-            s: {"subject": s, "fold": name, "status": "failed", "reason": reason} for s in groups[name]
-        }
-    return _assemble(folder, config, motion, states, groups)
+    with only_one(out_dir):
+        folder = RunFolder.claim(out_dir, config, motion, material)
+        taking_part = {subject for subject, _ in material.videos(config.protocol)}
+        states = {s: _left_out(s) for s in motion.subjects if s not in taking_part}
+        present = [s for s in motion.subjects if s in taking_part]
+        groups = held_out_groups(present, motion.annotations, config.groups)
+        pending = {name: persons for name, persons in groups.items() if not folder.is_done(name)}
+        failures = _work(material, pending, config, folder, n_jobs, backend)
+        for name, reason in failures.items():
+            warnings.warn(
+                f"fold {one_line(name)}: {reason}; its micro-expressions count as missed", stacklevel=2
+            )
+            states |= {
+                s: {"subject": s, "fold": name, "status": "failed", "reason": reason} for s in groups[name]
+            }
+        return _assemble(folder, config, motion, states, groups)
 
 
 def held_out_groups(

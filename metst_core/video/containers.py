@@ -15,7 +15,11 @@ from metst_core.errors import InputError, MissingError
 if TYPE_CHECKING:
     import av
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+VIDEO_SUFFIXES = (
+    ".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".mts", ".m2ts", ".wmv", ".asf", ".3gp", ".3g2",
+    ".flv", ".ogv", ".mxf", ".dv", ".vob",
+)  # fmt: skip
+"""The names of films, by which they are found in a folder; a film that is named one by one may have any name."""
 
 # FFmpeg's names of the formats that are opened: films, and nothing that leads on to other files or addresses.
 _FORMATS = "mov,avi,matroska,mpegts,mpeg,asf,flv,ogg,gif,mxf,nut,ivf,dv"

@@ -9,7 +9,7 @@ from metst_core.models import METSTPlus
 from metst_core.rivals import PATCH, count_parameters
 from metst_core.rois import ROIS
 from metst_core.training import TrainConfig
-from metst_core.variants import BASES, VARIANTS, VariantNetwork, variant_network, words_of
+from metst_core.variants import BASES, EXTRAS, VARIANTS, VariantNetwork, variant_network, words_of
 
 pytestmark = pytest.mark.quick
 SIZES = {"in_channels": 36, "width": 8, "depth": 2, "blocks_per_stage": 2, "d_state": 4}
@@ -108,12 +108,54 @@ def test_what_a_part_takes_away_is_given_back_elsewhere(base, variant):
     assert abs(count_parameters(variant_network(base, variant, sizes)) / goal - 1) < 0.15
 
 
-@pytest.mark.parametrize("variant", ["causal+local", "centred+look5", "fast", "slow+fine", "apart+whole"])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        "causal+local",
+        "centred+look5",
+        "fast",
+        "slow+fine",
+        "apart+whole",
+        "spectral",
+        "tempo+local",
+        "attend",
+    ],
+)
 def test_a_variant_is_saved_and_loaded(variant, tmp_path):
     made = network("metst_plus", variant)
     back = checkpoints.load(checkpoints.save(made, tmp_path / "v.safetensors"))
     x = torch.randn(2, 36, 30, dtype=torch.float64)
     assert isinstance(back, VariantNetwork) and torch.equal(back(x)[0], made(x)[0])
+
+
+@pytest.mark.parametrize("word", EXTRAS)
+def test_what_is_added_after_the_stem_changes_no_shape_and_begins_as_nothing(word):
+    torch.manual_seed(0)
+    x = torch.randn(2, 8, 27, dtype=torch.float64)
+    added = EXTRAS[word](8).double().eval()
+    assert added(x).shape == x.shape and added(x[:, :, :2]).shape == (2, 8, 2)
+    assert torch.allclose(added(x), x) == (word != "shift")  # a shift has nothing to learn
+    for parameter in added.parameters():
+        torch.nn.init.normal_(parameter)
+    assert not torch.allclose(added(x), x)
+
+
+def test_a_shift_is_a_frame_early_and_a_frame_late():
+    x = torch.arange(10.0).expand(1, 16, 10)
+    moved = EXTRAS["shift"](16)(x)[0]
+    assert moved[0].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0] and moved[2].tolist() == [
+        0,
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+    ]
+    assert moved[4].tolist() == list(range(10))
 
 
 @pytest.mark.parametrize("variant", ["sideways", "causal+centred", "local+local", "slow+fast"])

@@ -162,7 +162,7 @@ def test_noise_grows_with_the_gain_and_light_changes_what_is_seen(face):
         frames = np.stack(list(shoot(plan, face, 0))).astype(float)[wall]
         assert frames.std(axis=0).mean() == pytest.approx(plan.noise[0], rel=0.1)
         assert plan.noise[0] == pytest.approx(2 * low)
-    plan = film(seconds=4.0, **{**quiet, "light_change": 0.1})
+    plan = film(seconds=2.0, **{**quiet, "light_change": 0.1})
     frames = np.stack(list(shoot(plan, face, 0))).astype(float)[wall]
     expected = plan.gain * base[0].mean()
     assert frames.mean(axis=(1, 2, 3)) == pytest.approx(expected, rel=0.02)
@@ -292,12 +292,12 @@ def test_what_cannot_be_made_is_named_and_claims_no_folder(tmp_path, wrong, said
 def test_the_landmarker_finds_the_faces_of_films(tier, least):
     """A few frames of a few persons; every frame of two seconds of all, where METST_EVERY_HEAD is set."""
     landmarker = MediaPipeLandmarker()
-    persons, step = (range(number_of_faces()), 1) if EVERY_HEAD else ((3, 20), 10)
+    persons, seconds, step = (range(number_of_faces()), 2.0, 1) if EVERY_HEAD else ((6, 20), 1.0, 10)
     missed = []
     total = 0
     for index in persons:
         one = face_of(2, index)
-        plan = plan_film(draw_person(2, index), 0, 2.0, 30, 2, "dense", tier)
+        plan = plan_film(draw_person(2, index), 0, seconds, 30, 2, "dense", tier)
         for t, frame in enumerate(shoot(plan, one, 2)):
             if t % step == 0:
                 total += 1

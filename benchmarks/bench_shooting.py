@@ -1,0 +1,81 @@
+"""Speed of films of version 2: milliseconds per 320 x 320 frame on one core, shot and coded, and against the floor.
+
+The floor is what no renderer of this kind can do without: finding what is seen (the z-buffer alone), one `cv2.remap` of
+the frame, and coding it (JPEG; H.264 where the tier says so).  The parts are timed in turn, round after round, in
+processor time, and the medians compared.
+
+    python benchmarks/bench_shooting.py [--rounds 10] [--tier calm] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from common import Line, parser, seconds_per_call, write
+
+from metst_core.synthetic import CONDITIONS, draw_person, face_of, head, look_up, plan_film, shoot
+from metst_core.video import write_video
+
+FRAMES_PER_ROUND = 30
+PERSON = 6  # a woman with glasses and long hair
+
+
+def main() -> None:
+    made = parser(__doc__, "shooting", rounds=10)
+    made.add_argument("--tier", choices=CONDITIONS, default="calm")
+    options = made.parse_args()
+    cv2.setNumThreads(1)
+    face, model = face_of(0, PERSON), head(PERSON)
+    plan = plan_film(draw_person(0, PERSON), 0, 60.0, 30.0, 0, "dense", options.tier)
+    frames = itertools.cycle(list(itertools.islice(shoot(plan, face, 0), FRAMES_PER_ROUND)))
+    running = itertools.chain.from_iterable(shoot(plan, face, 0) for _ in itertools.count())
+    y, x = np.mgrid[:320, :320]
+    at = np.dstack([x + 0.3, y + 0.4]).astype(np.float32)
+
+    with tempfile.TemporaryDirectory() as folder:
+
+        def coded(source: Iterator[np.ndarray]) -> Callable[[], object]:
+            """Codes as many frames as a round has, as the tier does."""
+
+            def code() -> None:
+                some = itertools.islice(source, FRAMES_PER_ROUND)
+                if plan.camera.codec == "h264":
+                    write_video(Path(folder) / "film.mp4", some, 30, crf=plan.camera.quality)
+                    return
+                for frame in some:
+                    cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, plan.camera.quality])
+
+            return code
+
+        parts: dict[str, tuple[Callable[[], object], int]] = {
+            "z-buffer": (model.find_visible, FRAMES_PER_ROUND),
+            "remap": (lambda: look_up(next(frames), at), FRAMES_PER_ROUND),
+            "coding": (coded(frames), 1),
+            "shot and coded": (coded(running), 1),
+        }
+        times: dict[str, list[float]] = {name: [] for name in parts}
+        for _ in range(options.rounds):
+            for name, (call, repeats) in parts.items():
+                frames_each = FRAMES_PER_ROUND // repeats
+                times[name].append(seconds_per_call(call, repeats) / frames_each)
+    medians = {name: 1e3 * float(np.median(values)) for name, values in times.items()}
+    for name, value in medians.items():
+        print(f"{name:16s} {value:8.2f} ms per frame")
+    floor = medians["z-buffer"] + medians["remap"] + medians["coding"]
+    line = Line(
+        f"a frame of a film, tier {options.tier}",
+        "ms",
+        "one z-buffer, one remap and the coding",
+        medians["shot and coded"],
+        floor=floor,
+    )
+    write(options, [line], milliseconds=medians)
+
+
+if __name__ == "__main__":
+    main()
