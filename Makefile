@@ -1,6 +1,7 @@
 # make reproduce   set up .venv and run the main job on the synthetic set   (PROFILE=smoke|default|full)
 # make test        set up .venv and run everything that checks the project
 # make quick       the tests of less than a minute: the gate while one works
+# make soak        hours of damaged files, killed processes and mixed batches (not part of CI)
 # The newest Python that fits and can make an environment; another with: make PYTHON=...
 PYTHON  ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
@@ -12,7 +13,7 @@ FIGURES := 01b_rois 01d_traces 02a_score 02b_state 04d_comparison 05a_together
 EXTRAS  := notebooks,dev,distributed,browser,book
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test quick test-browser lint figures bench notebooks exercises clean
+.PHONY: help setup reproduce test quick test-browser lint figures bench soak notebooks exercises book clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -55,6 +56,10 @@ figures:
 notebooks: $(STAMP)
 	$(PY) -m jupytext --sync notebooks/*.py
 
+# make book        the course as a static site, to be read offline, in build/book (from the run of PROFILE, where it is there)
+book: $(STAMP)
+	$(PY) book/build.py $(wildcard runs/$(RUN)) --out build/book
+
 # make exercises   the notebooks with stubs to fill in, and their solutions, in build/exercises
 exercises: $(STAMP)
 	$(PY) -m metst_core.experiment.exercises notebooks build/exercises
@@ -64,6 +69,10 @@ bench: $(STAMP)
 	for script in $(filter-out benchmarks/bench_hour.py,$(wildcard benchmarks/bench_*.py)); do $(PY) "$$script" || exit 1; done
 	$(PY) benchmarks/estimate.py  # what the licensed sets would take, in their cards
 	@$(PY) benchmarks/common.py
+
+# Three hours of damaged files, killed processes and mixed batches (SOAK="--minutes 6 --seed 1" for less); not part of CI.
+soak: $(STAMP)
+	OMP_NUM_THREADS=1 nice -n 15 $(PY) benchmarks/soak.py $(SOAK)
 
 clean:
 	rm -rf .venv build dist *.egg-info

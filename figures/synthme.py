@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from metst_core.files import atomic_path
+from metst_core.plots import save_figure
 from metst_core.synthetic import RELEASES, UNITS, au_field, contact_sheet, identity
 
 FOLDER = Path(__file__).parent
@@ -53,5 +53,4 @@ def identities() -> Figure:
 
 if __name__ == "__main__":
     for name, draw in (("synthme_identities", identities), ("synthme_action_units", action_units)):
-        with atomic_path(FOLDER / f"{name}.png") as temporary:
-            draw().savefig(temporary)
+        save_figure(draw(), FOLDER / f"{name}.png")

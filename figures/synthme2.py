@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from metst_core.files import atomic_path
+from metst_core.plots import save_figure
 from metst_core.synthetic import FilmPlan, draw_person, face_of, plan_film, shoot
 from metst_core.synthetic.action_units import ACTION_UNITS, UNIT_INDEX, UNITS
 from metst_core.synthetic.events import Event
@@ -92,5 +92,4 @@ def ridden() -> tuple[FilmPlan, Event]:
 if __name__ == "__main__":
     drawn = (("synthme2_persons", persons), ("synthme2_units", action_units), ("synthme2_speech", speech))
     for name, draw in drawn:
-        with atomic_path(FOLDER / f"{name}.png") as temporary:
-            draw().savefig(temporary)
+        save_figure(draw(), FOLDER / f"{name}.png")

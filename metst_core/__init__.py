@@ -29,6 +29,7 @@ before it is asked for.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,11 @@ def __getattr__(name: str) -> Any:
     elif name in _ROOMS:
         value = importlib.import_module(f"metst_core.{name}")
     else:
-        raise AttributeError(f"module 'metst_core' has no attribute {name!r}; it has {', '.join(__dir__())}")
+        close = difflib.get_close_matches(name, __dir__(), 1, 0.6)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise AttributeError(
+            f"module 'metst_core' has no attribute {name!r}{hint}; it has {', '.join(__dir__())}"
+        )
     globals()[name] = value
     return value
 

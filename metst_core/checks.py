@@ -13,6 +13,25 @@ import numpy as np
 
 from metst_core.errors import InputError
 
+# --- Limits: the most that is taken from a file, whatever it says of itself --------------------------
+MOST_PIXELS = 1 << 26
+"""Of a picture, or of one frame of a film: 8192 x 8192."""
+MOST_FRAMES = 10_000_000
+"""Of a video, also once it is brought to another rate: four days at 30 per second."""
+MOST_REPEATED, FREELY_REPEATED = 100, 100_000
+"""Frames of a video that may stand for gaps: so many times those that there are, and so many in any case."""
+MOST_BLOCKS = 1000
+"""Of a network, one after the other."""
+MOST_ROWS, MOST_COLUMNS = 200_000, 512
+"""Of a sheet, blank rows left out."""
+MOST_SHEET_BYTES = 64 << 20
+"""Of a workbook or text table, unpacked."""
+
+
+def most_frames(n_there: int) -> int:
+    """How many frames a video of `n_there` frames may have once its gaps are filled."""
+    return min(MOST_FRAMES, MOST_REPEATED * n_there + FREELY_REPEATED)
+
 
 def shown(value: Any) -> str:
     """`value` as a message shows it: NumPy's numbers as the plain numbers they are."""

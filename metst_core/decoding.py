@@ -43,14 +43,14 @@ def half_length(annotations: pd.DataFrame) -> int:
     return int((lengths.mean() + 1) / 2)
 
 
-def smooth(score: np.ndarray, k_p: int) -> np.ndarray:
-    """Moving average of width `2 k_p` over a score `(T,)`, zero padded, of the same length `(T,)`.
+def smooth(score: np.ndarray, k_p: int, width: int = 0) -> np.ndarray:
+    """Moving average of width `2 k_p` (or `width`) over a score `(T,)`, zero padded, of the same length `(T,)`.
 
     It is NumPy's "same" convolution, also for T < 2 k_p (where NumPy's own result would be longer than the
     video). With `k_p = 0` there is nothing to average and the score comes back unchanged.
     """
     score = _checked_score(score)
-    width = max(1, 2 * whole_number("k_p", k_p, 0))
+    width = whole_number("width", width, 0) or max(1, 2 * whole_number("k_p", k_p, 0))
     whole = np.convolve(score, np.ones(width) / width)
     first = (width - 1) // 2
     return whole[first : first + len(score)]
@@ -63,13 +63,15 @@ def spot_threshold(smoothed: np.ndarray, p: float = 0.55) -> float:
     return float(smoothed.mean() + p * (smoothed.max() - smoothed.mean()))
 
 
-def spot_intervals(score: np.ndarray, k_p: int, p: float = 0.55, strategy: str = "fixed") -> np.ndarray:
+def spot_intervals(
+    score: np.ndarray, k_p: int, p: float = 0.55, strategy: str = "fixed", smoothing: int = 0
+) -> np.ndarray:
     """Spotted intervals of one video, `(n, 3)` int64 rows of onset, apex, offset, in order of onset.
 
     `score` is the raw score `(T,)`; it is smoothed here.  Peaks of the smoothed score at or above the
     threshold and at least `k_p` frames apart are spotted.  `"fixed"` gives `[peak - k_p, peak + k_p]`, not
     clipped to the video, with the peak as apex; `"extensible"` (BoostingVRME) places and extends both ends
-    on the raw score.
+    on the raw score.  `smoothing` is the width of the moving average in frames, 0 for the papers' `2 k_p`.
 
     >>> score = np.zeros(60)
     >>> score[25:32] = 1
@@ -78,7 +80,7 @@ def spot_intervals(score: np.ndarray, k_p: int, p: float = 0.55, strategy: str =
     """
     one_of("strategy", strategy, STRATEGIES)
     k_p = whole_number("k_p", k_p, 0)
-    smoothed = smooth(score, k_p)
+    smoothed = smooth(score, k_p, smoothing)
     peaks = spaced_peaks(smoothed, spot_threshold(smoothed, p), max(1, k_p))
     if strategy == "extensible":
         return _without_overlaps([_extensible(np.asarray(score, float), int(i), k_p) for i in peaks], k_p)
@@ -149,13 +151,14 @@ def decode(
     p: float = 0.55,
     subject: str = "",
     video: str = "",
+    smoothing: int = 0,
 ) -> pd.DataFrame:
     """Prediction table of one video from its score `(T,)` and class probabilities (or logits) `(T, 5)`.
 
     `synergy` 0 votes over all five classes; 1 ("recognition mainly") also withdraws the intervals voted
     neutral; 2 ("spotting mainly", the papers' choice) leaves neutral out of the per-frame argmax, so that
-    every interval with a frame to vote gets one of the four emotions.  The column `score` is the smoothed
-    score at the apex.
+    every interval with a frame to vote gets one of the four emotions.  `strategy`, `p` and `smoothing` as in
+    `spot_intervals`.  The column `score` is the smoothed score at the apex.
     """
     one_of("synergy", synergy, SYNERGIES)
     score = _checked_score(score)
@@ -168,7 +171,7 @@ def decode(
     if np.isnan(probabilities).any():
         frame = int(np.isnan(probabilities).any(axis=1).argmax())
         raise InputError(f"probabilities is not a number at frame {frame}; check the network")
-    intervals = spot_intervals(score, k_p, p, strategy)
+    intervals = spot_intervals(score, k_p, p, strategy, smoothing)
     voters = probabilities[:, :_NEUTRAL] if synergy == 2 else probabilities
     classes = name_intervals(intervals, voters.argmax(axis=1))
     if synergy == 1:
@@ -176,7 +179,7 @@ def decode(
     table = pd.DataFrame(intervals, columns=["onset", "apex", "offset"])
     table["subject"], table["video"] = str(subject), str(video)
     table["emotion"] = [CLASSES[c] for c in classes]
-    table["score"] = smooth(score, k_p)[intervals[:, 1]]
+    table["score"] = smooth(score, k_p, smoothing)[intervals[:, 1]]
     return check_predictions(table[list(PREDICTION_COLUMNS)], f"predictions of {subject}/{video}")
 
 

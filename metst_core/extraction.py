@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
-import zipfile
-import zlib
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +17,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from metst_core import rois
+from metst_core.checks import half_window, number_between
 from metst_core.datasets import Dataset
 from metst_core.errors import InputError, MetstError, MissingError
-from metst_core.files import atomic_path, content_hash, value_hash
+from metst_core.files import UNREADABLE, check_seal, content_hash, one_line, sealed_path, sweep, value_hash
 from metst_core.landmarks import Landmarker, MediaPipeLandmarker
 from metst_core.motion import MotionWindow, stream_motion
 from metst_core.tables import check_annotations
-from metst_core.windows import new_frames
+from metst_core.windows import new_frames, window_starts
 from metst_core.workers import naming_killed_workers, on_backend, one_opencv_thread
 
 MOTION_VERSION = 2
@@ -95,6 +94,21 @@ class MotionSet:
         windows = {key: np.ascontiguousarray(value[:, channels]) for key, value in whole.items()}
         return replace(self, windows=windows, features=features)
 
+    def of_subjects(self, subjects: Iterable[str]) -> MotionSet:
+        """The videos of some subjects alone."""
+        mine = set(subjects)
+
+        def kept(by_key: dict[tuple[str, str], np.ndarray]) -> dict[tuple[str, str], np.ndarray]:
+            return {key: value for key, value in by_key.items() if key[0] in mine}
+
+        annotations, videos = (
+            t[t["subject"].isin(mine)].reset_index(drop=True) for t in (self.annotations, self.videos)
+        )
+        return replace(
+            self, windows=kept(self.windows), annotations=annotations, videos=videos,
+            head=kept(self.head), shift=kept(self.shift),
+        )  # fmt: skip
+
     def save(self, path: str | Path) -> Path:
         """Write everything to one `.npz` file, atomically and without pickle."""
         path = Path(path)
@@ -113,7 +127,7 @@ class MotionSet:
         for name in _BESIDE:
             kept = getattr(self, name)
             arrays |= {f"{name}_{i}": kept[key] for i, key in enumerate(self.windows) if key in kept}
-        with atomic_path(path) as temporary:
+        with sealed_path(path) as temporary:
             np.savez(temporary, record=np.array(json.dumps(record)), **arrays)
         return path
 
@@ -126,6 +140,7 @@ class MotionSet:
                 f"{path}: no such file; extract the motion first (extract_dataset(...).save(path))"
             )
         try:
+            check_seal(path)
             with np.load(path, allow_pickle=False) as stored:
                 record = json.loads(str(stored["record"]))
                 keys = [(subject, video) for subject, video in record["keys"]]
@@ -136,21 +151,39 @@ class MotionSet:
                     }
                     for name in _BESIDE
                 }
-            return cls(
+            motion = cls(
                 windows,
                 check_annotations(_table_from_json(record["annotations"]), str(path)),
                 _table_from_json(record["videos"]),
                 record["features"],
-                int(record["window"]),
-                float(record["fps"]),
+                2 * half_window(record["window"]),
+                number_between("fps", record["fps"], 0.001, 100_000),
                 _table_from_json(record["skipped"]),
                 **beside,
             )
-        except (*_UNREADABLE, KeyError, TypeError) as error:
+            _check_whole(motion)
+            return motion
+        except UNREADABLE as error:
             raise InputError(f"{path}: not a motion set ({error}); extract the motion again") from error
 
 
 _BESIDE = ("head", "shift")  # what is kept beside the windows
+
+
+def _check_whole(motion: MotionSet) -> None:
+    """Raise an `InputError` unless the parts of a motion set fit together."""
+    channels = len(rois.channel_indices(motion.features))
+    for key, windows in motion.windows.items():
+        n_windows = len(window_starts(motion.n_frames(*key), motion.window))
+        _check_shape("windows", key, windows, (n_windows, channels, motion.window))
+        for name in _BESIDE:
+            if key in getattr(motion, name):
+                _check_shape(name, key, getattr(motion, name)[key], (n_windows, 2, motion.window))
+
+
+def _check_shape(name: str, key: tuple[str, str], value: np.ndarray, shape: tuple[int, ...]) -> None:
+    if value.shape != shape or value.dtype.kind not in "fi":
+        raise InputError(f"{name} of {' '.join(key)}: {value.dtype} {value.shape}, expected numbers {shape}")
 
 
 def extract_dataset(
@@ -247,6 +280,7 @@ def _prepare_cache(folder: Path, landmarker_factory: Callable[[], Landmarker]) -
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
     except OSError as error:
         raise InputError(
             f"cache_dir {folder} cannot be made ({error.strerror}); name a folder to write to"
@@ -265,8 +299,10 @@ def _video_result(
             return _Result(motion)
         with one_opencv_thread():
             motion = _compute(dataset, key, landmarker_factory())
-    except (MetstError, OSError, RuntimeError, cv2.error) as error:  # RuntimeError: MediaPipe's own
-        return _Result(None, str(error) or type(error).__name__)
+    except MetstError as error:
+        return _Result(None, str(error))
+    except Exception as error:  # of FFmpeg, OpenCV, MediaPipe, the system: one video never ends a set
+        return _Result(None, f"{type(error).__name__}: {error}")
     return _Result(motion, warning="" if path is None else _write_cached(path, motion))
 
 
@@ -286,32 +322,35 @@ def _frames_with_face(parts: list[MotionWindow], window: int) -> np.ndarray:
 
 
 _CACHED = tuple(f.name for f in dataclasses.fields(_VideoMotion))
-_UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def _read_cached(path: Path, window: int) -> _VideoMotion | None:
-    """A cached video, or None if there is none that can be read whole."""
+    """A cached video, or None if there is none that can be read whole; that video is then computed anew."""
     try:
+        check_seal(path)
         with np.load(path, allow_pickle=False) as stored:
             motion = _VideoMotion(*(stored[name] for name in _CACHED))
-    except (*_UNREADABLE, KeyError):
+        n_windows = len(window_starts(len(motion.has_face), window))
+    except UNREADABLE:
         return None
-    channels, n_windows = 2 * len(rois.ROIS), len(motion.windows)
-    whole = (
-        motion.windows.shape == (n_windows, channels, window)
-        and motion.head.shape == motion.shift.shape == (n_windows, 2, window)
-        and motion.has_face.ndim == 1
-    )
-    return motion if whole else None
+    wanted = {
+        "windows": ((n_windows, 2 * len(rois.ROIS), window), "f"),
+        "has_face": (motion.has_face.shape[:1], "b"),
+        "head": ((n_windows, 2, window), "f"),
+        "shift": ((n_windows, 2, window), "i"),
+    }
+    parts = {name: getattr(motion, name) for name in _CACHED}
+    whole = all((part.shape, part.dtype.kind) == wanted[name] for name, part in parts.items())
+    return motion if whole and np.isfinite(motion.windows).all() else None
 
 
 def _write_cached(path: Path, motion: _VideoMotion) -> str:
     """Cache a video; what went wrong, if anything, in words: the motion itself is not lost for that."""
     try:
-        with atomic_path(path) as temporary:
+        with sealed_path(path) as temporary:
             np.savez(temporary, **{name: getattr(motion, name) for name in _CACHED})
     except OSError as error:
-        return f"cache_dir {path.parent} cannot be written ({error.strerror}); going on without"
+        return f"cache_dir {one_line(path.parent)} cannot be written ({error.strerror}); going on without"
     return ""
 
 

@@ -61,7 +61,7 @@ class Block(nn.Module):
 
 def drop_rates(depth: int) -> list[float]:
     """0, then the first depth - 1 of `depth` evenly spaced rates in 0..0.2."""
-    return [0.0, *torch.linspace(0, MAX_DROP_PATH, depth).tolist()[: depth - 1]]
+    return [0.0, *torch.linspace(0, MAX_DROP_PATH, depth, device="cpu").tolist()[: depth - 1]]
 
 
 def blocks(width: int, depth: int, d_state: int) -> nn.Sequential:

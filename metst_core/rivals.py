@@ -14,7 +14,8 @@ is what ME-TST replaces (`TrainConfig.asked`).
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ from metst_core.models import (
     checked_sizes,
 )
 
+_Module = TypeVar("_Module", bound=nn.Module)
 N_HEADS = 4
 PATCH = 16
 """Frames that the network of patches looks at: 0.5 s at 30 frames per second, the longest
@@ -89,7 +91,12 @@ class TransformerPathway(nn.Module):
         self.layers = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(self.inlet(x) + _positions(x.shape[1], self.features, x))
+        return self.layers(self.placed(x))
+
+    def placed(self, x: Tensor) -> Tensor:
+        """Frames (B, T, W) at the width of the layers, with their positions: (B, T, hidden)."""
+        placed: Tensor = self.inlet(x) + _positions(x.shape[1], self.features, x)
+        return placed
 
 
 class PatchPathway(nn.Module):
@@ -174,12 +181,15 @@ class PatchNetwork(_SequenceNetwork):
         return self.heads(spotting, spotting if other is self.spotting else other(features))
 
 
-def patches(x: Tensor) -> Tensor:
-    """The `PATCH` frames around each frame of x (B, C, T), counted from their first: (B, T, C, PATCH)."""
+def patches(x: Tensor, first: int = -(PATCH // 2), own_reference: bool = True) -> Tensor:
+    """The `PATCH` frames around each frame of x (B, C, T), counted from their first: (B, T, C, PATCH).
+
+    `first` is where a patch begins, in frames from its own; without `own_reference` motion stays as it is.
+    """
     frames = torch.arange(x.shape[2], device=x.device)[:, None]
-    around = torch.arange(PATCH, device=x.device) - PATCH // 2
+    around = torch.arange(PATCH, device=x.device) + first
     cut = x[:, :, (frames + around).clamp(0, x.shape[2] - 1)]  # (B, C, T, PATCH)
-    return (cut - cut[..., :1]).transpose(1, 2)
+    return (cut - cut[..., :1] if own_reference else cut).transpose(1, 2)
 
 
 class MovingReferenceNetwork(Network):
@@ -236,6 +246,12 @@ def of_like_size(
         return network(
             in_channels=in_channels, width=width, hidden=step * network.hidden_step, pathways=pathways
         )
+
+    return closest_in_size(build, n_parameters)
+
+
+def closest_in_size(build: Callable[[int], _Module], n_parameters: int) -> _Module:
+    """Of `build(1), build(2), ...`, which must grow, the module whose parameter count comes closest."""
 
     def size(step: int) -> int:
         with torch.device("meta"):

@@ -105,9 +105,9 @@ torch.manual_seed(seed)
 rng = np.random.default_rng(seed)
 
 # %% [markdown]
-# # Part A · A state space (30 minutes)
+# ## Part A · A state space (30 minutes)
 #
-# ## 2.1 A memory with one knob: the linear state space
+# ### 2.1 A memory with one knob: the linear state space
 #
 # Let $x(t)$ be a signal, say the vertical motion of a brow in pixels. A **linear state space** keeps a state $h(t)$ of $N$
 # numbers, and reads an output $y(t)$ from it:
@@ -153,7 +153,7 @@ for a, exact, simple in zip(A, B_bar, delta * B, strict=True):
     assert abs(simple - exact) <= abs(delta * a) * simple  # the error is of first order in ΔA
 
 # %% [markdown]
-# ## 2.2 A recurrence is a convolution
+# ### 2.2 A recurrence is a convolution
 #
 # Unroll the recurrence: $h_0 = \bar B x_0$, $h_1 = \bar A\bar B x_0 + \bar B x_1$, and so on. So
 #
@@ -231,7 +231,7 @@ for step_size in (0.05, 0.5):
     print(f"Δ = {step_size}: settles at {settled:.2f} with Mamba's ΔB, at {exact:.0f} with the exact hold")
 
 # %% [markdown]
-# ## 2.3 Selectivity: the signal turns the knobs
+# ### 2.3 Selectivity: the signal turns the knobs
 #
 # A fixed filter cannot *decide*. It answers a brow twitch that matters and a camera shake that does not with the same kernel. Mamba's
 # idea: let $\Delta$, $B$ and $C$ depend on the input at that frame,
@@ -267,7 +267,7 @@ ax.legend(frameon=False, ncols=3)
 plt.show(figure)
 
 # %% [markdown]
-# ## 2.4 The selective scan
+# ### 2.4 The selective scan
 #
 # Run that recurrence for $D$ channels at once, each with a state of $N$ numbers, and read it out with $C_t$:
 #
@@ -305,7 +305,7 @@ for backend in available_backends():
 pd.Series(available_backends(), name="how it runs").rename_axis("backend").to_frame()
 
 # %% [markdown]
-# ## 2.5 Selectivity, seen
+# ### 2.5 Selectivity, seen
 #
 # In 2.3 we set the steps by hand. Does a network *find* them? The task: two channels, a random value and a mark; at every frame, say the value that stood at the last mark. Nothing but a mark tells which value counts, so
 # no fixed filter can do it. Below, the best fixed filter there is (least squares over 40 frames of both channels), and one Mamba block of 16 channels, trained for some seconds.
@@ -416,9 +416,9 @@ run.figure(
 # **Takeaways of part A.** A state space is a memory that leaks; with fixed $A, B, C, \Delta$ it is a filter. Selectivity makes the step depend on the input: large, *take this in*; near 0, *keep what you have*. A network finds
 # that by itself when the task needs it. The price is the convolution; what is left is a scan.
 #
-# # Part B · The networks (30 minutes)
+# ## Part B · The networks (30 minutes)
 #
-# ## 2.6 The Mamba block
+# ### 2.6 The Mamba block
 #
 # Around the scan sits a block that makes its inputs:
 #
@@ -463,7 +463,7 @@ assert same[:25].all()
 assert not same[25:].any()
 
 # %% [markdown]
-# ## 2.7 ME-TST and ME-TST+
+# ### 2.7 ME-TST and ME-TST+
 #
 # **ME-TST** puts a stem (two convolutions over time) and a stack of Mamba blocks on the ROI motion of five ROIs. **ME-TST+** reads
 # eighteen ROIs, and each of its pathways is a pair: a *fast* path at full frame rate, a *slow* one at half of it and twice as wide, joined after
@@ -490,7 +490,7 @@ assert table["parameters (million)"].round(2).tolist() == [3.75, 16.65]
 table
 
 # %% [markdown]
-# ## 2.8 What the network is asked to say
+# ### 2.8 What the network is asked to say
 #
 # For training we need a target for every frame: the score is 1 strictly inside the ME (after the onset, before the offset), 0 elsewhere. The
 # class is the emotion there, *neutral* elsewhere. The loss is
@@ -555,7 +555,7 @@ axes[1].set(xlabel="time in the video (s)", ylabel="target score (0 or 1)")
 plt.show(figure)
 
 # %% [markdown]
-# ## 2.9 Train one, and watch its state
+# ### 2.9 Train one, and watch its state
 #
 # We hold one subject out, train a small ME-TST+ on the others (seconds to a few minutes, depending on the profile), and look at a video of the held-out
 # subject. `train_fold` is the function that the full experiment of notebook 03 calls for every subject in turn.
@@ -736,8 +736,19 @@ near = pd.DataFrame(
 near.round(3)
 
 # %% [markdown]
-# Read the position from left to right: near 0 while the face is neutral; it leaves at the onset, a little late, because a state must first *collect* evidence; it comes back after the offset, later still, because it
-# must *forget*. This is the temporal state transition of the title. (After the *smoke* profile's few training steps it may be weak or absent; the *default* profile trains enough to show it.)
+# What to look for, from top to bottom: where a network has learned the state transition of the title, the position is near 0 while the face is neutral; it leaves at the onset, a little late, because a state must first *collect*
+# evidence; it comes back after the offset, later still, because it must *forget*.
+
+# %%
+leaves = near["position of the state"]
+rises = leaves.iloc[1] - leaves.iloc[0]
+Markdown(
+    f"Here it goes from {leaves.iloc[0]:.2f} before the onset to {leaves.iloc[1]:.2f} just after it, {leaves.iloc[2]:.2f} just before the offset and {leaves.iloc[3]:.2f} after it: "
+    + ("it does move towards 1 and back." if rises > 0.25 and leaves.iloc[3] < leaves.iloc[2] - 0.1
+       else "a transition that is weak or absent; a network that was hardly trained has none.")
+)  # fmt: skip
+
+# %% [markdown]
 #
 # And $\Delta$? Look at the numbers on its axis. How much it changes is a measurement, not a promise of the theory: a network may just as well select through $B_t$ and $C_t$, which
 # also depend on the frame. The published initialisation (weights of standard deviation 0.02) starts with steps that hardly depend on the input; it takes training to change that.
@@ -777,9 +788,9 @@ widgets.interact(
 # **Takeaways of part B.** A Mamba block is a scan with a gate; ME-TST stacks them, ME-TST+ runs two time scales side by side and lets the fast one tell the slow one. The read-out is the same for every frame. The state of a trained
 # network travels from neutral to ME and back, late at both ends.
 #
-# # Part C · What decides? (20 minutes)
+# ## Part C · What decides? (20 minutes)
 #
-# ## 2.10 Windows or frames, fixed or extensible
+# ### 2.10 Windows or frames, fixed or extensible
 #
 # A sliding-window system asks of a window of $L$ frames *"is this an ME?"*. What it reports is a window, so its interval has $L$ frames, whatever the face did. Even placed perfectly
 # around an ME of $n$ frames, its overlap is at most
@@ -896,7 +907,7 @@ for row in toy_table[
 # **Takeaways of part C.** A fixed interval has one length and MEs have many; that costs the shortest and the longest, whatever was learned and whatever was asked. Whether asking frames beats asking windows, and whether a state beats
 # a patch, are questions of their own, each with its own measurement.
 #
-# ## 2.11 Exercises
+# ### 2.11 Exercises
 #
 # (`make exercises` builds the notebook with stubs; `check` judges your answer.)
 #

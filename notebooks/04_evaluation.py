@@ -26,7 +26,8 @@
 # # 4 · From scores to intervals to numbers
 #
 # Notebook 03 left, for every video, a score per frame from a network that has never seen that person. This notebook turns scores into intervals, intervals into
-# counts, and counts into the numbers that papers print, first on one video by hand, then over the whole set, with baselines, intervals of confidence, and the traps on the way.
+# counts, and counts into the numbers that papers print, first on one video by hand, then over the whole set, with baselines, intervals of confidence, and the traps on the way. It takes about 50 minutes to read; afterwards you can
+# compute STRS alone, say which differences a run can tell, and name six ways in which a number like that can fool you.
 
 # %% tags=["parameters"]
 # "by hand": start from the prepared run that came with the notebooks, or, without one, from a small run of this machine.
@@ -70,7 +71,14 @@ from metst_core.experiment import (
     view_of,
 )
 from metst_core.experiment.exercises import a_run_to_break, counts_per_person, pooled_f1
-from metst_core.metrics import evaluate, interval_iou, interval_text, match_intervals, match_tables
+from metst_core.metrics import (
+    evaluate,
+    interval_iou,
+    interval_text,
+    match_intervals,
+    match_tables,
+    scoring_variants,
+)
 from metst_core.models import METST
 from metst_core.tables import EMOTIONS, PREDICTION_COLUMNS, inside, of_video
 from metst_core.training import decode_traces
@@ -254,7 +262,7 @@ run.figure(
 #
 # "Sliding window" is a word for two things, and here they have two names. What ME-TST replaces is a **classifier of windows**: it asks of a window of $2k_p+1$ frames whether it *is* an ME (their IoU is at least 0.5), and reports that window. The **patch** is the same network asked another question, the score of the middle frame. From row to row of the table one thing changes, so that one can see *which* matters: the question, the state, or the frame of reference. (A small run, `smoke`, leaves the last rows out.)
 #
-# Brackets are 95% bootstrap intervals over *subjects*: people, not frames, are what we have few of.
+# Brackets are 95% intervals over *subjects* (people, not frames, are what we have few of) and, where a method has several training seeds, over seeds; behind them, how often such intervals covered in a simulation with as many people.
 
 # %%
 steps = [
@@ -273,7 +281,7 @@ order = [
     ("patch", "metst_plus"),
 ]
 untrained = [("motion_threshold", name) for name in results]
-seeds = run.trained_over_seeds("metst_plus")  # notebook 03 left them
+seeds = run.trained_over_seeds()  # notebook 03 left them
 compared = run.compare(motion, results, [*order, *[(a, b) for a, b, _ in steps], *untrained], seeds)
 table = comparison_table(compared)
 texts = headline_texts(table)
@@ -293,11 +301,11 @@ figure = plots.comparison(
 run.figure(
     figure,
     "04d_comparison",
-    "Methods compared on held-out subjects (strict protocol), with 95% bootstrap intervals over subjects.",
+    "Methods compared on held-out subjects (strict protocol), with 95% intervals over subjects.",
 )
 
 # %% [markdown]
-# Intervals of two methods may overlap and the methods still differ, since both are tested on the same people. The paired difference asks directly: drawing the same subjects for both, how often is one better? (`p_value`: of all ways to exchange the two methods within people, how many give a difference as large. With $n$ people there are $2^n$ ways, so it cannot fall below $2 / 2^n$: three people can never be convincing.)
+# Intervals of two methods may overlap and the methods still differ, since both are tested on the same people. The paired difference asks directly, on the same people. (`p_value`: of all ways to exchange the two methods within people, how many give a difference as large. With $n$ people there are $2^n$ ways, so it cannot fall below $2 / 2^n$: three people can never be convincing.)
 
 # %%
 paired = pd.DataFrame(compared["comparisons"])
@@ -307,7 +315,7 @@ paired[(paired["protocol"] == "strict") & paired["metric"].isin(["spotting_f1", 
 
 # %% [markdown]
 # The papers claim, on real data, that regression with a state beats the sliding window and that ME-TST+ beats ME-TST. Does it hold *here*? And which of question, state, frame of reference, ROIs and time scales makes the difference?
-# The sentences below are made from the table: *better* and *worse* are said only where the paired interval leaves out 0. Nothing is corrected for the number of comparisons: of twenty without an effect, one is expected to show one.
+# The sentences below are made from the table: *better* and *worse* are said only where the test of the whole table (`p_table`) marks a row: of twenty tables of equal methods, one is expected to have a mark. `could_see` is the true difference that this run would mark in 8 of 10 cases; what is not marked is not shown to be equal.
 
 # %%
 said = {"**The papers' order, on the STRS**": [comparison_in_words(compared, a, b) for a, b in order]}
@@ -483,7 +491,7 @@ side_by_side = beside_published(
 side_by_side.rename_axis("STRS, leave one subject out")
 
 # %% [markdown]
-# ## 4.8 Six traps
+# ## 4.8 Seven traps
 #
 # Things that make published numbers hard to compare, each with a small experiment.
 #
@@ -621,6 +629,23 @@ pd.DataFrame(
 ).set_index("method").round(3)
 
 # %% [markdown]
+# **Trap 7: the same predictions under other rules.** Public scorers keep a class of the task that never occurs in the means, as a 0; do not look at false positives in videos without an ME; and one of them calls the mean of *precisions* UAR. Nothing is predicted anew here (`data/megc.md` says how to choose a rule):
+
+# %%
+scoring_variants(result.predictions, annotations).set_index("rule").round(3)
+
+# %% [markdown]
+# ## 4.9 What of the short and the weak ones?
+#
+# One recall over all MEs hides whom it misses. By length in frames, and by strength: how far the ROI that moves most gets from where it was at the onset (pixels of the 320 crop, in thirds).
+
+# %%
+strata = pd.DataFrame(compared["recall"]["metst_plus"]["strict"])
+strata[["by", "stratum", "n", "found", "recall", "low", "high"]].round(2)
+
+# %% [markdown]
+# **Takeaways.** A threshold relative to a video always finds something. Recognition is scored on what was found, so STRS can rise by finding less. A ranking is worth what its interval says, and how a baseline is fed can decide it.
+#
 # ## Exercises
 #
 # (`make exercises` builds the notebook with stubs; `check` judges your answer.)

@@ -34,7 +34,7 @@
 # Three questions lead the way. *Which regions move together in surprise? Does the mouth tell anything before the brow? Does ME-TST+ look
 # where the action unit is?* Each gets a number, and each number gets a chance to be wrong.
 #
-# You need the motion from notebook 01; the networks from notebook 03 are used if they are there.
+# You need the motion from notebook 01; the networks from notebook 03 are used if they are there. It takes about 40 minutes to read; afterwards you can ask a network where it looks, and you know three ways in which the answer can fool you.
 
 # %% tags=["parameters"]
 # "by hand": start from the prepared run that came with the notebooks, or, without one, from a small run of this machine.
@@ -51,6 +51,7 @@ n_jobs = None  # videos or folds at once; None: as many as cores, up to 4
 from itertools import combinations
 from urllib.parse import unquote
 
+import cv2
 import numpy as np
 import pandas as pd
 
@@ -68,7 +69,7 @@ from metst_core.relations import (
     difference,
     fine_unexplained,
     focus_table,
-    foresight,
+    foresight_test,
     lagged_correlation,
     lead,
     lift_difference,
@@ -85,6 +86,7 @@ from metst_core.relations import (
     roi_shares,
     spread_over_video,
     stem_mixing,
+    still_motion,
     unit_targets,
     with_planted_lead,
 )
@@ -126,6 +128,8 @@ assert chance["positions"] > 4 * chance["changes"]
 
 # %%
 traces = Traces.of(motion)
+if traces.reference:  # what all ROIs share because one reference was subtracted from all of them
+    traces = traces.without_reference()
 first = motion.annotations.iloc[0] if len(motion.annotations) else motion.videos.iloc[0]
 key = (first.subject, first.video)
 n_frames = motion.n_frames(*key)
@@ -160,6 +164,25 @@ for condition, relations in together.items():
         f"{condition:9s} {relations.n_frames:6d} frames, 5% level |r| = {relations.critical():.2f}: {sure} of {len(table)} pairs of different boxes beyond it"
     )
 across_boxes(together[emotion].table()).head(8).round(3)
+
+# %% [markdown]
+# **A planted absence.** From every ROI the motion of the nose bridge was subtracted, its error included: on a face that does not move, all ROIs share that error and correlate. We film one still picture with sensor noise and look before and after the
+# reference is taken out of every ROI's series (`without_reference`). Afterwards no pair of different boxes may be left.
+
+# %%
+still_picture = cv2.cvtColor(next(iter(data.frames(*key))), cv2.COLOR_RGB2GRAY)
+still = Traces.of(
+    still_motion(still_picture, run.landmarker(), n_frames=100, n_films=2, window=motion.window)
+)
+for name, absent in (("as measured", still), ("without the reference", still.without_reference())):
+    nothing_there = lagged_correlation(absent, "all", n_permutations=n_permutations, seed=seed)
+    pairs = across_boxes(nothing_there.table())
+    found.setdefault("still_face", {})[name] = {
+        "pairs": len(pairs),
+        "beyond_5_percent": int((pairs["p_max"] <= 0.05).sum()),
+        "mean_r": float(pairs["r_now"].mean()),
+    }
+pd.DataFrame(found["still_face"]).T.round(3)
 
 # %% [markdown]
 # **Which regions move together in surprise?** (or in the emotion that there is, in a small run)
@@ -242,7 +265,7 @@ if {"inside", "outside"} <= set(conditions):
 mouth_brows = {region: members[region] for region in ("mouth", "brows")}
 if "inside" in conditions:
     pair = traces.grouped(mouth_brows)
-    as_is = lead(pair, seed=seed)
+    as_is = lead(pair, seed=seed, n_permutations=n_permutations)
     # the brows now do what the mouth did four frames ago, and a little of their own
     control = with_planted_lead(traces, members["mouth"], members["brows"], lag=4)
     planted = lead(control.grouped(mouth_brows), seed=seed)
@@ -255,21 +278,17 @@ if "inside" in conditions:
     print(
         f"as it is: {as_is['lag']:+.0f} frames ({as_is['lag'] * ms:+.0f} ms) [{as_is['low']:+.0f}, {as_is['high']:+.0f}], r = {as_is['r']:.2f}, over {as_is['n']} MEs"
     )
-    leads = as_is["low"] > 0 or as_is["high"] < 0
-    print(
-        "So the mouth and the brows do not move at the same time."
-        if leads
-        else "The interval holds 0: so no, the mouth does not tell before the brow."
-    )
+    print(f"Does the mouth lead the brows? {as_is['told']} (p {as_is['p']:.2f}, {as_is['persons']} persons)")
     if len(motion.subjects) > 1:
         found["foresight"] = {
-            "mouth_to_brows": foresight(pair),
-            "brows_to_mouth": foresight(pair.select(["brows", "mouth"])),
+            "mouth_to_brows": foresight_test(pair, n_permutations=n_permutations, seed=seed),
+            "brows_to_mouth": foresight_test(
+                pair.select(["brows", "mouth"]), n_permutations=n_permutations, seed=seed
+            ),
         }
-        print(
-            {k: round(v, 4) for k, v in found["foresight"].items()},
-            "gain in held-out R² (share of variance, 1 would be all); at or below 0: nothing foretold",
-        )
+        display(
+            pd.DataFrame(found["foresight"]).T
+        )  # gain: in held-out R² (share of variance, 1 would be all)
 
 # %%
 if "inside" in together:
@@ -467,7 +486,7 @@ print(
 )
 
 # %% [markdown]
-# Read the second number: the *sizes* of the two maps agree well, because both follow the motion. Only signs and what lies beyond the motion itself can speak for the network. Keep that in mind for
+# Read the second number: where the *sizes* of the two maps agree, it is because both follow the motion. Only signs and what lies beyond the motion itself can speak for the network. Keep that in mind for
 # the last question, and compare there with random weights **and** with the motion alone.
 #
 # ## 5.8 Does ME-TST+ look where the action unit is?
@@ -603,11 +622,14 @@ run.figure(
 )
 
 # %%
-explorer.save_page(run.out / "explorer.html")  # the same for any browser, without Python
+page = explorer.save_page(run.out / "explorer.html")
+print(f"{page.name} in the run's folder is the same for any browser, without Python")
 explorer
 
 # %% [markdown]
-# ## Exercises
+# **Takeaways.** Correlate changes, not positions. Every "these two move together" needs a level of chance, and every "it looks there" a network that has learned nothing beside it. A "no" means something only where a planted "yes" was found.
+#
+# ## Questions to think about
 #
 # **1.** Is the level of chance needed? Rotate one video's ROIs by hand, measure the largest correlation, and compare it with `critical()`.
 

@@ -53,6 +53,7 @@ video = None  # the path of a video file or folder of images; None: the first vi
 # %matplotlib inline
 import dataclasses
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -91,6 +92,7 @@ import ipywidgets as widgets
 
 upload = widgets.FileUpload(accept="video/*", multiple=False, description="a video of mine")
 display(upload)
+print("(the button is there where a kernel runs)")
 
 # %%
 if upload.value:
@@ -190,12 +192,17 @@ print("time spent:", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in re
       f"for {result.duration:.1f} s of video")  # fmt: skip
 for write, name in (
     (result.to_csv, "result.csv"),
+    (result.to_frames, "frames.csv"),
+    (partial(pipeline.write_eaf, result), "result.eaf"),
     (result.to_json, "result.json"),
     (result.to_html, "result.html"),
 ):
     print("wrote", write(own / name))
 
 # %% [markdown]
+# `frames.csv` has a row per frame of your file (time, face, head, score, probabilities, the motion of every ROI, flags) for your own statistics, `result.eaf` opens
+# in ELAN, and `data/outputs.md` says what every column means. For many videos: `metst analyse recordings/ --out results/`.
+#
 # Open `result.html` in a browser: it holds the time line, and for each interval the face frame by frame with ROIs, arrows and traces. It is one file and asks
 # nothing from the internet.
 #
@@ -359,6 +366,7 @@ from metst_core.errors import MetstError
 
 try:
     display(camera_widget(model))
+    print("(the camera is there where a kernel runs)")
 except MetstError as error:
     print(error)
 
@@ -393,7 +401,9 @@ run.figure(
 )
 
 # %% [markdown]
-# ## Exercises
+# **Takeaways.** An answer comes with its flags and its confidence, and both were measured on synthetic persons. A rule that always finds something is no rule for your video.
+#
+# ## Questions to think about
 #
 # **1.** Half of your intervals have a confidence of 30%. How many of 10 such intervals do you expect to be real, and on which faces does that number hold?
 

@@ -32,6 +32,7 @@ function node(tag, attributes = {}, ...children) {
   const made = SVG_TAGS.includes(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name === "style") made.style.cssText = value; // a page's security policy forbids the attribute
     else if (value !== null && value !== undefined) made.setAttribute(name, value);
   }
   made.append(...children);

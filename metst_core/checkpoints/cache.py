@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from metst_core.checks import as_path
-from metst_core.errors import InputError, MissingError
+from metst_core.errors import InputError, MissingError, reason
+
+_MOST_DIMENSIONS, _MOST_DEPTH = 8, 20
+_INFLATION, _SMALL_FILE = (
+    4,
+    1 << 20,
+)  # bytes of arrays that a file may give: its size so many times, and these
 
 
 def load_released_cache(path: str | Path) -> list[np.ndarray]:
@@ -24,11 +31,14 @@ def load_released_cache(path: str | Path) -> list[np.ndarray]:
     path = as_path("path", path)
     if not path.is_file():
         raise MissingError(f"no feature cache at {path}: check the path")
+    size = path.stat().st_size
     try:
         with path.open("rb") as file:
-            videos = _resolve(_CacheUnpickler(file, encoding="latin1").load())
+            videos = _Resolver(size).resolve(_CacheUnpickler(_Bounded(file, size), encoding="latin1").load())
     except Exception as problem:  # a damaged pickle can raise nearly anything
-        raise InputError(f"{path} is not a feature cache of plain NumPy arrays: {problem}") from problem
+        raise InputError(
+            f"{path} is not a feature cache of plain NumPy arrays: {reason(problem)}"
+        ) from problem
     if not isinstance(videos, list | np.ndarray) or len(videos) == 0:
         raise InputError(f"{path} must hold a list over videos, and at least one")
     return [_stack(windows, f"{path}, video {i}") for i, windows in enumerate(videos)]
@@ -46,10 +56,24 @@ def _stack(windows: Any, where: str) -> np.ndarray:
     return stacked
 
 
-class _CacheUnpickler(pickle.Unpickler):
+class _Bounded:
+    """A file whose every read must lie within it: a pickle says how long its parts are, and memory is taken first."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size = file, size
+        self.readline = file.readline
+
+    def read(self, n: int) -> bytes:
+        if n > self._size - self._file.tell():
+            raise pickle.UnpicklingError("it is cut short, or damaged")
+        return self._file.read(n)
+
+
+class _CacheUnpickler(pickle._Unpickler):
     """Knows no class or function of this process.
 
-    The names that NumPy's pickles use stand for harmless classes, made anew for each file so that a hostile
+    This is Python's own unpickler, whose notes are a dict: the one in C makes a table as long as the largest
+    number in the file.  The names that NumPy's pickles use stand for harmless classes, made anew for each file so that a hostile
     one cannot even change those for the next.
     """
 
@@ -64,6 +88,15 @@ class _CacheUnpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not allowed") from None
 
 
+def _load_bytearray(unpickler: Any) -> None:
+    """As Python's, which takes the memory before it looks whether so many bytes are there."""
+    (length,) = struct.unpack("<Q", unpickler.read(8))
+    unpickler.append(bytearray(unpickler.read(length)))
+
+
+_CacheUnpickler.dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: _load_bytearray}
+
+
 def _stand_ins() -> dict[tuple[str, str], Callable]:
     class DType:
         def __init__(self, code: str, align: Any = False, copy: Any = False) -> None:
@@ -73,6 +106,8 @@ def _stand_ins() -> dict[tuple[str, str], Callable]:
             self.order = state[1]
 
     def array(dtype: DType, data: Any, shape: tuple, order: str) -> _Array:
+        if len(shape) > _MOST_DIMENSIONS:
+            raise pickle.UnpicklingError(f"it holds an array of {len(shape)} dimensions")
         if dtype.code in ("O", "O8"):
             return _Array(list(data), shape)
         if not re.fullmatch("[fiu][1248]|b1", dtype.code):
@@ -120,18 +155,34 @@ class _Array(NamedTuple):
     shape: tuple[int, ...]
 
 
-def _resolve(value: Any) -> Any:
-    """Lists for lists and tuples, arrays for arrays, numbers for numbers; an error for anything else."""
-    value = getattr(value, "array", value)
-    if isinstance(value, _Array):
-        if isinstance(value.value, np.ndarray):
-            return value.value
-        flat = [_resolve(item) for item in value.value]
-        for length in reversed(value.shape[1:]):
-            flat = [flat[i : i + length] for i in range(0, len(flat), length)]
-        return flat
-    if isinstance(value, list | tuple):
-        return [_resolve(item) for item in value]
-    if isinstance(value, int | float):
-        return value
-    raise pickle.UnpicklingError(f"it holds a {type(value).__name__}")
+class _Resolver:
+    """Lists for lists and tuples, arrays for arrays, numbers for numbers; an error for anything else.
+
+    A pickle may name the same part many times, and parts of parts: what comes out may not be much larger than the
+    file of `size` bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._items = size
+        self._bytes = _INFLATION * size + _SMALL_FILE
+
+    def resolve(self, value: Any, depth: int = 0) -> Any:
+        self._items -= 1
+        if self._items < 0 or depth > _MOST_DEPTH:
+            raise pickle.UnpicklingError("it says the same over and over")
+        value = getattr(value, "array", value)
+        if isinstance(value, _Array):
+            if isinstance(value.value, np.ndarray):
+                self._bytes -= value.value.nbytes
+                if self._bytes < 0:
+                    raise pickle.UnpicklingError("it names the same arrays over and over")
+                return value.value
+            flat = [self.resolve(item, depth + 1) for item in value.value]
+            for length in reversed(value.shape[1:]):
+                flat = [flat[i : i + length] for i in range(0, len(flat), length)]
+            return flat
+        if isinstance(value, list | tuple):
+            return [self.resolve(item, depth + 1) for item in value]
+        if isinstance(value, int | float):
+            return value
+        raise pickle.UnpicklingError(f"it holds a {type(value).__name__}")

@@ -12,18 +12,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from metst_core.checks import as_path
-from metst_core.errors import InputError, MissingError
+from metst_core.checks import MOST_BLOCKS, as_path, whole_number
+from metst_core.errors import InputError, MissingError, reason
 from metst_core.files import atomic_path
 from metst_core.models import METST, METSTPlus, Network
 from metst_core.rivals import SEQUENCE_NETWORKS, MovingReferenceNetwork, PatchNetwork
+from metst_core.variants import VariantNetwork
 
 _NETWORKS: dict[str, type[Network]] = {
     network.__name__: network
-    for network in (METST, METSTPlus, MovingReferenceNetwork, *SEQUENCE_NETWORKS.values())
+    for network in (METST, METSTPlus, MovingReferenceNetwork, VariantNetwork, *SEQUENCE_NETWORKS.values())
 }
 _NAMED_BEFORE: dict[str, type[Network]] = {"SlidingWindowNetwork": PatchNetwork}
 _METADATA = "metst_model"
+_MUCH_LARGER, _SMALL_NETWORK = 4, 100_000_000  # numbers that may be missing: they are then named one by one
 
 
 def save(model: Network, path: str | Path) -> Path:
@@ -47,7 +49,7 @@ def load(path: str | Path) -> Network:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError) as problem:
         raise InputError(
-            f"{path} is not a readable safetensors file ({problem}): save the model again"
+            f"{path} is not a readable safetensors file ({reason(problem)}): save the model again"
         ) from problem
     if text is None:
         raise InputError(
@@ -55,10 +57,10 @@ def load(path: str | Path) -> Network:
         )
     try:
         description = json.loads(text)
-        model = build((_NETWORKS | _NAMED_BEFORE)[description["class"]], description["config"])
-    except (KeyError, TypeError, ValueError) as problem:
+        model = build((_NETWORKS | _NAMED_BEFORE)[description["class"]], description["config"], state)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as problem:
         raise InputError(
-            f"{path} describes a model this version cannot build ({text}): {problem}"
+            f"{path} describes a model this version cannot build ({text[:200]}): {reason(problem)}"
         ) from problem
     dtype = state.get("score_head.weight", torch.empty(0)).dtype
     if dtype.is_floating_point:
@@ -74,10 +76,32 @@ def existing(path: str | Path) -> Path:
     return path
 
 
-def build(model: type[Network], config: Mapping[str, Any]) -> Network:
-    """A network of a class, without touching the caller's random numbers: its weights are overwritten anyway."""
+def build(model: type[Network], config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Network:
+    """A network of a class for the numbers of `state`, without touching the caller's random numbers.
+
+    Its weights are overwritten anyway.  `InputError` for sizes that are none, and where the network would be
+    much larger than what the file holds: a large one is first built without memory for its numbers.
+    """
+    for name, value in config.items():
+        if isinstance(value, float | int) and not isinstance(value, bool):
+            whole_number(name, value, 1)
+        if name in ("depth", "blocks_per_stage") and not 0 < value <= MOST_BLOCKS:
+            raise InputError(f"{name} is {value}; it must be a whole number, 1 to {MOST_BLOCKS}")
     with torch.random.fork_rng(devices=[]):
+        if _at_most(config) > _SMALL_NETWORK:
+            held = sum(value.numel() for value in state.values())
+            with torch.device("meta"):
+                wanted = sum(value.numel() for value in model(**config).state_dict().values())
+            if wanted > _MUCH_LARGER * held + _SMALL_NETWORK:
+                raise InputError(f"it would have {wanted:,} numbers, and the file holds {held:,}")
         return model(**config)
+
+
+def _at_most(config: Mapping[str, Any]) -> int:
+    """A bound of how many numbers a network has: of its blocks each has at most some 200 times its size squared."""
+    sizes = {name: value for name, value in config.items() if isinstance(value, int)}
+    n_blocks = max([1, *(sizes.pop(name, 1) for name in ("depth", "blocks_per_stage"))])
+    return 250 * n_blocks * max([1, *sizes.values()]) ** 2
 
 
 def fill(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +13,10 @@ import torch
 from torch import Tensor
 
 from metst_core.checkpoints.own import build, existing, fill
-from metst_core.errors import InputError, MissingError
+from metst_core.errors import InputError, reason
 from metst_core.models import METST, METSTPlus, Network
+
+_INFLATION, _SMALL_FILE = 4, 1 << 26  # memory that a file may take: its size so many times, and these bytes
 
 
 class KeyLayout(NamedTuple):
@@ -118,7 +121,10 @@ def load_released(source: str | Path | Mapping[str, Tensor]) -> Network:
             f"{where} has no pathway of ME-TST, ME-TST+ or BoostingVRME; its first keys are {shown}"
         )
     inner = "0." if any(re.match(r"fc_(spot|recog)\.0\.", key) for key in state) else ""
-    model = build(layout.model, _released_config(state, layout, inner, where, prefix))
+    try:
+        model = build(layout.model, _released_config(state, layout, inner, where, prefix), state)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
     names = {key: _released_name(key, layout, inner) for key in model.state_dict()}
     state = {key: value for key, value in state.items() if not _is_unused(key, state)}
     for ours, theirs in names.items():
@@ -132,20 +138,58 @@ def _is_entry(key: Any, value: Any) -> bool:
     return (
         isinstance(key, str)
         and isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type != "meta"
         and (value.dtype.is_floating_point or key.endswith(_COUNTER))
     )
 
 
 def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
+    size = existing(path).stat().st_size
     try:
-        state = torch.load(existing(path), map_location="cpu", weights_only=True)
-    except MissingError:
+        _check_archive(path, size)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
         raise
     except Exception as problem:  # torch raises many kinds; all mean that the file is not plain tensors
-        raise InputError(f"{path} is not a PyTorch state dict of plain tensors ({problem})") from problem
+        asked = re.search(r"GLOBAL (\S+)", str(problem))
+        said = f"it asks for {asked[1][:80]}" if asked else reason(problem)
+        raise InputError(
+            f"{path} is not a PyTorch state dict of plain tensors ({said}); it is not loaded, since such a file may run "
+            "code: get a file of plain tensors"
+        ) from problem
     if not isinstance(state, Mapping):
         raise InputError(f"{path} holds a {type(state).__name__}, not a state dict")
+    inner = state.get("state_dict")
+    _check_memory(path, size, inner if isinstance(inner, Mapping) else state)
     return state
+
+
+def _check_archive(path: Path, size: int) -> None:
+    """`InputError` for a zip archive that would fill the memory."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        inflated = sum(member.file_size for member in archive.infolist())
+    if inflated > _INFLATION * size + _SMALL_FILE:
+        raise InputError(
+            f"{path}: would take {inflated / 1e6:.0f} MB of memory, the file has {size / 1e6:.1f}"
+        )
+
+
+def _check_memory(path: Path, size: int, state: Mapping[str, Any]) -> None:
+    """`InputError` for tensors that say more than the file holds: the same bytes over and over (strides of 0)."""
+    total = 0
+    for key, value in state.items():
+        if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type == "meta":
+            continue
+        total += value.numel() * value.element_size()
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise InputError(
+                f"{path}: {str(key)[:80]} has shape {tuple(value.shape)}, more numbers than are stored"
+            )
+    if total > _INFLATION * size + _SMALL_FILE:
+        raise InputError(f"{path}: its tensors have {total / 1e6:.0f} MB, the file {size / 1e6:.1f}")
 
 
 def _released_name(key: str, layout: KeyLayout, inner: str) -> str:

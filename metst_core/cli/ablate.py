@@ -24,20 +24,22 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from metst_core.experiment import Run, collect_results, refresh, without_effect
+    from metst_core.files import only_one
     from metst_core.plots import ablation
     from metst_core.tables import write_table
 
     run = Run.reopened(options.run, options.data_root, options.jobs)
-    collect_results(run.out)  # what is missing is said now, not after the training
-    result = run.ablate(options.windows)
-    write_table(result.table, run.out / "ablation" / "ablation.csv")
-    run.figure(
-        ablation(result.table),
-        "ablation",
-        "Ablation: one part of ME-TST+ exchanged at a time (strict protocol).",
-    )
-    run.record("ablation", ablation=result.table.to_dict("records"))
-    print(result.table.round(3).to_string(index=False))
-    print("no difference in STRS on these data:", ", ".join(without_effect(result.table)) or "none")
-    print(f"{refresh(run.out)}: shows it too")
+    with only_one(run.out):
+        collect_results(run.out)  # what is missing is said now, not after the training
+        result = run.ablate(options.windows)
+        write_table(result.table, run.out / "ablation" / "ablation.csv")
+        run.figure(
+            ablation(result.table),
+            "ablation",
+            "Ablation: one part of ME-TST+ exchanged at a time (strict protocol).",
+        )
+        run.record("ablation", ablation=result.table.to_dict("records"))
+        print(result.table.round(3).to_string(index=False))
+        print("no difference in STRS on these data:", ", ".join(without_effect(result.table)) or "none")
+        print(f"{refresh(run.out)}: shows it too")
     return 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metst_core.cli.options import Defaults
+from metst_core.cli.terminal import complain
 
 if TYPE_CHECKING:
     from metst_core.cli.outputs import Outputs
@@ -89,6 +90,11 @@ def _add_outputs(group: Any) -> None:
         ("explore", "PATH", "the ROI explorer as a page (several videos: a folder)"),
     ):  # fmt: skip
         group.add_argument(f"--{name}", metavar=metavar, help=text)
+    group.add_argument(
+        "--safe-csv", action="store_true",
+        help="for tables that are opened in a spreadsheet: an apostrophe before texts (names of files) that begin with = "
+        "+ - or @, so that none is taken for a formula",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -156,10 +162,11 @@ def _said(done: Done) -> int:
     """Say what was found in a video; 1 if it had a problem."""
     from tqdm import tqdm
 
+    from metst_core.files import printable
     from metst_core.pipeline import AnalysisResult, summary_text
 
     if not isinstance(done.found, AnalysisResult):
-        tqdm.write(f"metst: {done.found.trouble}", file=sys.stderr)
+        tqdm.write(f"metst: {printable(done.found.trouble)}", file=sys.stderr)
         return 1
     kept = "  (kept from before)\n" if done.was_kept else ""
     tqdm.write(f"{summary_text(done.found)}\n{kept}", file=sys.stdout, end="")
@@ -187,5 +194,5 @@ def _ended(outputs: Outputs, every: list[Done], model: TrainedModel, problems: i
 def _stopped(left: list[Any], outputs: Outputs, every: list[Done], model: TrainedModel) -> int:
     outputs.write_last(every, model)
     text = f"; not begun or not kept: {', '.join(str(task.path) for task in left)}" if left else ""
-    print(f"metst: stopped, what was done is kept{text}", file=sys.stderr)
+    complain(f"stopped, what was done is kept{text}")
     return STOPPED

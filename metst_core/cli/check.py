@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from metst_core.cli.options import add_set_options, dataset_options
 from metst_core.errors import InputError
+
+if TYPE_CHECKING:
+    from metst_core.datasets import Dataset
 
 
 def add_parser(commands: Any) -> None:
@@ -22,7 +27,11 @@ def add_parser(commands: Any) -> None:
         help="look at the label sheets alone (casme3, sammlv); no video is needed",
     )
     add_set_options(parser)
-    parser.add_argument("--picture", metavar="FILE", help="also draw what was found, as a PNG file")
+    parser.add_argument(
+        "--picture",
+        metavar="FILE",
+        help="also draw what was found, with faces at onset and apex, as a PNG file",
+    )
     parser.set_defaults(command=run)
 
 
@@ -39,16 +48,35 @@ def run(options: argparse.Namespace) -> int:
         print(table.to_string(index=False))
         return 0 if table["ok"].all() else 1
     from metst_core.datasets import check_dataset
+    from metst_core.files import check_output
+    from metst_core.plots import check_picture
+    from metst_core.video import files_of
 
+    if options.picture:
+        check_output(check_picture(options.picture))
     report = check_dataset(
         options.dataset, options.root, not options.labels_only, **dataset_options(options.option)
     )
     print(report)
     if options.picture:
-        from metst_core.files import atomic_path
-        from metst_core.plots import dataset_overview
-
-        with atomic_path(options.picture) as temporary:
-            dataset_overview(report.dataset.annotations, report.dataset.videos).savefig(temporary)
-        print(f"\n{options.picture}: a picture of the set")
+        check_output(options.picture, files_of(path for path in report.dataset.videos["path"] if path))
+        _draw(report.dataset, Path(options.picture), not getattr(options, "labels_only", False))
     return 0 if report.ok else 1
+
+
+def _draw(dataset: Dataset, path: Path, has_videos: bool) -> None:
+    """The picture of a set: counts, and faces at the labelled frames where there are videos."""
+    from metst_core.errors import MetstError
+    from metst_core.experiment import set_samples
+    from metst_core.landmarks import Landmarker, MediaPipeLandmarker
+    from metst_core.plots import save_figure, set_page
+
+    landmarker: Landmarker | None = None
+    with contextlib.suppress(MetstError):  # without a face model whole frames are shown
+        landmarker = MediaPipeLandmarker()
+    samples, problems = set_samples(dataset, landmarker) if has_videos else ([], [])
+    figure = set_page(dataset.annotations, dataset.videos, samples, dataset.name)
+    save_figure(figure, path)
+    for problem in problems:
+        print(f"not drawn: {problem}")
+    print(f"\n{path}: a picture of the set, with faces at {len(samples)} labelled micro-expressions")

@@ -20,9 +20,11 @@ def run(options: argparse.Namespace) -> int:
     import pandas as pd
 
     from metst_core.experiment import HEADLINE, compare_runs
-    from metst_core.files import atomic_path
-    from metst_core.plots import comparison
+    from metst_core.files import check_output
+    from metst_core.plots import check_picture, comparison, save_figure
 
+    if options.picture:
+        check_output(check_picture(options.picture))
     table = compare_runs(options.a, options.b)
     print(table.round(3).to_string(index=False))
     if options.picture:
@@ -33,7 +35,6 @@ def run(options: argparse.Namespace) -> int:
             for side in "ab"
         ]
         drawn = pd.concat(sides).query("protocol == 'strict'").sort_values("method", kind="stable")
-        with atomic_path(options.picture) as temporary:
-            comparison(drawn, HEADLINE, f"a: {options.a}, b: {options.b}").savefig(temporary)
+        save_figure(comparison(drawn, HEADLINE, f"a: {options.a}, b: {options.b}"), options.picture)
         print(f"{options.picture}: both runs, strict protocol")
     return 0

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from metst_core.cli.options import add_film_options, add_planting_options
+from metst_core.cli.terminal import complain
+from metst_core.files import safe_name
+
+if TYPE_CHECKING:
+    from metst_core.footage import Film
 
 _DESCRIPTION = """\
 Measure how small a micro-expression could be found in a recording: movements of known size are planted into it (in
@@ -45,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
     films = films_of(options.videos)
     model = load_model(options.weights)
     outputs = _Outputs(options, len(films) > 1)
+    outputs.check(films)
     print(f"{NOTICE}\n", file=sys.stderr)
     problems = 0
     for film in films:
@@ -59,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
             remember(found)
         except (MetstError, OSError) as error:
             problems += 1
-            print(f"metst: {error}", file=sys.stderr)
+            complain(error)
     return 1 if problems else 0
 
 
@@ -68,21 +76,39 @@ class _Outputs:
 
     def __init__(self, options: argparse.Namespace, several: bool) -> None:
         self._wanted = {".json": options.json, ".csv": options.csv, ".png": options.picture}
-        self._several = several
+        self._several, self._weights = several, options.weights
+
+    def check(self, films: Sequence[Film]) -> None:
+        """Raise a `MetstError` for what cannot be written, or would be written over a film or the weights."""
+        from metst_core.files import check_output
+        from metst_core.inference import weight_files
+        from metst_core.plots import check_picture
+        from metst_core.video import files_of
+
+        inputs = [*files_of(film.path for film in films), *weight_files(self._weights)]
+        for suffix in self._wanted:
+            for film in films:
+                path = self._place(film, suffix)
+                if path is not None:
+                    check_output(check_picture(path) if suffix == ".png" else path, inputs)
+
+    def _place(self, film: Film, suffix: str) -> Path | None:
+        target = self._wanted[suffix]
+        if target is None:
+            return None
+        name = f"{safe_name(film.subject)}_{safe_name(film.video)}{suffix}"
+        return Path(target, name) if self._several else Path(target)
 
     def write(self, found: Any) -> None:
-        from pathlib import Path
+        """Write what was asked for."""
+        from metst_core.plots import save_figure
 
-        from metst_core.files import atomic_path
-
-        for suffix, target in self._wanted.items():
-            if target is None:
+        for suffix in self._wanted:
+            path = self._place(found.film, suffix)
+            if path is None:
                 continue
-            name = f"{found.film.subject}_{found.film.video}{suffix}"
-            path = Path(target, name) if self._several else Path(target)
             if suffix == ".png":
-                with atomic_path(path) as temporary:
-                    found.plot().savefig(temporary)
+                save_figure(found.plot(), path)
             else:
                 (found.to_json if suffix == ".json" else found.to_csv)(path)
             print(f"  -> {path}")

@@ -47,13 +47,15 @@ def run(options: argparse.Namespace) -> int:
     from metst_core import pipeline
     from metst_core.errors import MissingError
     from metst_core.tables import write_table
+    from metst_core.video import files_of
 
     if not Path(options.intervals).is_file():  # said before the work
         raise MissingError(
             f"{options.intervals}: no such file; --intervals names the file with the intervals"
         )
     if options.csv:
-        pipeline.check_free([pipeline.check_output(options.csv)], None, False, options.overwrite)
+        inputs = [*files_of([options.video]), options.intervals, *pipeline.weight_files(options.weights)]
+        pipeline.check_free([pipeline.check_output(options.csv, inputs)], None, False, options.overwrite)
     model = pipeline.load_model(options.weights)
     print(f"{model.notice}\n", file=sys.stderr)
     result = pipeline.analyse(

@@ -9,18 +9,38 @@ from typing import Any
 from metst_core.errors import InputError
 
 
-class Defaults(argparse.RawDescriptionHelpFormatter):
+class WithDefaults(argparse.HelpFormatter):
     """Help that says every default, where there is one and the text does not say it already."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        text = action.help
-        silent = action.default in (None, False, argparse.SUPPRESS) or action.default == []
-        if text is None or silent or "%(default)" in text or "default" in text:
+        text, said = action.help or "", default_text(action)
+        if said is None or "default:" in text or f"({said})" in text:
             return text
-        default = (
-            " ".join(map(str, action.default)) if isinstance(action.default, list | tuple) else action.default
-        )
-        return f"{text} ({str(default).replace('%', '%%')})"
+        return f"{text} ({said.replace('%', '%%')})".strip()
+
+
+def default_text(action: argparse.Action) -> str | None:
+    """An option's default as help shows it; None where it has none to show."""
+    default = action.default
+    if default in (None, False, argparse.SUPPRESS) or default == []:
+        return None
+    parts = default if isinstance(default, list | tuple) else [default]
+    return " ".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)
+
+
+def show_defaults(parser: argparse.ArgumentParser) -> None:
+    """Let a command's help say every default, also of options without a text."""
+    if parser.formatter_class is argparse.HelpFormatter:
+        parser.formatter_class = WithDefaults
+    elif parser.formatter_class is argparse.RawDescriptionHelpFormatter:
+        parser.formatter_class = Defaults
+    for action in parser._actions:
+        if action.help is None and (said := default_text(action)) is not None:
+            action.help = f"({said.replace('%', '%%')})"
+
+
+class Defaults(WithDefaults, argparse.RawDescriptionHelpFormatter):
+    """The same, with the description's lines as they are written."""
 
 
 def add_set_options(parser: argparse.ArgumentParser) -> None:
@@ -44,18 +64,32 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
 
 
 def dataset_options(given: Sequence[str]) -> dict[str, Any]:
-    """`NAME=VALUE` as arguments of `load_dataset`: numbers where they are numbers."""
+    """`NAME=VALUE` as arguments of `load_dataset`: numbers where they are numbers, but for names of files."""
+    from metst_core.datasets import FILE_OPTIONS, OPTION_NAMES
+
+    known = (*OPTION_NAMES, _LANDMARKER)
     options: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"--option {text}: expected NAME=VALUE, for example rules=complete")
-        try:
-            number = float(value)
-            options[name] = int(number) if number.is_integer() else number
-        except (ValueError, OverflowError):
-            options[name] = value
+        if name not in known:
+            raise InputError(f"--option {text}: no option is called {name!r}; use one of {', '.join(known)}")
+        if name in options:
+            raise InputError(f"--option {text}: {name} is given twice; leave one out")
+        options[name] = value if name in FILE_OPTIONS else _number_or_text(value)
     return options
+
+
+_LANDMARKER = "landmarker"  # of a run, not of `load_dataset`
+
+
+def _number_or_text(value: str) -> Any:
+    try:
+        number = float(value)
+        return int(number) if number.is_integer() else number
+    except (ValueError, OverflowError):
+        return value
 
 
 def add_film_options(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metst_core.cli.terminal import complain
 from metst_core.datasets import is_folder
 from metst_core.errors import InputError
 
@@ -75,6 +76,7 @@ class Outputs:
         from metst_core import pipeline
 
         self._single = len(tasks) == 1 and options.out is None and not is_folder(Path(options.videos[0]))
+        self._formulas = not getattr(options, "safe_csv", False)
         self._together = {name: Path(p) for name in TOGETHER if (p := getattr(options, name))}
         self._all_frames: Path | None = None
         places: list[dict[str, Path]] = [{} for _ in tasks]
@@ -110,27 +112,31 @@ class Outputs:
         return Path(options.out or options.html) / "index.html"
 
     def _check(self, every: list[Path], options: argparse.Namespace) -> None:
-        from metst_core.pipeline import check_output
-        from metst_core.video import VIDEO_SUFFIXES
+        from metst_core.pipeline import check_no_input, check_output, weight_files
+        from metst_core.video import WRITABLE_SUFFIXES, files_of
 
-        seen: set[Path] = set()
+        inputs = [*files_of(task.path for task in self.tasks), *weight_files(options.weights)]
+        tried: set[Path] = set()
         for path in every:
-            if path in seen:
+            if path.parent in tried and not path.exists() and path.suffix.lower() != ".parquet":
+                continue  # its folder was looked at
+            check_output(path, inputs)
+            tried.add(path.parent)
+        seen: set[str] = set()
+        for path in every:
+            if path.exists() and not path.is_file():  # a device or a pipe takes several
+                continue
+            check_no_input(path, inputs)
+            place = os.path.realpath(path)
+            if place in seen:
                 raise InputError(f"{path}: two outputs would be written there; name two places")
-            if any(_same(path, task.path) for task in self.tasks):
-                raise InputError(f"{path}: this is a video to analyse; name another file to write")
-            seen.add(path)
-        for folder in {path.parent for path in every}:
-            check_output(next(path for path in every if path.parent == folder))
-        for path in every:
-            if path.is_dir() or path.suffix.lower() == ".parquet":
-                check_output(path)
+            seen.add(place)
         films = [task.outputs["annotated_video"] for task in self.tasks if "annotated_video" in task.outputs]
         for path in films:
-            if path.suffix.lower() not in VIDEO_SUFFIXES:
+            if path.suffix.lower() not in WRITABLE_SUFFIXES:
                 raise InputError(
                     f"{path}: no video file can be written under this name; end it with one of "
-                    f"{', '.join(VIDEO_SUFFIXES)}"
+                    f"{', '.join(WRITABLE_SUFFIXES)}"
                 )
 
     def _kept_place(self, options: argparse.Namespace, every: list[Path]) -> Path | None:
@@ -152,8 +158,10 @@ class Outputs:
 
         results = [done.found for done in every if isinstance(done.found, pipeline.AnalysisResult)]
         jobs: dict[str, Callable[[Path], Path]] = {
-            "csv": lambda path: pipeline.write_csv(results, path),
-            "summary": lambda path: pipeline.write_summary([done.found for done in every], path),
+            "csv": lambda path: pipeline.write_csv(results, path, self._formulas),
+            "summary": lambda path: pipeline.write_summary(
+                [done.found for done in every], path, self._formulas
+            ),
             "json": lambda path: pipeline.write_results_json(results, path),
             "megc": lambda path: pipeline.write_megc(results, path),
         }
@@ -170,7 +178,9 @@ class Outputs:
         results = [done.found for done in every if isinstance(done.found, pipeline.AnalysisResult)]
         problems = 0
         if self._all_frames is not None and results:
-            problems += self._written(self._all_frames, lambda path: pipeline.write_frames(results, path))
+            problems += self._written(
+                self._all_frames, lambda path: pipeline.write_frames(results, path, self._formulas)
+            )
         if self._index is not None and every:
             now = datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
             problems += self._written(self._index, lambda path: pipeline.write_index(every, model, path, now))
@@ -184,11 +194,11 @@ class Outputs:
         """Say which outputs of a video were written, and take note of them; the number of those that failed."""
         for path in done.written:
             if self._kept is not None:
-                self._kept.note(path, done.key)
+                self._kept.note(path, done.shown)
             if len(self.tasks) == 1:
                 print(f"  -> {path}")
         for problem in done.problems:
-            print(f"metst: {problem}", file=sys.stderr)
+            complain(problem)
         return len(done.problems)
 
     def _written(self, path: Path, job: Callable[[Path], Path]) -> int:
@@ -196,14 +206,7 @@ class Outputs:
 
         problem = trouble_with(path, job)
         if problem:
-            print(f"metst: {problem}", file=sys.stderr)
+            complain(problem)
         elif self._kept is not None:
             self._kept.note(path)
         return int(bool(problem))
-
-
-def _same(path: Path, video: Path) -> bool:
-    try:
-        return path.samefile(video)
-    except (OSError, ValueError):  # one of them is not there, or cannot be
-        return False

@@ -14,7 +14,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--profile", default="default", help="smoke, default or full")
     parser.add_argument("--dataset", default="synthetic", help="synthetic, casme3, sammlv or folder")
     parser.add_argument("--data-root", help="the folder that holds the data set (not needed for synthetic)")
-    parser.add_argument("--seed", type=int, default=100)
+    parser.add_argument(
+        "--seed", type=int, default=100, help="of the synthetic set, of training and of every bootstrap"
+    )
     parser.add_argument(
         "--name",
         help="the run's name: results go to runs/NAME (default: the profile, after the data set unless synthetic)",

@@ -9,7 +9,7 @@ from metst_core.cli.options import Defaults
 
 _DESCRIPTION = """\
 Score predictions against the truth: spotting, recognition, STRS, and average precision at several IoUs, with 95%
-bootstrap intervals over subjects.
+intervals over subjects.
 
 Each of the two is a CSV table (subject,video,onset,apex,offset,emotion and, for predictions, score; 0-based frames, as
 `metst analyse --csv` writes it), a submission of the grand challenges (no apex, frames from 1), an ELAN, Praat or
@@ -45,9 +45,11 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from metst_core.experiment import score_files
-    from metst_core.files import write_json
+    from metst_core.files import check_output, write_json
     from metst_core.metrics import Intervals
 
+    if options.json:
+        check_output(options.json, [options.predictions, options.truth])
     scores = score_files(
         options.predictions, options.truth, options.fps, options.iou, Intervals(options.samples, options.seed)
     )

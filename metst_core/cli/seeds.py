@@ -22,16 +22,17 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    import json
-
-    from metst_core.experiment import Run, collect_results, refresh
+    from metst_core.experiment import Run, collect_results, read_results, refresh
+    from metst_core.files import only_one
 
     run = Run.reopened(options.run, n_jobs=options.jobs)
-    known = json.loads(collect_results(run.out).read_text(encoding="utf-8"))["seeds"]
-    spreads = {model: run.over_seeds(model, options.n) for model in options.models or run.profile.models}
-    for model, table in spreads.items():
-        print(f"\n{model}\n{table.round(3).to_string(index=False)}")
-        known[model] = table.to_dict("records")
-    run.record("seeds", seeds=known)
-    print(f"\n{refresh(run.out)}: shows them too")
+    with only_one(run.out):
+        collect_results(run.out)
+        known = read_results(run.out)["seeds"]
+        spreads = {model: run.over_seeds(model, options.n) for model in options.models or run.profile.models}
+        for model, table in spreads.items():
+            print(f"\n{model}\n{table.round(3).to_string(index=False)}")
+            known[model] = table.to_dict("records")
+        run.record("seeds", seeds=known)
+        print(f"\n{refresh(run.out)}: shows them too")
     return 0

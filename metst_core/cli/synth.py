@@ -10,10 +10,10 @@ def add_parser(commands: Any) -> None:
     """Add the command to the subparsers of `metst`."""
     parser = commands.add_parser("synth", help="generate a set of synthetic videos with exact ground truth")
     parser.add_argument("out", help="folder to write")
-    parser.add_argument("--subjects", type=int, default=8)
+    parser.add_argument("--subjects", type=int, default=8, help="persons")
     parser.add_argument("--videos", type=int, default=3, help="videos per subject")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a video")
-    parser.add_argument("--fps", type=float, default=30.0)
+    parser.add_argument("--fps", type=float, default=30.0, help="frames per second")
     parser.add_argument(
         "--version", type=int, default=2, choices=(1, 2), dest="set_version",
         help="2: many heads, MEs by the field's coding sheets; 1: one portrait, warped (2)",
@@ -27,7 +27,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--portrait", action="append", default=[], help="an image file for a person's face (again for more)"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn")
     parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
     parser.set_defaults(command=run)
 

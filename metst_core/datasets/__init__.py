@@ -10,7 +10,14 @@ from metst_core.datasets.labels import (
     read_casme3_sheet,
     read_sammlv_sheets,
 )
-from metst_core.datasets.load import load_dataset, load_labels, write_dataset, write_tables
+from metst_core.datasets.load import (
+    FILE_OPTIONS,
+    OPTION_NAMES,
+    load_dataset,
+    load_labels,
+    write_dataset,
+    write_tables,
+)
 from metst_core.datasets.megc import SUBMISSION_COLUMNS, read_submission, write_submission
 from metst_core.datasets.readers import NumberedImagesReader, VideoReader
 from metst_core.datasets.rules import RULES, Report, Rules, choose_rules
@@ -30,7 +37,9 @@ from metst_core.datasets.timelines import (
 __all__ = [
     "APEX_TIER",
     "CLASS_SETS",
+    "FILE_OPTIONS",
     "ME_TIER",
+    "OPTION_NAMES",
     "RULES",
     "SUBMISSION_COLUMNS",
     "TIMELINE_READERS",

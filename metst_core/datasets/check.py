@@ -11,9 +11,10 @@ from tqdm import tqdm
 
 from metst_core import tables
 from metst_core.datasets.dataset import Dataset
+from metst_core.datasets.found import said_of
 from metst_core.datasets.licensed import LICENSED
 from metst_core.datasets.load import load_dataset, load_labels
-from metst_core.datasets.readers import UNREADABLE, ResampledReader
+from metst_core.datasets.readers import ResampledReader
 from metst_core.errors import InputError, MissingError
 from metst_core.video import list_images, probe, read_image
 
@@ -113,8 +114,8 @@ def _problems(dataset: Dataset, path: Path, n_frames: int) -> list[str]:
         for image in (images[0], images[-1]):
             read_image(image)
         return [f"{image.name} is empty (0 bytes)" for image in images if image.stat().st_size == 0]
-    except UNREADABLE as error:
-        return [str(error)]
+    except Exception as error:  # whatever a reader raises: one video never ends a set
+        return [said_of(error)]
 
 
 def _per_subject(dataset: Dataset) -> pd.DataFrame:

@@ -25,8 +25,10 @@ _Images = tuple[str, str, Path]
 
 def _casme3_images(root: Path, report: Report) -> Iterator[_Images]:
     for subject in _folders(_inner_folder(root, "data")):
-        for video in _folders(subject):
-            images = _inner_folder(video, "color")
+        for video in _readable_folders(subject, root, report):
+            images = next(
+                (p for p in _readable_folders(video, root, report) if p.name.casefold() == "color"), video
+            )
             if images == video:
                 report.add(video.relative_to(root).as_posix(), 0, "no folder color in it", "left out")
             else:
@@ -107,7 +109,7 @@ def load_licensed(name: str, root: Path, options: dict[str, Any]) -> Dataset:
         where = folder.relative_to(root).as_posix()
         try:
             n_frames = len(known.reader.files(folder))
-        except InputError as error:
+        except (InputError, OSError) as error:
             report.add(where, 0, str(error), "left out")
             continue
         rows.append((subject, video, known.fps / known.frame_step, n_frames, str(folder)))
@@ -175,6 +177,16 @@ def _report_numbering(folder: Path, where: str, known: LicensedSet, report: Repo
 def _inner_folder(folder: Path, name: str) -> Path:
     """The folder called `name` in `folder`, whatever its capitals; `folder` itself if there is none."""
     return next((p for p in _folders(folder) if p.name.casefold() == name.casefold()), folder)
+
+
+def _readable_folders(folder: Path, root: Path, report: Report) -> list[Path]:
+    """The folders in a folder; one that may not be read gets a line, and the set goes on."""
+    try:
+        return _folders(folder)
+    except OSError as error:
+        said = f"the folder cannot be read ({error.strerror})"
+        report.add(folder.relative_to(root).as_posix(), 0, said, "left out")
+        return []
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from metst_core import tables
 from metst_core.checks import as_path, half_window, number_between, one_of
 from metst_core.datasets.dataset import ANNOTATIONS_FILE, FRAME_COLUMNS, VIDEOS_FILE, Dataset, video_table
 from metst_core.datasets.fit import fit_annotations, with_known_ids
+from metst_core.datasets.found import in_words, look_for_videos, said_of
 from metst_core.datasets.licensed import (
     LICENSED,
     RULE_NAMES,
@@ -22,10 +23,10 @@ from metst_core.datasets.licensed import (
     load_licensed,
     read_labels,
 )
-from metst_core.datasets.readers import IMAGE_FPS, UNREADABLE, ResampledReader, VideoReader, visible
+from metst_core.datasets.readers import IMAGE_FPS, UNREADABLE, ResampledReader, VideoReader
 from metst_core.datasets.rules import Report, Rules
-from metst_core.datasets.search import has_images, is_video
 from metst_core.errors import InputError, MissingError
+from metst_core.files import check_id, one_line
 from metst_core.video import (
     natural_key,
     probe,
@@ -47,6 +48,12 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "folder": ("fps", "image_fps", "window", "too_long", "longest"),
 }
 """The sets' names, and the options that `load_dataset` takes for each."""
+
+OPTION_NAMES = tuple(dict.fromkeys(option for options in _OPTIONS.values() for option in options))
+"""The options of all sets."""
+
+FILE_OPTIONS = tuple(dict.fromkeys(book for known in LICENSED.values() for book in known.workbooks))
+"""Those that name a file."""
 
 
 def load_dataset(name: str, root: str | Path | None = None, **options: Any) -> Dataset:
@@ -150,26 +157,27 @@ def _load_folder(
 def find_videos(root: Path, image_fps: float, report: Report) -> pd.DataFrame:
     """Video table of `root/<subject>/<video>` (video files or folders of images), each one probed.
 
-    Videos directly in `root` count as one subject each.  A video that cannot be read is left out and gets a
-    line, as do images that lie beside videos.
+    Videos directly in `root` count as one subject each.  Everything else that lies there gets a line: a video that
+    cannot be read or lies deeper, images beside videos, files of other kinds.
     """
     found: dict[tuple[str, str], Path] = {}
-    for entry in visible(root):
-        inner = [p for p in visible(entry) if is_video(p)] if entry.is_dir() else []
-        if inner and has_images(entry):
-            report.add(entry.relative_to(root).as_posix(), 0, "images beside videos", "not used")
-        for path in inner or [entry] * is_video(entry):
-            subject = entry.name if inner else _video_id(entry)
-            key = (subject, _video_id(path))
-            if key in found:
-                raise InputError(f"{path}: same subject and video as {found[key]}; rename one of them")
-            found[key] = path
+    for subject, path in look_for_videos(root, report):
+        try:
+            key = (check_id("the subject", subject), check_id("the video's name", _video_id(path)))
+        except InputError as error:
+            report.add(in_words(path, root), 0, str(error), "left out")
+            continue
+        if key in found:
+            raise InputError(
+                f"{one_line(path)}: same subject and video as {one_line(found[key])}; rename one of them"
+            )
+        found[key] = path
     rows, without_rate = [], 0
     for (subject, video), path in tqdm(found.items(), desc="probing", leave=False, disable=len(found) < 20):
         try:
             info = probe(path)
-        except UNREADABLE as error:
-            report.add(path.relative_to(root).as_posix(), 0, str(error), "left out")
+        except Exception as error:  # whatever a reader raises: one video never ends a set
+            report.add(in_words(path, root), 0, said_of(error), "left out")
             continue
         without_rate += math.isnan(info.fps)
         fps = image_fps if math.isnan(info.fps) else info.fps
@@ -185,7 +193,11 @@ def find_videos(root: Path, image_fps: float, report: Report) -> pd.DataFrame:
 
 def _folder_annotations(root: Path) -> pd.DataFrame:
     path = root / ANNOTATIONS_FILE
-    return tables.read_annotations(path) if path.is_file() else tables.empty_annotations()
+    if not path.is_file():
+        return tables.empty_annotations()
+    raw = tables.read_csv(path)
+    checked = tables.check_annotations(raw, str(path), tables.FIRST_ROW)
+    return checked.assign(row=raw.index.to_numpy() + tables.FIRST_ROW)
 
 
 def _listed_videos(root: Path, report: Report) -> pd.DataFrame:
@@ -206,7 +218,7 @@ def _listed_videos(root: Path, report: Report) -> pd.DataFrame:
         report.add(
             VIDEOS_FILE, row.Index + tables.FIRST_ROW, f"{row.path}: no such file", "kept; reading it fails"
         )
-    return videos
+    return videos.reset_index(drop=True)
 
 
 def _resampled(

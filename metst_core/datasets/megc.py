@@ -58,14 +58,14 @@ def read_submission(path: str | Path, dataset: Dataset, first_frame: int = 1) ->
                 f"{path}: column {column} missing; a submission has {','.join(SUBMISSION_COLUMNS)}"
             )
     table = table.assign(apex=table["onset"], score=float("nan"))
+    lines = table.index.to_numpy() + tables.FIRST_ROW
     table = tables.check_predictions(table, str(path), tables.FIRST_ROW)
     for index, row in enumerate(table.itertuples()):
         length = _n_frames(dataset, row.subject, row.video)
         sources = dataset.source_numbers(row.subject, row.video, range(length)) + first_frame
         if row.onset < sources[0]:
             raise InputError(
-                f"{path}: row {index + tables.FIRST_ROW}: onset {row.onset} lies before the first frame, "
-                f"{sources[0]}"
+                f"{path}: row {lines[index]}: onset {row.onset} lies before the first frame, {sources[0]}"
             )
         onset, offset = (int((sources <= frame).sum()) - 1 for frame in (row.onset, row.offset))
         table.loc[index, ["onset", "apex", "offset"]] = onset, (onset + offset) // 2, offset

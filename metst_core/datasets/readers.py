@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metst_core.checks import most_frames
 from metst_core.errors import InputError, MetstError
 from metst_core.video import (
     list_images,
@@ -76,7 +77,12 @@ class NumberedImagesReader(VideoReader):
                 by_number.setdefault(number, image)
         if not by_number:
             raise InputError(f"{path}: no image here has a frame number as its name")
-        files = [by_number[max(by_number)]] * (max(by_number) + 1)
+        last = max(by_number)
+        if last + 1 > most_frames(len(by_number)):
+            raise InputError(
+                f"{path}: {len(by_number)} images, and one has the number {last}; is {by_number[last].name} one of them?"
+            )
+        files = [by_number[last]] * (last + 1)
         for number in reversed(range(len(files) - 1)):
             files[number] = by_number.get(number, files[number + 1])
         return files

@@ -5,17 +5,15 @@ A sheet is recognised by its column names, not by its file name; what its rows m
 
 from __future__ import annotations
 
-import csv
 import math
 import re
-import warnings
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from metst_core.datasets.rules import Report
+from metst_core.datasets.workbooks import Formula, Row, sheets_of
 from metst_core.errors import InputError, MissingError
 
 _SHEET_SUFFIXES = (".xlsx", ".xlsm", ".xls", ".csv")
@@ -43,16 +41,6 @@ class SheetForm:
     leading: int = 0
 
 
-@dataclass(frozen=True)
-class Formula:
-    """A cell whose formula has no stored value: what it would show is not in the file."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-
 class Sheet(NamedTuple):
     """A label sheet: its file, and its data rows as (row number, cells by column)."""
 
@@ -68,16 +56,16 @@ def find_sheet(
     It is never the sheet `other_than`.  Raises `MissingError` if there is none and `InputError` if there are several.
     """
     files = [root / str(file)] if file else _sheet_files(root)
-    books: dict[str, list[tuple[Any, ...]]] = {}
+    books: dict[str, list[Row]] = {}
     unreadable: list[str] = []
     for path in files:
         if not path.is_file():
             raise MissingError(f"{path}: no such file; give the label sheet's path relative to {root}")
         try:
-            books |= _cells(path, path.relative_to(root).as_posix())
+            books |= _cells(path, _name_in(root, path))
         except InputError as error:
-            unreadable.append(str(error))
-            line = (path.relative_to(root).as_posix(), 0, str(error), "left out")
+            unreadable.append(str(error)[:400])
+            line = (_name_in(root, path), 0, str(error), "left out")
             if line not in report.lines:  # SAMM-LV looks for two sheets
                 report.add(*line)
     books.pop(other_than, None)
@@ -90,12 +78,17 @@ def find_sheet(
         )
     if not found:
         columns = ", ".join(names[0] for c, names in form.columns.items() if c not in form.optional)
-        bad = f"; not readable: {'; '.join(unreadable)}" if unreadable else ""
+        bad = f"; not readable: {'; '.join(unreadable[:3])}" if unreadable else ""
         raise MissingError(
             f"{root}: no label sheet ({form.title}) among {len(files)} workbook(s) here; put the .xlsx "
             f"file with the columns {columns} into this folder{bad}"
         )
     return found[0]
+
+
+def _name_in(root: Path, path: Path) -> str:
+    """A file's path from the root of the set, or as it is where the file lies elsewhere."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
 def as_text(cell: Any) -> str:
@@ -116,7 +109,8 @@ def as_frame(cell: Any) -> int | None:
     """A cell as a frame value; None if it says there is none (`/`, `-1`, empty). `InputError`: no number."""
     if isinstance(cell, Formula):
         raise InputError(
-            f"is the formula {as_text(cell)[:40]} without a stored value; open the workbook in a spreadsheet and save it again"
+            f"is the formula {as_text(cell)[:40]} without a stored value; open the workbook in a spreadsheet and save it "
+            "again"
         )
     text = as_text(cell).casefold()
     if text in _MISSING_TEXTS:
@@ -146,9 +140,9 @@ def _sheet_files(root: Path) -> list[Path]:
 
 
 def _matching(
-    books: dict[str, list[tuple[Any, ...]]],
+    books: dict[str, list[Row]],
     form: SheetForm,
-    find_rows: Callable[[list[tuple[Any, ...]], SheetForm], list[tuple[int, dict[str, Any]]] | None],
+    find_rows: Callable[[list[Row], SheetForm], list[tuple[int, dict[str, Any]]] | None],
 ) -> list[Sheet]:
     """The sheets in which `find_rows` finds data rows of this form."""
     return [
@@ -156,66 +150,27 @@ def _matching(
     ]
 
 
-def _cells(path: Path, name: str) -> dict[str, list[tuple[Any, ...]]]:
-    """All cells of a workbook's sheets, by `name` and sheet title; item `i` is spreadsheet row `i + 1`."""
-    if path.suffix.lower() == ".xls":
-        raise InputError(f"{path}: an old .xls workbook; save it as .xlsx")
-    try:
-        if path.suffix.lower() == ".csv":
-            with path.open(encoding="utf-8-sig", newline="") as stream:
-                return {name: [tuple(row) for row in csv.reader(stream)]}
-        import openpyxl  # here, so that what reads no sheet, training say, need not have it
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # openpyxl's, about styles that are of no use here
-            book = openpyxl.load_workbook(path, data_only=True)
-            formulas = openpyxl.load_workbook(path) if _has_formulas(path) else book
-        one = len(book.worksheets) == 1
-        return {
-            name if one else f"{name} [{sheet.title}]": _rows(sheet, formulas[sheet.title])
-            for sheet in book.worksheets
-        }
-    except Exception as error:  # a damaged workbook can raise nearly anything in its zip and XML readers
-        raise InputError(
-            f"{path}: not a readable workbook ({error!r}); open it and save it again as .xlsx"
-        ) from error
+def _cells(path: Path, name: str) -> dict[str, list[Row]]:
+    """The rows of a workbook's sheets, by `name` and sheet title."""
+    sheets = sheets_of(path)
+    return {name if len(sheets) == 1 else f"{name} [{title}]": rows for title, rows in sheets.items()}
 
 
-def _has_formulas(path: Path) -> bool:
-    """Whether any sheet of a workbook holds a formula."""
-    with zipfile.ZipFile(path) as book:
-        sheets = [n for n in book.namelist() if n.startswith("xl/worksheets/") and n.endswith(".xml")]
-        return any(re.search(rb"<f[ />]", book.read(n)) for n in sheets)
-
-
-def _rows(values: Any, formulas: Any) -> list[tuple[Any, ...]]:
-    """The rows of a sheet of values; where it has none but `formulas`, the same sheet, has one, a `Formula`."""
-    rows = list(values.iter_rows(values_only=True))
-    if values is formulas:
-        return rows
-    said = formulas.iter_rows(values_only=True)
-    return [
-        tuple(
-            Formula(text) if cell is None and isinstance(text, str) and text.startswith("=") else cell
-            for cell, text in zip(row, texts, strict=True)
-        )
-        for row, texts in zip(rows, said, strict=True)
-    ]
-
-
-def _header_rows(cells: list[tuple[Any, ...]], form: SheetForm) -> list[tuple[int, dict[str, Any]]] | None:
+def _header_rows(rows: list[Row], form: SheetForm) -> list[tuple[int, dict[str, Any]]] | None:
     """Data rows under a header of one row or of two (merged cells), or None if there is no such header."""
-    for index in range(min(len(cells), HEADER_DEPTH)):
-        upper = [letters(c) for c in cells[index]]
-        lower = [letters(c) for c in cells[index + 1]] if index + 1 < len(cells) else []
+    for index, (number, cells) in enumerate(rows[:HEADER_DEPTH]):
+        upper = [letters(c) for c in cells]
+        below = rows[index + 1] if index + 1 < len(rows) else (0, ())
+        lower = [letters(c) for c in below[1]] if below[0] == number + 1 else []
+        upper += [""] * (len(lower) - len(upper))
         lower += [""] * (len(upper) - len(lower))
         for depth, names in (
             (1, [{u} for u in upper]),
-            (2, [{u, v, u + v} for u, v in zip(upper, lower, strict=False)]),
+            (2, [{u, v, u + v} for u, v in zip(upper, lower, strict=True)]),
         ):
             columns = _column_positions(names, form)
             if columns is not None:
-                return _data_rows(cells, index + depth, columns)
+                return _data_rows(rows[index + depth :], columns)
     return None
 
 
@@ -230,7 +185,7 @@ def _column_positions(names: list[set[str]], form: SheetForm) -> dict[str, int] 
     return positions
 
 
-def _bare_rows(cells: list[tuple[Any, ...]], form: SheetForm) -> list[tuple[int, dict[str, Any]]] | None:
+def _bare_rows(rows: list[Row], form: SheetForm) -> list[tuple[int, dict[str, Any]]] | None:
     """Data rows of a sheet without header, or None if there is none that the form recognises.
 
     They begin with the first that it recognises, or earlier, after the leading rows.
@@ -238,20 +193,19 @@ def _bare_rows(cells: list[tuple[Any, ...]], form: SheetForm) -> list[tuple[int,
     if form.recognises is None:
         return None
     positions = form.positions
-    for start, row in enumerate(cells[:HEADER_DEPTH]):
-        padded = (*row, *[None] * len(positions))
+    for number, cells in rows[:HEADER_DEPTH]:
+        padded = (*cells, *[None] * len(positions))
         if form.recognises(dict(zip(positions, padded, strict=False))):
             columns = {c: i for i, c in enumerate(positions) if c in form.columns}
-            return _data_rows(cells, min(start, form.leading), columns)
+            first = min(number, form.leading + 1)
+            return _data_rows([row for row in rows if row[0] >= first], columns)
     return None
 
 
-def _data_rows(
-    cells: list[tuple[Any, ...]], start: int, columns: dict[str, int]
-) -> list[tuple[int, dict[str, Any]]]:
-    """(spreadsheet row, cells by column) of all rows from `start` that are not blank."""
-    rows = []
-    for index, row in enumerate(cells[start:], start=start + 1):
-        if any(as_text(c) for c in row):
-            rows.append((index, {c: row[i] if i < len(row) else None for c, i in columns.items()}))
-    return rows
+def _data_rows(rows: list[Row], columns: dict[str, int]) -> list[tuple[int, dict[str, Any]]]:
+    """(spreadsheet row, cells by column) of all rows that are not blank in every column."""
+    return [
+        (number, {c: cells[i] if i < len(cells) else None for c, i in columns.items()})
+        for number, cells in rows
+        if any(as_text(c) for c in cells)
+    ]

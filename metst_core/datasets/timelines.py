@@ -104,6 +104,7 @@ def read_spans(
         chosen = _chosen_tiers(path, marks, tiers)
     else:
         chosen = {name for name in names if name.casefold().startswith(ME_TIER)} or set(names)
+    marks = _there(marks)
     frames = [(*_frames(mark, marks, clock), mark.text.strip()) for mark in marks if mark.tier in chosen]
     return pd.DataFrame(sorted(frames), columns=["onset", "apex", "offset", "text"])
 
@@ -117,6 +118,7 @@ def _table(
 ) -> pd.DataFrame:
     path = Path(path)
     chosen = _chosen_tiers(path, marks, tiers)
+    marks = _there(marks)
     rows = []
     for mark in sorted((m for m in marks if m.tier in chosen and m.text.strip()), key=lambda m: m.start):
         emotion = _emotion(mark.text)
@@ -149,6 +151,16 @@ def _frames(
     # An apex is written as the one frame that it is: its middle lies inside that frame.
     apex = _frame_at(min(inside, key=lambda peak: abs(peak - middle)), clock)
     return onset, min(max(apex, onset), offset), offset
+
+
+def _empty(tier: str) -> Mark:
+    """What stands for a tier in a list of marks, so that one without any is known."""
+    return Mark(tier, -1.0, -1.0, "")
+
+
+def _there(marks: list[Mark]) -> list[Mark]:
+    """The marks that are on the time line."""
+    return [mark for mark in marks if mark.start >= 0]
 
 
 def _chosen_tiers(path: Path, marks: list[Mark], tiers: Sequence[str] | None) -> set[str]:
@@ -235,6 +247,7 @@ def _eaf_marks(path: str | Path) -> list[Mark]:
     marks, leaning = [], []
     for tier in root.iter("TIER"):
         name = tier.get("TIER_ID", "")
+        marks.append(_empty(name))
         for one in tier.iter("ALIGNABLE_ANNOTATION"):
             span = tuple(slots.get(one.get(f"TIME_SLOT_REF{i}"), np.nan) for i in (1, 2))
             if np.isnan(span).any():
@@ -267,6 +280,7 @@ def _textgrid_marks(path: str | Path) -> list[Mark]:
         _, _, there = float(next(tokens)), float(next(tokens)), next(tokens)
         for _ in range(int(next(tokens)) if there == "<exists>" else 0):
             kind, name = string(), string()
+            marks.append(_empty(name))
             _, _, n_items = float(next(tokens)), float(next(tokens)), int(next(tokens))
             for _ in range(n_items):
                 start = float(next(tokens))

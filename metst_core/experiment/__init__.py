@@ -11,10 +11,21 @@ from metst_core.experiment.baselines import (
     motion_spotter,
 )
 from metst_core.experiment.card import CARD_MARKS, write_card
+from metst_core.experiment.claims import (
+    CLAIMS,
+    Claim,
+    ClaimsTable,
+    chosen_by_others,
+    claims_named,
+    run_claims,
+    window_claim,
+)
 from metst_core.experiment.comparisons import Scored, compare, over_seeds, verdict
+from metst_core.experiment.decoders import DECODERS, NestedResult, nested_decoder
 from metst_core.experiment.exercises import check, write_student
 from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
 from metst_core.experiment.held_out import HeldOut, calibrate
+from metst_core.experiment.ideas import IDEAS, PAPERS, Paper, idea_table
 from metst_core.experiment.notebooks import execute, reproduce
 from metst_core.experiment.own_weights import check_profile_here, train_weights
 from metst_core.experiment.page import refresh, write_page
@@ -27,12 +38,16 @@ from metst_core.experiment.results import (
     compare_runs,
     comparison_table,
     headline_texts,
+    read_results,
     results_dict,
 )
 from metst_core.experiment.run import Run, describe
+from metst_core.experiment.samples import set_samples
 from metst_core.experiment.schema import HEADLINE, SCHEMA, check_results
 from metst_core.experiment.scoring import Scores, average_precision, score_files, score_tables
 from metst_core.experiment.seen_unseen import Familiarity, familiarity
+from metst_core.experiment.strata import recall_tables, strengths
+from metst_core.experiment.touch import write_touch_pages
 from metst_core.experiment.weights import Recipe, build, build_from, train_on_all, write_weights
 from metst_core.experiment.wording import ahead, comparison_in_words, over, told
 from metst_core.inference import motion_contrast, motion_path
@@ -41,8 +56,12 @@ __all__ = [
     "BEYOND",
     "CARD_MARKS",
     "CELLS",
+    "CLAIMS",
+    "DECODERS",
     "HEADLINE",
+    "IDEAS",
     "MAIN_JOB",
+    "PAPERS",
     "PROFILES",
     "PUBLISHED_SCORES",
     "SCHEMA",
@@ -50,8 +69,12 @@ __all__ = [
     "Answer",
     "BaselineResult",
     "Cell",
+    "Claim",
+    "ClaimsTable",
     "Familiarity",
     "HeldOut",
+    "NestedResult",
+    "Paper",
     "Profile",
     "Recipe",
     "ReleasedScore",
@@ -72,6 +95,8 @@ __all__ = [
     "check_profile_here",
     "check_results",
     "checkpoint_files",
+    "chosen_by_others",
+    "claims_named",
     "collect_results",
     "compare",
     "compare_runs",
@@ -83,23 +108,30 @@ __all__ = [
     "familiarity",
     "find_prepared",
     "headline_texts",
+    "idea_table",
     "majority_emotion",
     "motion_contrast",
     "motion_path",
     "motion_spotter",
+    "nested_decoder",
     "one_of_each",
     "over",
     "over_seeds",
     "prepare",
     "read_order",
+    "read_results",
+    "recall_tables",
     "refresh",
     "reproduce",
     "results_dict",
     "run_ablation",
+    "run_claims",
     "run_name",
     "score_files",
     "score_released",
     "score_tables",
+    "set_samples",
+    "strengths",
     "told",
     "train_on_all",
     "train_weights",
@@ -107,10 +139,12 @@ __all__ = [
     "verdict",
     "view_of",
     "window_cells",
+    "window_claim",
     "without_effect",
     "write_answer",
     "write_card",
     "write_page",
     "write_student",
+    "write_touch_pages",
     "write_weights",
 ]

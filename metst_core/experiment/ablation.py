@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from metst_core.errors import InputError
-from metst_core.experiment.comparisons import difference, verdict
+from metst_core.experiment.comparisons import compare
 from metst_core.experiment.schema import HEADLINE
 from metst_core.extraction import MotionSet
 from metst_core.files import value_hash
@@ -25,13 +25,15 @@ from metst_core.training import LosoResult, TrainConfig, leave_one_subject_out
 class Cell:
     """One level of one factor: the `TrainConfig` fields that it changes, and its window length.
 
-    `window` is None where the level has no length of its own.
+    `window` is None where the level has no length of its own; `seeds` is with how many training seeds it is asked
+    (`run_claims`; an ablation takes the run's own).
     """
 
     factor: str
     level: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     window: int | None = None
+    seeds: int = 1
 
 
 CELLS = (
@@ -80,9 +82,10 @@ class Ablation:
 
     table: one row per cell, `factor, level, is_base, parameters` (trained numbers), then for each score of
         `HEADLINE` its value, `_low`, `_high`, and against the base `_difference`, `_difference_low`,
-        `_difference_high`, `_p_value`; `makes_a_difference` says whether the paired interval of the STRS
-        leaves out 0.  Nothing is corrected for the number of cells: of twenty without an effect one is
-        expected to show one.
+        `_difference_high`, `_p_value`, `_p_table` and `_could_see` (`metrics.compare_methods`);
+        `makes_a_difference` says whether the STRS differs in the test of the whole table (its `p_table`): of
+        twenty tables without any effect one is expected to show one.  Where it does not, the difference is hardly
+        larger than `strs_could_see`.
     results: the run of each cell, by (factor, level).
     """
 
@@ -117,7 +120,7 @@ def run_ablation(
             f"motion lacks window length {missing[0]}; extract the videos with it and pass it too"
         )
     base_window = next(iter(sets))
-    runner = _Runner(sets, Path(out_dir), n_jobs, {_training_key(base.config, base_window): base})
+    runner = Runner(sets, Path(out_dir), n_jobs, {_training_key(base.config, base_window): base})
     rows, results = [], {}
     for cell in tqdm(cells, desc="ablation", unit="cell"):
         config = dataclasses.replace(base.config, **cell.changes)
@@ -130,12 +133,13 @@ def run_ablation(
             "is_base": config == base.config and window == base_window,
             "parameters": count_parameters(config.build()),
         }
-        rows.append(about | _scores(base, result, intervals))
-    return Ablation(pd.DataFrame(rows), results)
+        rows.append(about)
+    scored = _scores(base, results, intervals)
+    return Ablation(pd.DataFrame([about | more for about, more in zip(rows, scored, strict=True)]), results)
 
 
 @dataclass(frozen=True)
-class _Runner:
+class Runner:
     """Trains a configuration that is not among the `known` ones, which it finds by `_training_key`."""
 
     sets: dict[int, MotionSet]
@@ -150,13 +154,13 @@ class _Runner:
             self.known[key] = leave_one_subject_out(
                 self.sets[window], _shared_decoding(config), self.out_dir / key, self.n_jobs
             )
-        return self.known[key].redecoded(config.synergy, config.strategy, config.p)
+        return self.known[key].redecoded(config.synergy, config.strategy, config.p, config.smoothing)
 
 
 def _shared_decoding(config: TrainConfig) -> TrainConfig:
     """What a configuration trains: the same for all that only decoding tells apart."""
     return dataclasses.replace(
-        config, strategy="fixed", p=TrainConfig.p, synergy=0 if config.synergy == 0 else 2
+        config, strategy="fixed", p=TrainConfig.p, smoothing=0, synergy=0 if config.synergy == 0 else 2
     )
 
 
@@ -164,16 +168,22 @@ def _training_key(config: TrainConfig, window: int) -> str:
     return value_hash([_shared_decoding(config).to_dict(), window])[:12]
 
 
-def _scores(base: LosoResult, result: LosoResult, intervals: Intervals) -> dict[str, Any]:
-    """The columns of a cell's row that are scores."""
-    own = result.bootstrap(intervals).set_index("metric")
-    paired = difference(base, result, intervals).set_index("metric")
-    row: dict[str, Any] = {}
-    for m in HEADLINE:
-        row |= {m: own.loc[m, "value"], f"{m}_low": own.loc[m, "low"], f"{m}_high": own.loc[m, "high"]}
-        for column, name in (("difference", ""), ("low", "_low"), ("high", "_high")):
-            row[f"{m}_difference{name}"] = paired.loc[m, column]
-        row[f"{m}_p_value"] = paired.loc[m, "p_value"]
-    told = verdict(row["strs_difference_low"], row["strs_difference_high"])
-    row["makes_a_difference"] = told != "not told apart"
-    return row
+def _scores(
+    base: LosoResult, results: Mapping[tuple[str, str], LosoResult], intervals: Intervals
+) -> list[dict[str, Any]]:
+    """The columns of the cells' rows that are scores, tested against the base as one table."""
+    names = {": ".join(key): result for key, result in results.items()}
+    table = compare({"": base, **names}, [("", name) for name in names], intervals)
+    rows = []
+    for name, result in names.items():
+        own = result.intervals(intervals).set_index("metric")
+        paired = table[table["b"] == name].set_index("metric")
+        row: dict[str, Any] = {}
+        for m in HEADLINE:
+            row |= {m: own.loc[m, "value"], f"{m}_low": own.loc[m, "low"], f"{m}_high": own.loc[m, "high"]}
+            for column, suffix in (("difference", ""), ("low", "_low"), ("high", "_high")):
+                row[f"{m}_difference{suffix}"] = paired.loc[m, column]
+            row |= {f"{m}_{column}": paired.loc[m, column] for column in ("p_value", "p_table", "could_see")}
+        row["makes_a_difference"] = paired.loc["strs", "verdict"] != "not told apart"
+        rows.append(row)
+    return rows

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from metst_core.errors import InputError
 from metst_core.experiment.comparisons import verdict
-from metst_core.files import atomic_path
+from metst_core.experiment.results import read_results
+from metst_core.files import write_text
 from metst_core.metrics import interval_text
 from metst_core.plots import method_label
 
@@ -66,7 +66,7 @@ def _pairs(results: Mapping[str, Any], pairs: Sequence[tuple[str, str]]) -> list
         for row in results["comparisons"]:
             if (row["protocol"], row["a"], row["b"], row["metric"]) == ("strict", a, b, metric):
                 first, second = method_label(b), _the(a)
-                said = verdict(row["low"], row["high"])
+                said = row.get("verdict") or verdict(row["low"], row["high"])
                 words = f"{first} is {said} than {second}"
                 if said == "not told apart":
                     words = f"{first} and {second} differ"
@@ -94,7 +94,7 @@ def _joined(parts: Sequence[str], word: str = "and") -> str:
 def write_answer(run_dir: str | Path, page: str | Path) -> Path:
     """Put the three sentences of a run between the marks of a page (the README); its path."""
     page = Path(page)
-    results = json.loads((Path(run_dir) / "results.json").read_text(encoding="utf-8"))
+    results = read_results(run_dir)
     text = page.read_text(encoding="utf-8")
     if not all(mark in text for mark in MARKS):
         raise InputError(
@@ -102,9 +102,7 @@ def write_answer(run_dir: str | Path, page: str | Path) -> Path:
         )
     before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
     lines = "\n".join(f"{i}. {sentence}" for i, sentence in enumerate(answer(results), 1))
-    with atomic_path(page) as temporary:
-        temporary.write_text(f"{before}{MARKS[0]}\n{lines}\n{MARKS[1]}{after}", encoding="utf-8")
-    return page
+    return write_text(f"{before}{MARKS[0]}\n{lines}\n{MARKS[1]}{after}", page)
 
 
 if __name__ == "__main__":

@@ -123,9 +123,11 @@ def read_order(path: str | Path) -> list[tuple[str, str]]:
     """The (subject, video) of a CSV file with these columns, row by row; `InputError` if one comes twice."""
     table = tables.read_keys(path)
     keys = list(zip(table["subject"], table["video"], strict=True))
-    for index, key in enumerate(keys):
-        if key in keys[:index]:
+    seen = set()
+    for index, key in zip(table.index, keys, strict=True):
+        if key in seen:
             raise InputError(f"{path}: row {index + tables.FIRST_ROW}: {' '.join(key)} again; remove one")
+        seen.add(key)
     return keys
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 
 from metst_core.errors import InputError
 from metst_core.extraction import MotionSet
-from metst_core.files import atomic_path
+from metst_core.files import write_text
 from metst_core.inference import TrainedModel
-from metst_core.metrics import bootstrap, evaluate, interval_text
+from metst_core.metrics import evaluate, interval_text, score_intervals
 
 CARD_MARKS = ("<!-- numbers: written by metst_core.experiment.recipe -->", "<!-- end of numbers -->")
 """Between these two lines of a model card stand the numbers that `write_card` writes."""
@@ -24,14 +24,14 @@ _HEAD = "| rule | spotting F1 | precision | recall | recognition F1 | STRS | TP 
 
 
 def measures(predictions: pd.DataFrame, motion: MotionSet) -> dict[str, Any]:
-    """Scores, and under `intervals` their 95% bootstrap intervals over persons; `predictions` go by groups."""
+    """Scores, and under `intervals` their 95% intervals over persons; `predictions` go by groups."""
     persons = {f"{subject}_{video}": subject for subject, video in motion.windows}
     annotations = motion.annotations.assign(
         video=motion.annotations["subject"] + "_" + motion.annotations["video"]
     )
     predictions = predictions.assign(subject=predictions["video"].map(persons))
     result = evaluate(predictions, annotations)
-    spread = bootstrap(predictions, annotations, motion.subjects).set_index("metric")
+    spread = score_intervals(predictions, annotations, motion.subjects).set_index("metric")
     intervals = {name: [float(spread.at[name, "low"]), float(spread.at[name, "high"])] for name in _SCORES}
     counted = {name: getattr(result, name) for name in (*_SCORES, "tp", "fp", "fn")}
     return {**counted, "intervals": intervals}
@@ -45,18 +45,12 @@ def write_card(card: Mapping[str, Any], evidence: Mapping[str, Any], path: str |
     if begin not in text or end not in text:
         raise InputError(f"{path}: the marks {begin!r} and {end!r} are missing; restore the card")
     before, after = text.split(begin)[0], text.split(end)[1]
-    with atomic_path(path) as temporary:
-        temporary.write_text(
-            "\n".join([f"{before}{begin}", *_lines(card, evidence), f"{end}{after}"]), encoding="utf-8"
-        )
-    return path
+    return write_text("\n".join([f"{before}{begin}", *_lines(card, evidence), f"{end}{after}"]), path)
 
 
 def write_own_card(model: TrainedModel, path: str | Path) -> Path:
     """Write the card of weights that somebody trained, as Markdown: on what, how good on persons not seen, how made."""
-    with atomic_path(path) as temporary:
-        temporary.write_text("\n".join(_own_lines(model)) + "\n", encoding="utf-8")
-    return Path(path)
+    return write_text("\n".join(_own_lines(model)) + "\n", path)
 
 
 def _own_lines(model: TrainedModel) -> list[str]:
@@ -81,7 +75,7 @@ def _own_lines(model: TrainedModel) -> list[str]:
         "",
         f"Measured in {card['recipe']['n_groups']} groups of persons: for each, a network trained in the same way, and the threshold "
         "and the half length, come from the other groups; these weights are one more network, trained on all persons. "
-        "In brackets: 95% bootstrap intervals over persons.",
+        "In brackets: 95% intervals over persons.",
         "",
         _HEAD,
         "|---|---|---|---|---|---|---|",
@@ -106,7 +100,7 @@ def _lines(card: Mapping[str, Any], evidence: Mapping[str, Any]) -> list[str]:
         f"{card['micro_expressions']} micro-expressions (tier {recipe['tier']}, seed {recipe['seed']}). Measured in "
         f"{recipe['n_groups']} groups of persons: for each, a network trained in the same way, the threshold and the half "
         "length come from the other groups (the stored network is one more, trained on all of them). In brackets: 95% "
-        "bootstrap intervals over persons.",
+        "intervals over persons.",
         "",
         _HEAD,
         "|---|---|---|---|---|---|---|",

@@ -10,7 +10,16 @@ from typing import Protocol
 import pandas as pd
 
 from metst_core.extraction import MotionSet
-from metst_core.metrics import INTERVALS, Evaluation, Intervals, paired_difference, seed_spread
+from metst_core.metrics import (
+    INTERVALS,
+    TESTED,
+    Evaluation,
+    Intervals,
+    Predicted,
+    compare_methods,
+    judge,
+    seed_spread,
+)
 from metst_core.tables import EMOTIONS
 from metst_core.training import LosoResult, TrainConfig, leave_one_subject_out
 
@@ -35,34 +44,41 @@ def compare(
     pairs: Sequence[tuple[str, str]],
     intervals: Intervals = INTERVALS,
     classes: Sequence[str] = EMOTIONS,
+    seeds: Mapping[str, Sequence[Scored]] | None = None,
 ) -> pd.DataFrame:
-    """Paired differences b - a of methods scored on the same truth.
+    """Paired differences b - a of methods scored on the same truth: one table, tested as a whole.
 
-    The columns are `a, b, metric, value_a, value_b, difference, low, high, p_value` (`metrics.paired_difference`).
-    Only the subjects that both methods scored count.
+    The columns are those of `metrics.compare_methods` and `verdict`, "better", "worse" or "not told apart" by its
+    `p_table`.  Only the persons that both methods of a pair scored count.  `seeds` holds a method's runs with several
+    training seeds, the one in `results` among them, where there are such.
     """
-    rows = []
-    for a, b in pairs:
-        table = difference(results[a], results[b], intervals, classes)
-        table = table.rename(columns={"a": "value_a", "b": "value_b"})
-        rows.append(table.assign(a=a, b=b))
-    columns = ["a", "b", "metric", "value_a", "value_b", "difference", "low", "high", "p_value"]
-    return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
+    used = dict.fromkeys(name for pair in pairs for name in pair)
+    methods = {name: predicted((seeds or {}).get(name) or [results[name]]) for name in used}
+    truth = max((results[name].annotations for name in used), key=len, default=None)
+    if truth is None:
+        return pd.DataFrame(columns=[*TESTED, "verdict"])
+    table = compare_methods(methods, pairs, truth, intervals, classes)
+    told = [
+        judge(difference, p, intervals.level)
+        for difference, p in zip(table["difference"], table["p_table"], strict=True)
+    ]
+    return table.assign(verdict=told)
 
 
-def difference(
-    a: Scored, b: Scored, intervals: Intervals = INTERVALS, classes: Sequence[str] = EMOTIONS
-) -> pd.DataFrame:
-    """`metrics.paired_difference` of two results, over the subjects that both scored."""
-    subjects = [s for s in a.subjects if s in set(b.subjects)]
-    found_a, found_b, truth = (
-        t[t["subject"].isin(subjects)] for t in (a.predictions, b.predictions, a.annotations)
-    )
-    return paired_difference(found_a, found_b, truth, subjects, intervals, classes)
+def predicted(runs: Sequence[Scored]) -> Predicted:
+    """One method's runs, one per training seed, as `metrics.compare_methods` takes them.
+
+    Only the persons that all of them scored count.
+    """
+    subjects = [s for s in runs[0].subjects if all(s in run.subjects for run in runs)]
+    return Predicted([run.predictions for run in runs], subjects, isinstance(runs[0], LosoResult))
 
 
 def verdict(low: float, high: float) -> str:
-    """What the interval of a paired difference b - a says of b: "better", "worse" or "not told apart"."""
+    """What the interval of one paired difference b - a says of b: "better", "worse" or "not told apart".
+
+    For a table of many, see its column `verdict` (`compare`): of twenty such intervals one misleads.
+    """
     return "better" if low > 0 else "worse" if high < 0 else "not told apart"
 
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metst_core.files import atomic_path
+from metst_core.files import atomic_path, write_text
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -130,9 +130,7 @@ def write_html(executed: Path, title: str | None = None) -> Path:
     import nbformat
 
     html = page_of(nbformat.read(executed, as_version=4), title or executed.stem)
-    with atomic_path(executed.with_suffix(".html")) as temporary:
-        temporary.write_text(html, encoding="utf-8")
-    return executed.with_suffix(".html")
+    return write_text(html, executed.with_suffix(".html"))
 
 
 def tidy_file(executed: Path) -> Any:

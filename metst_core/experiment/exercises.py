@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from metst_core.errors import InputError
-from metst_core.files import atomic_path
+from metst_core.files import atomic_path, visible, write_text
 from metst_core.metrics import evaluate, match_tables
 from metst_core.motion import main_direction_mean
 from metst_core.tables import PREDICTION_COLUMNS
@@ -299,15 +299,14 @@ def write_student(notebooks: str | Path, out_dir: str | Path) -> list[Path]:
     import nbformat
 
     out, written = Path(out_dir), []
-    for path in sorted(Path(notebooks).glob("[0-9]*.ipynb")):
+    for path in visible(notebooks, "[0-9]*.ipynb"):
         unsolved, solutions = student(nbformat.read(path, as_version=4))
         if not solutions:
             continue
         (out / "solutions").mkdir(parents=True, exist_ok=True)
         with atomic_path(out / path.name) as temporary:
             nbformat.write(unsolved, temporary)
-        with atomic_path(out / "solutions" / f"{path.stem}.md") as temporary:
-            temporary.write_text(f"# Solutions of {path.stem}\n\n{solutions}", encoding="utf-8")
+        write_text(f"# Solutions of {path.stem}\n\n{solutions}", out / "solutions" / f"{path.stem}.md")
         written.append(out / path.name)
     return written
 

@@ -13,6 +13,7 @@ from metst_core.experiment.executed import tidy_file, write_html
 from metst_core.experiment.page import refresh
 from metst_core.experiment.profiles import MAIN_JOB
 from metst_core.experiment.run import Run
+from metst_core.files import only_one, sweep
 from metst_core.training import check_device
 
 
@@ -26,12 +27,16 @@ def reproduce(run: Run, notebooks_dir: str | Path | None = None) -> Path:
     """
     _check(run)
     source, out = _notebooks_folder(notebooks_dir), run.out.absolute()
-    with tqdm(run.profile.notebooks, unit="notebook", desc=f"reproduce {run.profile_name}") as bar:
+    with (
+        only_one(out),
+        tqdm(run.profile.notebooks, unit="notebook", desc=f"reproduce {run.profile_name}") as bar,
+    ):
+        sweep(out, deep=True)
         for name in bar:
             bar.set_postfix_str(name)
             target = out / "notebooks" / f"{name}.ipynb"
             execute(source / f"{name}.ipynb", target, run.parameters, run.profile.cell_timeout)
-    refresh(out)
+        refresh(out)
     return out
 
 
@@ -74,6 +79,7 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], cell_timeout
     that fails; what ran until then is kept.
     """
     import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.engines import papermill_engines
 
     if not source.is_file():
@@ -91,11 +97,26 @@ def execute(source: Path, target: Path, parameters: dict[str, Any], cell_timeout
             f"{source.name}: cell {error.exec_count} failed with {error.ename}: {error.evalue}\n"
             f"What ran until then is in {target}"
         ) from error
+    except DeadKernelError as error:
+        raise MetstError(
+            f"{source.name}: its process was killed, mostly for lack of memory; use fewer --jobs and run it again (what "
+            f"is done is kept). What ran until then is in {target}"
+        ) from error
+    except CellTimeoutError as error:
+        raise MetstError(
+            f"{source.name}: a cell said nothing for {cell_timeout} seconds and was given up; run it again (what is done "
+            f"is kept). What ran until then is in {target}"
+        ) from error
+    except RuntimeError as error:  # jupyter_client's, of a kernel that does not begin
+        raise MetstError(
+            f"{source.name}: no kernel could be started ({error}); is ipykernel installed?"
+        ) from error
     tidy_file(target)
     write_html(target)
 
 
 _ENGINE = "metst"
+_END_WITH_PARENT = "import metst_core.workers; metst_core.workers.end_with_parent()"
 
 
 def _engine() -> type:
@@ -123,7 +144,8 @@ def _engine() -> type:
             **_: Any,
         ) -> Any:
             return Client(
-                nb_man, kernel_name=kernel_name, timeout=execution_timeout, startup_timeout=start_timeout
-            ).execute()
+                nb_man, kernel_name=kernel_name, timeout=execution_timeout, startup_timeout=start_timeout,
+                extra_arguments=[f"--IPKernelApp.exec_lines={_END_WITH_PARENT}"],
+            ).execute()  # fmt: skip
 
     return Engine

@@ -17,16 +17,20 @@ from metst_core.experiment.results import (
     collect_results,
     comparison_table,
     headline_texts,
+    made_anew_by,
+    read_results,
 )
 from metst_core.experiment.schema import HEADLINE
-from metst_core.files import atomic_path
+from metst_core.files import read_sealed, sweep, understood, visible, write_text
 from metst_core.metrics import interval_text
 from metst_core.plots import method_label, metric_label
 from metst_core.templates import render
+from metst_core.training import TrainConfig
 
 
 def refresh(out_dir: str | Path) -> Path:
     """`results.json` and `report.html` anew from what is recorded; the page."""
+    sweep(out_dir, deep=True)
     collect_results(out_dir)
     return write_page(out_dir)
 
@@ -38,8 +42,14 @@ def write_page(out_dir: str | Path) -> Path:
     it; then come tables, the pictures by notebook, and how the numbers came about.
     """
     out = Path(out_dir)
-    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    page = render(
+    file = out / "results.json"
+    results = read_results(out)
+    with understood(file, made_anew_by(file)):
+        return write_text(_page(results, out), out / "report.html")
+
+
+def _page(results: dict[str, Any], out: Path) -> str:
+    return render(
         "run_page.html",
         data=results["data"],
         profile=results["profile"],
@@ -49,18 +59,17 @@ def write_page(out_dir: str | Path) -> Path:
         first=_pictures(out / "figures", _FIRST),
         published=_published(results),
         headline=[metric_label(name) for name in HEADLINE],
+        folding=_folding(results),
         protocols=_headline(results),
         three_classes=_three_classes(results),
         paired=_paired(results),
         seeds=_seeds(results),
+        recall=_recall(results),
         **_ablation(results),
         chapters=_chapters(out / "figures"),
-        notebooks=[page.stem for page in sorted((out / "notebooks").glob("*.html"))],
+        notebooks=[page.stem for page in visible(out / "notebooks", "*.html")],
         record=json.dumps(results["record"], indent=2),
     )
-    with atomic_path(out / "report.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return out / "report.html"
 
 
 def _headline(results: dict[str, Any]) -> dict[str, list[list[str]]]:
@@ -71,6 +80,15 @@ def _headline(results: dict[str, Any]) -> dict[str, list[list[str]]]:
         found = [str(counts.get(name, "–")) for name in ("tp", "fp", "fn")]
         protocols.setdefault(protocol, []).append([method_label(method), *texts, *found])
     return protocols
+
+
+def _folding(results: dict[str, Any]) -> str:
+    """How persons were held out, in words."""
+    configs = [m["config"] for by in results["methods"].values() for m in by.values() if m["config"]]
+    return (
+        ", ".join(dict.fromkeys(TrainConfig(groups=c.get("groups", 0)).folding for c in configs))
+        or "no training"
+    )
 
 
 def _three_classes(results: dict[str, Any]) -> list[list[str]]:
@@ -89,12 +107,31 @@ def _paired(results: dict[str, Any]) -> list[list[str]]:
     rows = []
     for (protocol, a, b), mine in table.groupby(["protocol", "a", "b"], sort=False) if len(table) else ():
         by_metric = mine.set_index("metric")
-        cells = [
-            f"{interval_text(*by_metric.loc[m, ['difference', 'low', 'high']])}, p {_number(by_metric.loc[m, 'p_value'])}"
-            for m in HEADLINE
-        ]
+        cells = [_difference(by_metric.loc[m].to_dict()) for m in HEADLINE]
         rows.append([str(protocol), f"{method_label(b)} − {method_label(a)}", *cells])
     return rows
+
+
+def _difference(row: dict[str, Any]) -> str:
+    """A difference with its interval, its place in the test of the table, and what the run could have seen."""
+    told = interval_text(row["difference"], row["low"], row["high"], row.get("coverage"))
+    told += f", p {_number(row.get('p_table', row['p_value']))}"
+    return told + (f", could see {_number(row['could_see'])}" if "could_see" in row else "")
+
+
+def _recall(results: dict[str, Any]) -> list[list[str]]:
+    """Rows of recall by length and strength, strict protocol."""
+    return [
+        [
+            method_label(method),
+            row["by"],
+            row["stratum"],
+            str(row["n"]),
+            interval_text(row["recall"], row["low"], row["high"]),
+        ]
+        for method, by_protocol in results.get("recall", {}).items()
+        for row in by_protocol.get("strict", ())
+    ]
 
 
 def _seeds(results: dict[str, Any]) -> list[list[str]]:
@@ -118,7 +155,8 @@ def _ablation(results: dict[str, Any]) -> dict[str, Any]:
             f"{row['parameters']:,}",
             interval_text(row["strs"], row["strs_low"], row["strs_high"]),
             interval_text(row["strs_difference"], row["strs_difference_low"], row["strs_difference_high"]),
-            _number(row["strs_p_value"]),
+            _number(row.get("strs_p_table", row["strs_p_value"])),
+            _number(row.get("strs_could_see")),
         ]
         for row in table.to_dict("records")
     ]
@@ -161,7 +199,7 @@ def _published(results: dict[str, Any]) -> list[list[str]]:
 def _chapters(folder: Path) -> dict[str, list[tuple[str, str]]]:
     """Heading -> caption and base64 of its pictures, in the notebooks' order."""
     chapters: dict[str, list[tuple[str, str]]] = {}
-    for picture in sorted(folder.glob("*.png")):
+    for picture in visible(folder, "*.png"):
         if picture.stem == _FIRST:
             continue  # it stands at the top
         heading = HEADINGS.get(picture.stem[:2], "More")
@@ -174,7 +212,7 @@ def _pictures(folder: Path, name: str) -> list[tuple[str, str]]:
     file, picture = folder / "captions.json", folder / f"{name}.png"
     if not picture.is_file():
         return []
-    captions = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    captions = read_sealed(file, made_anew_by(file)) if file.is_file() else {}
     return [(captions.get(name, name), base64.b64encode(picture.read_bytes()).decode())]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from metst_core.errors import MissingError
+from metst_core.errors import InputError, MissingError
 from metst_core.experiment.baselines import DRAWS, chance_scores, motion_spotter
-from metst_core.experiment.comparisons import Scored, compare
+from metst_core.experiment.comparisons import Scored, compare, predicted
 from metst_core.experiment.schema import HEADLINE, check_results
 from metst_core.extraction import MotionSet
-from metst_core.files import write_json
-from metst_core.metrics import INTERVALS, Intervals, bootstrap, evaluate, interval_text
+from metst_core.files import read_sealed, understood, visible, write_sealed
+from metst_core.metrics import INTERVALS, Intervals, evaluate, interval_text, score_intervals
 from metst_core.tables import EMOTIONS
 from metst_core.training import PROTOCOLS, LosoResult
 
@@ -48,47 +47,64 @@ def results_dict(
     seeds: Mapping[str, pd.DataFrame] | None = None,
     intervals: Intervals = INTERVALS,
     classes: Sequence[str] = EMOTIONS,
+    runs: Mapping[str, Mapping[str, Sequence[Scored]]] | None = None,
 ) -> dict[str, Any]:
     """Results as plain dicts and lists, as `SCHEMA` says: its entries from `schema` to `bootstrap`.
 
     `methods` is by name, then by protocol; `pairs` names the methods to compare within each protocol; `seeds`
     holds the spread over training seeds by method; `classes` restricts the recognition scores (SAMM-LV is also
-    reported without "others").
+    reported without "others").  `runs` are the methods' runs with several training seeds, by name and protocol: where
+    there are such, scores are means over them and intervals hold for further seeds too.
     """
+    runs = runs or {}
     protocols = dict.fromkeys(p for by_protocol in methods.values() for p in by_protocol)
     comparisons = []
     for protocol in protocols:
         there = {name: by[protocol] for name, by in methods.items() if protocol in by}
         known = [(a, b) for a, b in pairs if a in there and b in there]
-        table = compare(there, known, intervals, classes)
+        seeded = {name: by[protocol] for name, by in runs.items() if protocol in by}
+        table = compare(there, known, intervals, classes, seeded)
         comparisons += [{"protocol": protocol, **row} for row in table.to_dict("records")]
     return {
-        "schema": 2,
+        "schema": 3,
         "methods": {
-            name: {protocol: _method(result, intervals, classes) for protocol, result in by.items()}
+            name: {
+                protocol: _method(result, intervals, classes, runs.get(name, {}).get(protocol, ()))
+                for protocol, result in by.items()
+            }
             for name, by in methods.items()
         },
         "comparisons": comparisons,
         "seeds": {name: table.to_dict("records") for name, table in (seeds or {}).items()},
         "ablation": [],
+        "recall": {},
         "bootstrap": dataclasses.asdict(intervals),
     }
 
 
-def _method(result: Scored, intervals: Intervals, classes: Sequence[str]) -> dict[str, Any]:
+def _method(
+    result: Scored, intervals: Intervals, classes: Sequence[str], runs: Sequence[Scored]
+) -> dict[str, Any]:
     run = result if isinstance(result, LosoResult) else None
     return {
         "subjects": len(result.subjects),
+        "seeds": max(1, len(runs)) if run is not None else 0,
         "evaluation": evaluate(result.predictions, result.annotations, classes).to_dict(),
-        "intervals": _intervals(result, intervals, classes),
+        "intervals": _intervals(result, intervals, classes, runs),
         "config": None if run is None else run.config.to_dict(),
         "folds": None if run is None else run.folds.to_dict("records"),
     }
 
 
-def _intervals(result: Scored, intervals: Intervals, classes: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Metric -> value, low, high of a result."""
-    return _by_metric(bootstrap(result.predictions, result.annotations, result.subjects, intervals, classes))
+def _intervals(
+    result: Scored, intervals: Intervals, classes: Sequence[str], runs: Sequence[Scored] = ()
+) -> dict[str, dict[str, float]]:
+    """Metric -> value, low, high, coverage of a result, over its `runs` with several seeds where there are such."""
+    found = predicted(runs or [result])
+    inside = result.annotations[result.annotations["subject"].isin(found.subjects)]
+    tables = [t[t["subject"].isin(found.subjects)] for t in found.tables]
+    table = score_intervals(tables, inside, found.subjects, intervals, classes)
+    return _by_metric(table.drop(columns="seed_share"))
 
 
 def _by_metric(table: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -134,20 +150,39 @@ def collect_results(out_dir: str | Path) -> Path:
     They are read from `results/*.json`, in the order of their names.
     """
     out = Path(out_dir)
-    parts = sorted((out / "results").glob("*.json"))
+    parts = visible(out / "results", "*.json")
     if not parts:
         raise MissingError(
             f"{out / 'results'}: no notebook has recorded a result; run `metst reproduce` first"
         )
     merged: dict[str, Any] = {}
     for part in parts:
-        merged.update(json.loads(part.read_text(encoding="utf-8")))
+        merged.update(read_sealed(part, made_anew_by(part)))
     check_results(merged)
-    return write_json(merged, out / "results.json")
+    return write_sealed(merged, out / "results.json")
+
+
+def made_anew_by(part: Path) -> str:
+    """The remedy for a file of a run: which command writes it anew."""
+    command = {"seeds": "`metst seeds`", "ablation": "`metst ablate`"}.get(part.stem, "`metst reproduce`")
+    return f"delete it and run {command} again, which makes it anew (what else is finished is kept)"
+
+
+def read_results(out_dir: str | Path) -> dict[str, Any]:
+    """The `results.json` of a run, checked; an `InputError` says which command makes a damaged one anew."""
+    file = Path(out_dir) / "results.json"
+    if not file.is_file():
+        raise MissingError(f"{file}: no such file; name the folder of a finished run, such as runs/default")
+    results = read_sealed(file, made_anew_by(file))
+    try:
+        check_results(results)
+    except InputError as error:
+        raise InputError(f"{file}: {error}; {made_anew_by(file)}") from error
+    return results
 
 
 def comparison_table(results: Mapping[str, Any]) -> pd.DataFrame:
-    """The methods of a `results.json` as `protocol, method, metric, value, low, high`, chance last."""
+    """The methods of a `results.json` as `protocol, method, metric, value, low, high, coverage`, chance last."""
     methods = {
         name: {p: m["intervals"] for p, m in both.items()} for name, both in results["methods"].items()
     }
@@ -157,16 +192,18 @@ def comparison_table(results: Mapping[str, Any]) -> pd.DataFrame:
         for protocol, metrics in both.items()
         for metric, entry in metrics.items()
     ]
-    return pd.DataFrame(rows, columns=["protocol", "method", "metric", "value", "low", "high"])
+    columns = ["protocol", "method", "metric", "value", "low", "high", "coverage"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def headline_texts(table: pd.DataFrame) -> pd.DataFrame:
-    """The scores of `HEADLINE` of a `comparison_table` as texts "0.648 [0.554, 0.740]", a column each.
+    """The scores of `HEADLINE` of a `comparison_table` as texts "0.648 [0.554, 0.740] 94%", a column each.
 
     There is a row per protocol and method, in the table's order.
     """
     shown = table[table["metric"].isin(HEADLINE)]
-    texts = [interval_text(*row) for row in shown[["value", "low", "high"]].to_numpy()]
+    columns = ["value", "low", "high", "coverage"]
+    texts = [interval_text(*row) for row in shown.reindex(columns=columns).to_numpy()]
     rows = shown.assign(text=texts).groupby(["protocol", "method"], sort=False)
     table = pd.DataFrame({key: mine.set_index("metric")["text"] for key, mine in rows}).T
     return table[list(HEADLINE)].rename_axis(["protocol", "method"])
@@ -196,12 +233,8 @@ def compare_runs(a: str | Path, b: str | Path) -> pd.DataFrame:
     """
     tables = []
     for folder in (a, b):
-        file = Path(folder) / "results.json"
-        if not file.is_file():
-            raise MissingError(
-                f"{file}: no such file; name the folder of a finished run, such as runs/default"
-            )
-        table = comparison_table(json.loads(file.read_text(encoding="utf-8")))
+        with understood(file := Path(folder) / "results.json", made_anew_by(file)):
+            table = comparison_table(read_results(folder))
         tables.append(table[table["metric"].isin(HEADLINE)])
     both = tables[0].merge(tables[1], on=["protocol", "method", "metric"], suffixes=("_a", "_b"))
     both["difference"] = both["value_b"] - both["value_a"]

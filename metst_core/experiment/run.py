@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,17 +21,29 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from metst_core.checks import whole_number
 from metst_core.datasets import CLASS_SETS, Dataset, load_dataset
 from metst_core.errors import InputError, MissingError
 from metst_core.experiment.ablation import CELLS, Ablation, Cell, run_ablation, window_cells
+from metst_core.experiment.claims import CLAIMS, ClaimsTable, claims_named, run_claims, window_claim
 from metst_core.experiment.comparisons import over_seeds
+from metst_core.experiment.ideas import IDEAS
 from metst_core.experiment.profiles import MAIN_JOB, PROFILES, Profile
-from metst_core.experiment.results import chance_levels, fewer_classes, results_dict, with_baselines
+from metst_core.experiment.results import (
+    chance_levels,
+    fewer_classes,
+    made_anew_by,
+    read_results,
+    results_dict,
+    with_baselines,
+)
+from metst_core.experiment.strata import recall_tables
 from metst_core.extraction import MotionSet, extract_dataset
-from metst_core.files import atomic_path, read_json, run_record, write_json
+from metst_core.files import read_sealed, run_record, understood, write_sealed
 from metst_core.landmarks import Landmarker, landmarker_named
 from metst_core.metrics import Intervals
 from metst_core.models import Network
+from metst_core.plots import save_figure
 from metst_core.synthetic import generate, read_truth
 from metst_core.training import (
     PROTOCOLS,
@@ -54,7 +66,7 @@ class Run:
     dataset_name, data_root, data_options: the data set, as `load_dataset` takes it; "synthetic" without a root
         is generated into the run.  The option `landmarker` is the run's own: what finds the faces (`mediapipe`,
         the default, or `dlib`).
-    seed: of the synthetic data, of training and of every bootstrap.
+    seed: of the synthetic data, of training and of every test.
     out: the folder, made when something is written.
     n_jobs: videos, and folds where they train on the CPU, worked on at once (None: as many as this machine has
         cores, up to four); the results do not depend on it.
@@ -115,17 +127,18 @@ class Run:
             raise MissingError(
                 f"{last}: not there; name the folder of a finished run, such as runs/default (`metst reproduce` makes it)"
             )
-        recorded = json.loads(last.read_text(encoding="utf-8"))
-        record = recorded["record"]
-        return cls(
-            recorded["profile"],
-            record["dataset"],
-            None if data_root is None else Path(data_root),
-            recorded["seed"],
-            Path(out_dir),
-            record.get("data_options") or {},
-            n_jobs,
-        )
+        recorded = read_sealed(last, made_anew_by(last))
+        with understood(last, made_anew_by(last)):
+            record = recorded["record"]
+            return cls(
+                recorded["profile"],
+                record["dataset"],
+                None if data_root is None else Path(data_root),
+                whole_number("seed", recorded["seed"], 0),
+                Path(out_dir),
+                dict(record.get("data_options") or {}),
+                n_jobs,
+            )
 
     @property
     def prepared(self) -> bool:
@@ -237,14 +250,15 @@ class Run:
             result = self.train(model)["strict"]
             with contextlib.suppress(MissingError):
                 network = fold_model(self.out / "loso" / model / "strict", subject)
-                traces = {key: trace for key, trace in result.traces.items() if key[0] == subject}
-                history = result.history[result.history["subject"] == subject].drop(columns="subject")
-                summary = result.folds[result.folds["subject"] == subject].to_dict("records")[0]
-                return Fold(subject, network, traces, history, summary)
+                row = result.folds.set_index("subject", drop=False).loc[subject]
+                persons = result.folds.loc[result.folds["fold"] == row["fold"], "subject"].tolist()
+                traces = {key: trace for key, trace in result.traces.items() if key[0] in persons}
+                history = result.history[result.history["subject"] == row["fold"]].drop(columns="subject")
+                return Fold(row["fold"], network, traces, history, {**row, "held_out": persons})
         return train_fold(self.motion(), subject, self.config(model), watch=True)
 
     def _results(self) -> dict[str, Any]:
-        return read_json(self.out / "results.json")
+        return read_results(self.out)
 
     def over_seeds(self, model: str, n_seeds: int | None = None) -> pd.DataFrame:
         """Spread of `model`'s strict scores over training seeds (`metrics.seed_spread`).
@@ -257,21 +271,30 @@ class Run:
         folders = self._seed_folders(model, self.profile.n_seeds if n_seeds is None else n_seeds)
         return over_seeds(self.motion(), self.config(model), folders, self._fold_jobs)[1]
 
-    def trained_over_seeds(self, model: str) -> dict[str, pd.DataFrame]:
-        """What `over_seeds` left of the profile's seeds, by the model's name.
+    def trained_over_seeds(self, *models: str) -> dict[str, pd.DataFrame]:
+        """What `over_seeds` left of the profile's seeds, by the model's name; of the profile's `seeded` models.
 
         Nothing where the profile has one seed.  A `MissingError` says which notebook to run when it is not there.
         """
         if self.prepared:
-            return {
-                name: pd.DataFrame(rows) for name, rows in self._results()["seeds"].items() if name == model
-            }
+            asked, known = models or self.profile.seeded, self._results()["seeds"]
+            return {name: pd.DataFrame(known[name]) for name in asked if name in known}
+        found = {}
+        for model in models or self.profile.seeded:
+            folders = self._seed_folders(model, self.profile.n_seeds)
+            if len(folders) == 1:
+                return {}
+            for folder in folders.values():
+                self.need(str(folder.relative_to(self.out)), "03_synergy_training")
+            found[model] = self.over_seeds(model)
+        return found
+
+    def _seeded(self, model: str, protocols: Sequence[str]) -> dict[str, list[LosoResult]]:
+        """The runs of `trained_over_seeds` by protocol; of networks trained under `official` there is one seed."""
         folders = self._seed_folders(model, self.profile.n_seeds)
-        if len(folders) == 1:
-            return {}
-        for folder in folders.values():
-            self.need(str(folder.relative_to(self.out)), "03_synergy_training")
-        return {model: self.over_seeds(model)}
+        strict = list(over_seeds(self.motion(), self.config(model), folders, self._fold_jobs)[0].values())
+        named = ("strict",) if self.profile.train_official else protocols
+        return {protocol: [run.under(protocol) for run in strict] for protocol in named if len(strict) > 1}
 
     def _seed_folders(self, model: str, n_seeds: int) -> dict[int, Path]:
         if n_seeds < 1:
@@ -285,15 +308,44 @@ class Run:
         `windows` are further window lengths, for which the motion is extracted anew (it counts from each window's
         first frame).
         """
+        sets = self._sets(windows)
+        motion = next(iter(sets.values()))
+        folder = self.out / "loso" / "metst_plus" / "strict"
+        base = leave_one_subject_out(motion, self.config("metst_plus"), folder, self._fold_jobs)
+        cells = (*cells, *(window_cells(sorted(sets)) if len(sets) > 1 else ()))
+        return run_ablation(sets, base, self.out / "ablation", cells, self._fold_jobs, self.intervals)
+
+    def claims(
+        self,
+        only: Sequence[str] = (),
+        hours: float | None = None,
+        rates: Sequence[float] = (),
+        windows: Sequence[int] = (),
+    ) -> ClaimsTable:
+        """The papers' claims around this run's configuration (`run_claims`), in the run's folder `claims`.
+
+        `only`: their names, or those of `IDEAS`; "ideas" stands for all of these.
+        """
+        if list(only) == ["ideas"]:
+            chosen = list(IDEAS)
+        else:
+            chosen = claims_named(only, (*CLAIMS, *IDEAS) if only else CLAIMS)
+        sets = self._sets(windows)
+        base = self.config("metst_plus")
+        if windows:
+            chosen.append(window_claim(list(sets), next(iter(sets)), base.epochs))
+        return run_claims(
+            sets, base, self.out / "claims", chosen, self._fold_jobs, self.intervals, rates, hours
+        )
+
+    def _sets(self, windows: Sequence[int]) -> dict[int, MotionSet]:
+        """The run's motion by window length, its own first, that of `windows` extracted anew where it is not there."""
         motion = self.motion()
         sets = {motion.window: motion}
         for window in windows:
             if window not in sets:
                 sets[window] = self._extract(dataclasses.replace(self.dataset(), window=window))
-        folder = self.out / "loso" / "metst_plus" / "strict"
-        base = leave_one_subject_out(motion, self.config("metst_plus"), folder, self._fold_jobs)
-        cells = (*cells, *(window_cells(sorted(sets)) if len(sets) > 1 else ()))
-        return run_ablation(sets, base, self.out / "ablation", cells, self._fold_jobs, self.intervals)
+        return sets
 
     @property
     def intervals(self) -> Intervals:
@@ -312,26 +364,43 @@ class Run:
         `results` are trained methods by name, then by protocol (`trained`), `metst_plus` among them; `pairs` names
         the methods to compare and `seeds` holds spreads by method (`trained_over_seeds`).  `chance` goes by
         protocol; `without_others` has the intervals again on three classes, where the set is also reported so
-        (SAMM-LV).  Intervals are 95% bootstrap intervals over subjects (for chance, over subjects and draws).
+        (SAMM-LV).  Intervals are 95% intervals over subjects, and over training seeds for the methods of `seeds` (for
+        chance, over subjects and draws).
         """
+        if self.prepared:  # its seeds' networks stayed behind, what they found did not
+            known = self._results()
+            return {name: known[name] for name in _COMPARED}
         methods = with_baselines(motion, results)
+        runs = {model: self._seeded(model, list(results[model])) for model in seeds or {} if model in results}
         fewer: dict[str, Any] = {}
         for classes in CLASS_SETS.get(self.dataset_name, ())[1:]:
             fewer = fewer_classes(methods, self.intervals, classes)
-        found = results_dict(methods, pairs, seeds, self.intervals)
+        found = results_dict(methods, pairs, seeds, self.intervals, runs=runs)
+        recall = {
+            name: {
+                protocol: recall_tables(result, motion, self.intervals).to_dict("records")
+                for protocol, result in by.items()
+            }
+            for name, by in methods.items()
+        }
         chance = chance_levels(motion, results["metst_plus"], self.seed)
-        return {**found, "chance": chance, "without_others": fewer}
+        return {**found, "recall": recall, "chance": chance, "without_others": fewer}
 
     def figure(self, figure: Figure, name: str, caption: str) -> Figure:
         """Keep `figure` as `figures/<name>.png` with its caption; returns it, so that the notebook shows it.
 
         A figure of pyplot's is taken from it, else the notebook would show it once more by itself.
         """
-        with atomic_path(self.out / "figures" / f"{name}.png") as temporary:
-            figure.savefig(temporary, dpi=110)
+        save_figure(figure, self.out / "figures" / f"{name}.png", dpi=110)
         captions = self.out / "figures" / "captions.json"
-        known = json.loads(captions.read_text(encoding="utf-8")) if captions.is_file() else {}
-        write_json({**known, name: caption}, captions)
+        try:
+            known = read_sealed(captions, "") if captions.is_file() else {}
+        except InputError as error:  # every notebook that is run again writes its own anew
+            warnings.warn(
+                f"{error}pictures of other notebooks are shown without their captions", stacklevel=2
+            )
+            known = {}
+        write_sealed({**known, name: caption}, captions)
         from matplotlib import pyplot
 
         pyplot.close(figure)
@@ -346,10 +415,16 @@ class Run:
             seed=self.seed,
             train=dict(self.profile.train),
         )
-        write_json(
+        write_sealed(
             {"profile": self.profile_name, "seed": self.seed, "record": record, **found},
             self.out / "results" / f"{notebook}.json",
         )
+
+
+_COMPARED = (
+    "schema", "methods", "comparisons", "seeds", "ablation", "bootstrap", "recall", "chance", "without_others",
+)  # fmt: skip
+"""What `Run.compare` finds, of the entries of `SCHEMA`."""
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:

@@ -23,11 +23,11 @@ from metst_core.metrics import (
     INTERVALS,
     Evaluation,
     Intervals,
-    bootstrap,
     evaluate,
     interval_iou,
     percentiles,
     resamples,
+    score_intervals,
 )
 
 IOUS = (0.3, 0.5, 0.7)
@@ -41,7 +41,7 @@ class Scores:
     """How well predictions fit the truth.
 
     evaluation: counts, scores (IoU 0.5) and the confusion.  table: `metric, value, low, high`, the scores and the
-    average precision at every IoU with bootstrap intervals over subjects; NaN where something is not known.
+    average precision at every IoU with 95% intervals over subjects; NaN where something is not known.
     """
 
     evaluation: Evaluation
@@ -89,7 +89,7 @@ def score_tables(
     subjects = list(dict.fromkeys([*annotations["subject"], *predictions["subject"]]))
     if not subjects:
         raise InputError("both tables are empty, so there is nothing to score")
-    table = bootstrap(predictions, annotations, subjects, intervals)
+    table = score_intervals(predictions, annotations, subjects, intervals)
     rows = [
         {
             "metric": f"average precision at IoU {iou:g}",

@@ -11,8 +11,10 @@ from metst_core.experiment.comparisons import verdict
 from metst_core.plots import method_label, metric_label
 
 
-def told(b: str, a: str, what: str, difference: float, low: float, high: float) -> str:
-    """One comparison b - a in words, with its interval.
+def told(
+    b: str, a: str, what: str, difference: float, low: float, high: float, said: str | None = None
+) -> str:
+    """One comparison b - a in words, with its interval; `said` is its verdict where a whole table was tested.
 
     >>> told("ME-TST+", "chance", "STRS", 0.25, 0.125, 0.375)
     'ME-TST+ is better than chance (STRS +0.250 [+0.125, +0.375])'
@@ -20,7 +22,7 @@ def told(b: str, a: str, what: str, difference: float, low: float, high: float) 
     'ME-TST+ and the patch are not told apart (STRS +0.020 [-0.100, +0.150])'
     """
     numbers = f"({what} {difference:+.3f} [{low:+.3f}, {high:+.3f}])"
-    said = verdict(low, high)
+    said = said or verdict(low, high)
     if said == "not told apart":
         return f"{b} and {a} are {said} {numbers}"
     return f"{b} is {said} than {a} {numbers}"
@@ -33,7 +35,7 @@ def comparison_in_words(
     for row in results["comparisons"]:
         if (row["protocol"], row["a"], row["b"], row["metric"]) == (protocol, a, b, metric):
             ends = (row["difference"], row["low"], row["high"])
-            return told(method_label(b), method_label(a), metric_label(metric), *ends)
+            return told(method_label(b), method_label(a), metric_label(metric), *ends, row.get("verdict"))
     return ""
 
 

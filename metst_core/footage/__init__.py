@@ -1,8 +1,9 @@
 """Known movements planted into real films: what a recording can show, and a network taught by it."""
 
 from metst_core.footage.adapting import Adaptation, adapt
+from metst_core.footage.blind import BlindClip, blind_clips
 from metst_core.footage.films import Film, films_of
-from metst_core.footage.findable import Limits, hits, limits, limits_of, plan_rounds
+from metst_core.footage.findable import Limits, came_back, hits, limits, limits_of, plan_rounds
 from metst_core.footage.measuring import FilmMotion, measure, measure_planted
 from metst_core.footage.plan import SHAM, STRENGTHS, Manner, plan_events, sort_out
 from metst_core.footage.planting import plant
@@ -17,6 +18,7 @@ __all__ = [
     "SHAM",
     "STRENGTHS",
     "Adaptation",
+    "BlindClip",
     "Curve",
     "Film",
     "FilmMotion",
@@ -25,6 +27,8 @@ __all__ = [
     "Point",
     "Track",
     "adapt",
+    "blind_clips",
+    "came_back",
     "films_of",
     "fit_curve",
     "hits",

@@ -33,6 +33,7 @@ from metst_core.footage.track import Mesher, track
 from metst_core.inference import (
     Calibration,
     FaceFinder,
+    Seen,
     TrainedModel,
     fine_tune,
     load_model,
@@ -320,6 +321,7 @@ def _limits(pieces: Sequence[_Piece], model: TrainedModel, manner: Manner) -> Li
         first,
         events=pd.concat([part.events for part in parts], ignore_index=True),
         unrest=np.concatenate([part.unrest for part in parts]),
+        seen=Seen(*(np.concatenate(of_all) for of_all in zip(*(part.seen for part in parts), strict=True))),
         finds=sum(part.finds for part in parts),
         rival_finds=sum(part.rival_finds for part in parts),
         minutes=sum(part.minutes for part in parts),
@@ -349,10 +351,9 @@ def _no_help(sides: dict[str, Limits]) -> str:
     """Why the network of before is to be kept; an empty text where the new one is better."""
     before, after = sides["before"], sides["after"]
     value, low, high = gain(sides)
-    n = len(after.events)
     counted = (
-        f"of {n} movements planted in the last part {int(before.events['touched'].sum())} were found before and "
-        f"{int(after.events['touched'].sum())} after (a gain of {value:+.0%}, 95% interval {low:+.0%} to {high:+.0%})"
+        f"of the movements planted in the last part {int(before.counted['touched'].sum())} of {len(before.counted)} were found "
+        f"before and {int(after.counted['touched'].sum())} of {len(after.counted)} after (a gain of {value:+.0%}, 95% interval {low:+.0%} to {high:+.0%})"
     )
     if low <= 0:
         return f"{counted}, which chance could do; give more recordings, or calmer ones"

@@ -28,8 +28,11 @@ from metst_core.footage.recall import Curve, Point, fit_curve
 from metst_core.footage.saying import as_dict, curve_points, paragraph
 from metst_core.footage.track import Mesher, Track, say, track
 from metst_core.inference import (
+    Analysis,
     FaceFinder,
+    Seen,
     TrainedModel,
+    bundled_judgement,
     load_model,
     motion_of_parts,
     peak_intervals,
@@ -52,11 +55,11 @@ DENSITY = 20.0
 """The most in a minute of one round of plantings; the film is gone through as often as it takes."""
 
 EVENT_COLUMNS = (
-    "round", "onset", "apex", "offset", "strength", "pixels", "duration", "motion", "part", "found", "touched",
+    "round", "onset", "apex", "offset", "strength", "pixels", "duration", "motion", "unrest_upper", "unrest_lower", "part", "found", "touched",
     "rival_found", "rival_touched", "before",
 )  # fmt: skip
 """Frames of the film; strength in inter-ocular distances and pixels of the film; seconds; unrest around it in the film as
-it is (pixels of the 320 crop); upper or lower; the network and the rival; touched by a find without any planting."""
+it is (pixels of the 320 crop), the larger one, of the upper and of the lower face; upper or lower; the network and the rival; touched by a find without any planting."""
 
 TABLE_COLUMNS = ("strength", "duration", "motion", "n", "found", "touched", "rival_found", "rival_touched")
 """Means of what was planted, and how many of the `n` came back."""
@@ -80,6 +83,7 @@ class Limits:
 
     events: `EVENT_COLUMNS`, one row for each planted movement.
     unrest: `(n, 2)`, of the film as it is, upper and lower face, per frame of the model's rate; NaN without a face.
+    seen: the looks at the face, of the same frames.
     finds, rival_finds: how many the film holds as it is: nobody knows whether these are real.
     minutes: of the film, with a face.  iod: median inter-ocular distance, pixels.
     """
@@ -89,12 +93,18 @@ class Limits:
     manner: Manner
     events: pd.DataFrame
     unrest: np.ndarray
+    seen: Seen
     finds: int
     rival_finds: int
     minutes: float
     iod: float
     not_planted: dict[str, int]
     intervals: Intervals = _INTERVALS
+
+    @property
+    def counted(self) -> pd.DataFrame:
+        """The movements that count: where the film as it is has a find anyway, nothing can be learned from one more."""
+        return self.events[~self.events["before"].astype(bool)]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -104,9 +114,10 @@ class Limits:
     def grouped(self, by: Sequence[str]) -> pd.DataFrame:
         """`TABLE_COLUMNS` by classes of some of strength, duration and motion."""
         edges = {"strength": STRENGTH_EDGES, "duration": DURATION_EDGES, "motion": MOTION_EDGES}
-        classes = [np.digitize(self.events[name], edges[name]) for name in by]
+        counted = self.counted
+        classes = [np.digitize(counted[name], edges[name]) for name in by]
         parts = []
-        for _, rows in self.events.groupby(classes, sort=True):
+        for _, rows in counted.groupby(classes, sort=True):
             means = [float(rows[name].mean()) for name in ("strength", "duration", "motion")]
             counts = [int(rows[name].sum()) for name in TABLE_COLUMNS[4:]]
             parts.append((*means, len(rows), *counts))
@@ -115,9 +126,10 @@ class Limits:
     @cached_property
     def curves(self) -> dict[str, Curve | None]:
         """Recall against strength: `found`, `touched`, and the rival's; None with too few movements."""
-        strengths = self.events["strength"].to_numpy()
+        counted = self.counted
+        strengths = counted["strength"].to_numpy()
         return {
-            name: fit_curve(strengths, self.events[name].to_numpy(bool), self.intervals)
+            name: fit_curve(strengths, counted[name].to_numpy(bool), self.intervals)
             for name in ("found", "touched", "rival_found", "rival_touched")
         }
 
@@ -155,12 +167,12 @@ class Limits:
     @property
     def still_events(self) -> pd.DataFrame:
         """The movements that were planted where the face is still (unrest below the first edge)."""
-        return self.events[self.events["motion"] < MOTION_EDGES[0]]
+        return self.counted[self.counted["motion"] < MOTION_EDGES[0]]
 
     @property
     def moving_events(self) -> pd.DataFrame:
         """The other movements."""
-        return self.events[self.events["motion"] >= MOTION_EDGES[0]]
+        return self.counted[self.counted["motion"] >= MOTION_EDGES[0]]
 
     @property
     def still_share(self) -> float:
@@ -170,8 +182,8 @@ class Limits:
 
     @property
     def judged_share(self) -> float:
-        """Share of the film in which anything could be found."""
-        return float("nan")
+        """Share of the film in which anything could be found (see `inference.Judgement`)."""
+        return float(bundled_judgement()(self.unrest, self.seen).any(axis=1).mean())
 
     @property
     def false_per_minute(self) -> float:
@@ -218,7 +230,7 @@ class Limits:
         }
         groups = {by: self.grouped([by]) for by in ("strength", "duration", "motion")}
         return recall_page(
-            strengths, shown, groups, f"{self.film.path.name}: what comes back of {len(self.events)} planted"
+            strengths, shown, groups, f"{self.film.path.name}: what comes back of {len(self.counted)} planted"
         )
 
 
@@ -300,11 +312,12 @@ def limits_of(
             rows.append((
                 number, event.onset, event.apex, event.offset, event.strength,
                 event.strength * float(base.face.iod[event.apex]), (event.offset - event.onset) / base.face.fps,
-                float(unrest[truth[i, 1]].max()), part_of(event), found, touched, rival_found, rival_touched, by_chance,
+                float(unrest[truth[i, 1]].max()), *unrest[truth[i, 1]].tolist(), part_of(event), found, touched, rival_found, rival_touched, by_chance,
             ))  # fmt: skip
     return Limits(
         base.film, base.model, manner, pd.DataFrame(rows, columns=list(EVENT_COLUMNS)),
-        np.where(base.has_face[:, None], unrest, np.nan), len(before), len(peak_intervals(contrast, k_p, height)),
+        np.where(base.has_face[:, None], unrest, np.nan),
+        Seen(*(part[base.numbers] for part in base.face.seen)), len(before), len(peak_intervals(contrast, k_p, height)),
         base.minutes, float(np.nanmedian(base.face.iod)), dict(refused or {}),
     )  # fmt: skip
 
@@ -339,6 +352,19 @@ def plan_rounds(
 
 def _split(events: list[Event], ends: list[int]) -> list[list[Event]]:
     return [events[a:b] for a, b in zip([0, *ends], [*ends, len(events)], strict=True)]
+
+
+def came_back(
+    path: str | Path, annotations: pd.DataFrame, model: str | Path | Network | TrainedModel = "bundled"
+) -> pd.DataFrame:
+    """Which annotated intervals (frames of the film) come back where a film is analysed: `annotations`, `found`, `touched`."""
+    analysis = Analysis(path, model)
+    for _ in analysis:
+        pass
+    columns = ["onset", "apex", "offset"]
+    finds = analysis.result().table[columns].to_numpy(int)
+    found, touched = hits(finds, annotations[columns].to_numpy(int))
+    return annotations.assign(found=found, touched=touched)
 
 
 def hits(finds: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,6 @@ In `truth/*.npz` both intensities hold what was planted alone: what else the fac
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,18 @@ from tqdm import tqdm
 from metst_core.checks import as_path, number_between, one_of
 from metst_core.datasets import Dataset, load_dataset
 from metst_core.errors import InputError, MetstError
-from metst_core.files import atomic_path, claim_folder, run_record, write_json
+from metst_core.files import (
+    UNREADABLE,
+    check_seal,
+    claim_folder,
+    only_one,
+    read_sealed,
+    run_record,
+    sealed_path,
+    sweep,
+    visible,
+    write_sealed,
+)
 from metst_core.footage.films import Film, Videos, films_of
 from metst_core.footage.plan import STRENGTHS, Manner, plan_events, sort_out
 from metst_core.footage.track import LANDMARKS, Mesher, Track, say, track
@@ -111,19 +121,22 @@ def plant(
     is_new = not out.exists()
     if not is_new and not out.is_dir():
         raise InputError(f"{out}: a file is in the way; name a folder to write")
-    claim_folder(
-        out, {"manner": manner.note(), "suffix": suffix}, _NOTE, "a set made in another way", {"record": run_record()},
-        occupied=lambda: any((out / "truth").glob("*.npz")),
-    )  # fmt: skip
-    records = []
-    for film in tqdm(films, desc="planting", unit="film", disable=not progress or len(films) == 1):
-        records.append(_planted(film, out, manner, options))
-    tables = _tables(records)
+    with only_one(out):
+        claim_folder(
+            out, {"manner": manner.note(), "suffix": suffix}, _NOTE, "a set made in another way", {"record": run_record()},
+            occupied=lambda: bool(visible(out / "truth", "*.npz")),
+        )  # fmt: skip
+        sweep(out, deep=True)
+        records = []
+        for film in tqdm(films, desc="planting", unit="film", disable=not progress or len(films) == 1):
+            records.append(_planted(film, out, manner, options))
+        tables = _tables(records)
+        if not tables["annotations.csv"].empty:
+            for name, table in tables.items():
+                write_table(table, out / name)
     if tables["annotations.csv"].empty:
         _forget(out, is_new)
         raise InputError(_nothing(records))
-    for name, table in tables.items():
-        write_table(table, out / name)
     return load_dataset("folder", out)
 
 
@@ -136,9 +149,10 @@ def _planted(film: Film, out: Path, manner: Manner, options: _Options) -> dict[s
     target = _target(out, film, options.suffix)
     truth = out / "truth" / f"{film.subject}_{film.video}.npz"
     kept = truth.with_suffix(".json")
-    if all(path.is_file() for path in (target, truth, kept)):
-        record: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-        return record
+    with contextlib.suppress(*UNREADABLE):  # what is damaged is planted anew
+        if target.is_file():
+            check_seal(truth)
+            return read_sealed(kept, "plant it anew")
     try:
         face = track(film, options.image_fps, options.mesher, progress=options.progress)
         events = plan_events(film, manner, face.n_frames, face.fps)
@@ -158,7 +172,7 @@ def _planted(film: Film, out: Path, manner: Manner, options: _Options) -> dict[s
         "not_planted": _rows(film, [event for event, _ in cannot], [(say(reason),) for _, reason in cannot]),
     }
     if can:
-        write_json(record, kept)
+        write_sealed(record, kept)
     return record
 
 
@@ -194,7 +208,7 @@ def _warped(
 
 def _write_truth(path: Path, face: Track, events: list[Event]) -> None:
     intensity = intensity_of(events, face.n_frames)
-    with atomic_path(path) as temporary:
+    with sealed_path(path) as temporary:
         np.savez_compressed(
             temporary,
             units=np.array(UNIT_NAMES), intensity=intensity, me_intensity=intensity,

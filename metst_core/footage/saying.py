@@ -34,7 +34,7 @@ def _size(limits: Limits, strength: float) -> str:
 
 
 def _lasting(limits: Limits) -> str:
-    low, high = np.quantile(limits.events["duration"], [0.25, 0.75])
+    low, high = np.quantile(limits.counted["duration"], [0.25, 0.75])
     return f"lasting {low:.1f} to {high:.1f} s" if f"{low:.1f}" != f"{high:.1f}" else f"lasting {low:.1f} s"
 
 
@@ -48,7 +48,7 @@ def _still(limits: Limits) -> str:
     curve, rows = limits.still, limits.still_events
     if curve is None:
         return (
-            f"In this recording only {len(rows)} of {len(limits.events)} movements could be planted {when}: too few to say "
+            f"In this recording only {len(rows)} of {len(limits.counted)} movements could be planted {when}: too few to say "
             "how small one can be found."
         )
     lasting = _lasting(limits)
@@ -103,8 +103,6 @@ def _moving(limits: Limits) -> str:
 
 
 def _judged(limits: Limits) -> str:
-    if np.isnan(limits.judged_share):
-        return ""
     return f"The film is judged {limits.judged_share:.0%} of the time: in the rest hardly anything could be found."
 
 
@@ -112,14 +110,14 @@ def _as_it_is(limits: Limits) -> str:
     return (
         f"As it is the film has {limits.finds} find{'s' * (limits.finds != 1)} in {limits.minutes:.1f} minutes "
         f"({limits.false_per_minute:.1f} a minute), which nobody has confirmed"
-        + (f"; they alone touch {limits.chance:.0%} of the planted intervals." if limits.chance else ".")
+        + (f"; movements planted just there ({limits.chance:.0%}) are not counted." if limits.chance else ".")
     )
 
 
 def _rival(limits: Limits) -> str:
-    network, rival = (int(limits.events[name].sum()) for name in ("touched", "rival_touched"))
-    found, rival_found = (int(limits.events[name].sum()) for name in ("found", "rival_found"))
-    n = len(limits.events)
+    network, rival = (int(limits.counted[name].sum()) for name in ("touched", "rival_touched"))
+    found, rival_found = (int(limits.counted[name].sum()) for name in ("found", "rival_found"))
+    n = len(limits.counted)
     return (
         f"Of all {n} planted movements the network found {network}, plain motion with as many finds in the film as it is "
         f"{rival}. (Found: the apex of a find lies in the movement. With interval and movement overlapping by half, IoU of 0.5 "
@@ -137,9 +135,9 @@ def as_dict(limits: Limits) -> dict[str, Any]:
         "manner": limits.manner.note(),
         "minutes": limits.minutes,
         "iod_pixels": limits.iod,
-        "n": len(limits.events),
-        "found": int(limits.events["found"].sum()),
-        "touched": int(limits.events["touched"].sum()),
+        "n": len(limits.counted),
+        "found": int(limits.counted["found"].sum()),
+        "touched": int(limits.counted["touched"].sum()),
         "strength": {
             name: {str(round(100 * share)): limits.point(share, name)._asdict() for share in (0.5, GOOD)}
             for name in limits.curves

@@ -50,7 +50,7 @@ def limits_line(path: str | Path, model: TrainedModel) -> str:
 def _place(path: Path, model: TrainedModel) -> Path:
     named = os.environ.get(FOLDER_VARIABLE)
     folder = Path(named) if named else Path(site.getuserbase()) / "share" / "metst" / "limits"
-    key = value_hash([_film_hash(path), identity_of(model)])
+    key = value_hash([_film_hash(path), model.identity])
     return folder / f"{key[:40]}.json"
 
 
@@ -65,10 +65,3 @@ def _film_hash(path: Path) -> str:
 @functools.lru_cache(maxsize=64)
 def _hash_in_state(path: Path, _modified: int, _bytes: int) -> str:
     return content_hash(path)
-
-
-def identity_of(model: TrainedModel) -> str:
-    """Hash of a network's weights and of the constants that decide what it finds."""
-    weights = {name: float(value.double().abs().sum()) for name, value in model.network.state_dict().items()}
-    constants = [model.features, model.window, model.fps, model.k_p, model.p, model.threshold, model.strategy]
-    return value_hash([weights, constants])

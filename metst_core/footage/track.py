@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from metst_core.errors import InputError
 from metst_core.footage.films import Film
-from metst_core.inference import FaceFinder, MediaPipeFaceFinder, QualityLog, film_clock, naming
+from metst_core.inference import FaceFinder, MediaPipeFaceFinder, QualityLog, Seen, film_clock, naming
 from metst_core.landmarks import MediaPipeLandmarker
 from metst_core.synthetic import UNITS, landmarks_of
 from metst_core.video import read_frames
@@ -63,7 +63,7 @@ class Track:
     angles: `(T, 2)` float32, degrees by which the face is turned: to the side (the eye at the right of the picture is the
         farther one), and up and down (the chin is).
     marks: why nothing can be planted -> `(T,)` bool, names as `REASONS`.
-    times: `(T,)` seconds.  mesh: `(478, 2)` the mean mesh, pixels.
+    times: `(T,)` seconds.  mesh: `(478, 2)` the mean mesh, pixels.  seen: the detector's looks, each `(T, ...)`.
     """
 
     fps: float
@@ -75,6 +75,7 @@ class Track:
     angles: np.ndarray
     marks: dict[str, np.ndarray]
     mesh: np.ndarray
+    seen: Seen
 
     @property
     def n_frames(self) -> int:
@@ -195,7 +196,10 @@ def _assembled(
     def every(values: np.ndarray) -> np.ndarray:
         return _between(values, np.arange(n) / step)
 
-    return Track(fps, size, times, every(looks[..., :2]), every(axes), every(iod), every(angles), marks, mesh)
+    return Track(
+        fps, size, times, every(looks[..., :2]), every(axes), every(iod), every(angles), marks, mesh,
+        Seen(*(part[nearest] for part in log.seen(len(looks)))),
+    )  # fmt: skip
 
 
 def _at(looks: np.ndarray, landmark: int) -> np.ndarray:

@@ -23,7 +23,17 @@ from metst_core.inference.faces import (
     alone,
     faces_of,
 )
-from metst_core.inference.judged import PARTS, motion_of_parts, unrest_of
+from metst_core.inference.judged import (
+    JUDGED_ASSET,
+    JUDGED_LEAST,
+    JUDGED_STRENGTH,
+    OF_THE_FACE,
+    PARTS,
+    Judgement,
+    bundled_judgement,
+    motion_of_parts,
+    unrest_of,
+)
 from metst_core.inference.per_frame import Measured
 from metst_core.inference.quality import (
     FLAGS,
@@ -31,23 +41,36 @@ from metst_core.inference.quality import (
     LOOK_EVERY,
     QUALITY_COLUMNS,
     QualityLog,
+    Seen,
     meaning,
     moves_much,
     quality_table,
     runs,
     timing_marks,
 )
-from metst_core.inference.trained import BUNDLED, BUNDLED_NAME, NOTICE, TrainedModel, load_model, save_model
+from metst_core.inference.trained import (
+    BUNDLED,
+    BUNDLED_NAME,
+    NOTICE,
+    TrainedModel,
+    load_model,
+    save_model,
+    weight_files,
+)
 from metst_core.inference.tuning import fine_tune
 
 __all__ = [
     "BUNDLED",
     "BUNDLED_NAME",
     "FLAGS",
+    "JUDGED_ASSET",
+    "JUDGED_LEAST",
+    "JUDGED_STRENGTH",
     "LIMITS",
     "LOOK_EVERY",
     "NEAR",
     "NOTICE",
+    "OF_THE_FACE",
     "PARTS",
     "QUALITY_COLUMNS",
     "RESULT_COLUMNS",
@@ -59,12 +82,15 @@ __all__ = [
     "FaceFinder",
     "Findings",
     "Follower",
+    "Judgement",
     "LandmarkFaceFinder",
     "Measured",
     "MediaPipeFaceFinder",
     "QualityLog",
+    "Seen",
     "TrainedModel",
     "alone",
+    "bundled_judgement",
     "decode_trace",
     "faces_of",
     "film_clock",
@@ -83,4 +109,5 @@ __all__ = [
     "save_model",
     "timing_marks",
     "unrest_of",
+    "weight_files",
 ]

@@ -31,10 +31,13 @@ import pandas as pd
 
 from metst_core.decoding import decode, smooth, spot_threshold
 from metst_core.errors import InputError, MetstError
+from metst_core.files import plain_name
 from metst_core.inference.faces import FaceChoice, FaceFinder, LandmarkFaceFinder, MediaPipeFaceFinder
+from metst_core.inference.judged import bundled_judgement, motion_of_parts, unrest_of
 from metst_core.inference.per_frame import Measured, frames_table
 from metst_core.inference.quality import (
     QualityLog,
+    Seen,
     moves_much,
     quality_table,
     timing_marks,
@@ -84,6 +87,8 @@ class Findings:
     quality: `quality.QUALITY_COLUMNS`, one row per run of flagged frames.
     measured: what was measured per frame; `frames` is the table of it all.
     face: which face was followed where there are several.
+    judged: a bool column for the upper and one for the lower face, per frame: whether anything could be found there (see
+        `judged.Judgement`).
     near: the near misses, as `table`: peaks that reach `NEAR` of the threshold and not the whole of it.
     complete: False if the analysis ended early; `trouble` says why, and `n_analysed` frames are done.
     seconds: where the time went: decoding, quality, landmarks and model as long as each was at work, flow the time
@@ -112,6 +117,7 @@ class Findings:
     measured: Measured = field(repr=False)
     face: FaceChoice
     near: pd.DataFrame
+    judged: pd.DataFrame = field(repr=False)
 
     @property
     def duration(self) -> float:
@@ -123,6 +129,23 @@ class Findings:
         """Whether a face was found in any frame."""
         lost = self.quality[self.quality["flag"] == "face_lost"]
         return int((lost["last"] + 1 - lost["first"]).sum()) < self.n_analysed
+
+    @property
+    def is_judged(self) -> np.ndarray:
+        """Which frames are judged, in the upper or the lower face: `(n_frames,)` bool."""
+        judged: np.ndarray = self.judged.to_numpy(bool).any(axis=1)
+        return judged
+
+    @property
+    def judged_finds(self) -> np.ndarray:
+        """Which rows of `table` have their apex in a judged frame: `(n,)` bool."""
+        return self.is_judged[self.table["apex"].to_numpy(int)]
+
+    @property
+    def claims_per_judged_minute(self) -> float:
+        """Finds in judged frames per minute of these; NaN where nothing is judged."""
+        minutes = float(self.is_judged.mean()) * self.duration / 60
+        return float(self.judged_finds.sum()) / minutes if minutes else math.nan
 
     @property
     def frames(self) -> pd.DataFrame:
@@ -210,7 +233,7 @@ class Analysis:
     @property
     def video(self) -> str:
         """The name of the video without its suffix, or of the folder of images."""
-        return self.path.resolve().name if self.path.is_dir() else self.path.stem
+        return plain_name(self.path.resolve().name if self.path.is_dir() else self.path.stem)
 
     @property
     def n_model_frames(self) -> int:
@@ -264,6 +287,7 @@ class Analysis:
         trained, n_done = self.trained, self.n_done
         every = _Part(*(np.concatenate(part) for part in zip(*self._parts, strict=True)))
         score, probabilities, has_face, is_busy = every[:4]
+        seen = self._log.seen(n_done)
         flagged = self._log.flagged(has_face, is_busy)
         score = np.where(flagged["face_lost"], 0.0, score)
         smoothed = smooth(score, trained.k_p)
@@ -278,9 +302,11 @@ class Analysis:
 
         marks = {flag: original(mark) == 1 for flag, mark in flagged.items()}
         marks |= timing_marks(self.times, self.fps)
+        judged = self._judged(every.motion, seen)
+        judged = judged.apply(lambda column: original(column.to_numpy(float)) == 1, result_type="expand")
+        marks["not_judged"] = done & ~judged.any(axis=1).to_numpy() & ~marks["face_lost"]
         marks["not_analysed"] = ~done
         traces = (score, probabilities, self.subject, self.video)
-        seen = self._log.seen(n_done)
         measured = Measured(
             motion=original(every.motion.astype(np.float32)),
             head=original(every.head.astype(np.float32)),
@@ -313,7 +339,13 @@ class Analysis:
             landmarker=self._landmarker,
             measured=measured,
             face=self.face,
+            judged=judged,
         )
+
+    def _judged(self, motion: np.ndarray, seen: Seen) -> pd.DataFrame:
+        """Which of the analysed frames are judged, from their motion (n, 2R) and the looks at the face."""
+        unrest = unrest_of(motion_of_parts(motion.T, self.trained.features), self.trained.window)
+        return bundled_judgement()(unrest, seen)
 
     def _table(self, found: pd.DataFrame, n_done: int, marks: Mapping[str, np.ndarray]) -> pd.DataFrame:
         """Intervals at the model's rate as intervals in the frames of the video, with all that is said of them."""

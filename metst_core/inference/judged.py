@@ -6,8 +6,17 @@ the ROIs' motion, averaged over a window around each frame.
 
 from __future__ import annotations
 
-import numpy as np
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from metst_core.errors import MissingError
+from metst_core.files import ASSETS, read_json
+from metst_core.inference.quality import Seen
 from metst_core.rois import REFERENCE, select_rois
 
 PARTS = ("upper", "lower")
@@ -33,3 +42,51 @@ def unrest_of(parts: np.ndarray, window: int) -> np.ndarray:
     sums = np.cumsum(padded, axis=0)
     means: np.ndarray = (sums[window:] - sums[:-window]) / window
     return means
+
+
+JUDGED_STRENGTH, JUDGED_LEAST = 0.018, 0.2
+"""A frame is judged where of micro-expressions of this strength (inter-ocular distances) at least this share would be found."""
+
+JUDGED_ASSET = ASSETS / "judged.json"
+"""The measurement that comes with the package; `python -m metst_core.footage.evidence` makes it anew."""
+
+OF_THE_FACE = {"turn": "most", "brightness": "least", "sharpness": "least", "eye_distance": "least"}
+"""What else decides (see `quality.Seen`), and which side of its limit is judged."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Where a frame stops to be judged, measured on movements planted into films.
+
+    unrest: part -> the unrest (pixels of the 320 crop; the larger one of both parts) above which it is not judged.
+    face: limits of what is `OF_THE_FACE`, as far as they were measured.  evidence: what was counted, as stored.
+    """
+
+    unrest: Mapping[str, float]
+    face: Mapping[str, float]
+    evidence: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __call__(self, unrest: np.ndarray, seen: Seen) -> pd.DataFrame:
+        """Which frames are judged: a bool column for each of `PARTS`.
+
+        unrest: `(n, 2)`, see `unrest_of`; NaN where nothing was analysed.  seen: of the same n frames.
+        """
+        with np.errstate(invalid="ignore"):
+            visible = np.isfinite(seen.eye_distance)
+            for name, side in OF_THE_FACE.items():
+                if name in self.face:
+                    values, limit = getattr(seen, name), self.face[name]
+                    visible &= values <= limit if side == "most" else values >= limit
+            calm = np.max(unrest, axis=1)
+            return pd.DataFrame({part: visible & (calm <= self.unrest[part]) for part in PARTS})
+
+
+@functools.cache
+def bundled_judgement() -> Judgement:
+    """The limits that were measured with the bundled weights."""
+    if not JUDGED_ASSET.is_file():
+        raise MissingError(
+            f"{JUDGED_ASSET}: the measurement is missing; make it with `python -m metst_core.footage.evidence`"
+        )
+    stored = read_json(JUDGED_ASSET)
+    return Judgement(stored["unrest"], stored["face"], stored)

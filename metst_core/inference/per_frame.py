@@ -66,7 +66,8 @@ def frames_table(found: Findings) -> pd.DataFrame:
     for r, name in enumerate(roi_names(found.model.features)):
         for part, axis in enumerate("xy"):
             columns[f"{name}_{axis}"] = measured.motion[:, 2 * r + part]
-    return pd.DataFrame({**columns, "flags": flags})
+    judged = {f"judged_{part}": found.judged[part] for part in found.judged}
+    return pd.DataFrame({**columns, **judged, "flags": flags})
 
 
 def frame_flags(found: Findings) -> list[str]:

@@ -27,6 +27,7 @@ FLAGS = {
     "too_much_motion": "the head or the face moves too much (head turns, speech, macro-expressions)",
     "low_frame_rate": "under {slowest:g} frames per second: short movements fall between the frames",
     "frames_missing": "frames are missing: a gap of more than {longest_gap:g} s",
+    "not_judged": "hardly anything could be found: under 1 in 5 micro-expressions of .018 eye distances",
     "not_analysed": "not analysed",
 }
 """Flag -> what it means; the limits in braces are those of `LIMITS`."""
@@ -51,6 +52,8 @@ class _Look(NamedTuple):
     flags: frozenset[str]
     face: Face | None
     n_faces: int
+    brightness: float = np.nan
+    sharpness: float = np.nan
 
 
 class Seen(NamedTuple):
@@ -58,11 +61,16 @@ class Seen(NamedTuple):
 
     bounds (n, 4): left, top, right, bottom; eye_distance (n,); both in pixels, NaN where it was not seen.
     n_faces (n,): how many faces there were.
+    turn, brightness, sharpness (n,): how far the nose is off the middle of the eyes (eye distances), mean grey level of the
+    face, and how much of its contrast is fine (`sharpness_of`); NaN where it was not seen.
     """
 
     bounds: np.ndarray
     eye_distance: np.ndarray
     n_faces: np.ndarray
+    turn: np.ndarray
+    brightness: np.ndarray
+    sharpness: np.ndarray
 
 
 class QualityLog:
@@ -107,11 +115,16 @@ class QualityLog:
         """Where the followed face was in the first `n_frames` analysed frames."""
         looks = self._looks or [_Look(frozenset(), None, 0)]
         nearest = np.minimum((np.arange(n_frames) + LOOK_EVERY // 2) // LOOK_EVERY, len(looks) - 1)
-        nothing = (np.nan,) * 5
-        known = np.array(
-            [nothing if look.face is None else (*look.face.bounds, look.face.eye_distance) for look in looks]
-        )[nearest]
-        return Seen(known[:, :4], known[:, 4], np.array([look.n_faces for look in looks])[nearest])
+        nothing = (np.nan,) * 6
+        known = np.array([
+            nothing if look.face is None else (*look.face.bounds, look.face.eye_distance, look.face.turn)
+            for look in looks
+        ])[nearest]  # fmt: skip
+        counts, bright, sharp = (
+            np.array([getattr(look, name) for look in looks])[nearest]
+            for name in ("n_faces", "brightness", "sharpness")
+        )
+        return Seen(known[:, :4], known[:, 4], counts, known[:, 5], bright, sharp)
 
     def _judge(self, frame: np.ndarray) -> _Look:
         faces = self._finder(frame)
@@ -121,14 +134,17 @@ class QualityLog:
             if not faces and cv2.mean(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))[0] < LIMITS["darkest"]:
                 flags.add("too_dark")
             return _Look(frozenset(flags), None, len(faces))
+        part = _part(frame, face)
+        brightness = float(cv2.mean(part)[0])
         tests = {
             "several_faces": sum(f.eye_distance > face.eye_distance / 3 for f in faces) > 1,
             "face_too_small": face.eye_distance < LIMITS["smallest"],
             "face_turned": face.turn > LIMITS["turned"],
-            "too_dark": _brightness(frame, face) < LIMITS["darkest"],
+            "too_dark": brightness < LIMITS["darkest"],
             "too_much_motion": self._speed(face) > LIMITS["fastest"],
         }
-        return _Look(frozenset(name for name, hit in tests.items() if hit), face, len(faces))
+        flagged = frozenset(name for name, hit in tests.items() if hit)
+        return _Look(flagged, face, len(faces), brightness, sharpness_of(part))
 
     def _speed(self, face: Face) -> float:
         """Speed of the head since the last look, in eye distances per second."""
@@ -145,14 +161,24 @@ def moves_much(motion: np.ndarray) -> np.ndarray:
     return np.median(lengths, axis=0) > LIMITS["largest"]
 
 
-def _brightness(frame: np.ndarray, face: Face) -> float:
+def _part(frame: np.ndarray, face: Face) -> np.ndarray:
+    """What a face fills of a frame, grey; all of it where that is nothing."""
     height, width = frame.shape[:2]
     left, top, right, bottom = face.bounds
     part = frame[
         max(0, int(top)) : min(height, max(int(bottom), int(top) + 1)),
         max(0, int(left)) : min(width, max(int(right), int(left) + 1)),
     ]
-    return float(cv2.mean(cv2.cvtColor(part if part.size else frame, cv2.COLOR_RGB2GRAY))[0])
+    return cv2.cvtColor(part if part.size else frame, cv2.COLOR_RGB2GRAY)
+
+
+_SHARP_AT = 160  # pixels to which a face is scaled before its sharpness is measured
+
+
+def sharpness_of(face: np.ndarray) -> float:
+    """How much of the contrast of a grey picture of a face is fine: the Laplacian's spread over the picture's."""
+    scaled = cv2.resize(face, (_SHARP_AT, _SHARP_AT), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return float(cv2.Laplacian(scaled, cv2.CV_32F).std() / max(float(scaled.std()), 1.0))
 
 
 def meaning(flag: str) -> str:

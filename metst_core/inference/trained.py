@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from metst_core import checkpoints
-from metst_core.errors import InputError, MissingError
-from metst_core.files import ASSETS, value_hash, write_json
+from metst_core.checks import half_window, number_between, one_of, whole_number
+from metst_core.decoding import STRATEGIES, SYNERGIES
+from metst_core.errors import InputError, MissingError, reason
+from metst_core.files import ASSETS, read_sealed, sha256_of, value_hash, write_sealed
 from metst_core.inference.calibration import Calibration
 from metst_core.models import Network
 from metst_core.rois import FEATURES, roi_names
@@ -94,8 +95,14 @@ def save_model(trained: TrainedModel, path: str | Path) -> Path:
     if trained.calibration is not None:
         constants["calibration"] = dataclasses.asdict(trained.calibration)
     checkpoints.save(trained.network, path)
-    write_json(constants, path.with_suffix(".json"))
+    write_sealed({**constants, _WEIGHTS_HASH: sha256_of(path)}, path.with_suffix(".json"))
     return path
+
+
+def weight_files(model: str | Path) -> list[Path]:
+    """The files that `load_model` reads for a name or path: the weights and the constants beside them."""
+    path = BUNDLED if model == "bundled" else Path(model)
+    return [path, path.with_suffix(".json")]
 
 
 def load_model(model: str | Path | Network | TrainedModel = "bundled") -> TrainedModel:
@@ -120,25 +127,66 @@ def load_model(model: str | Path | Network | TrainedModel = "bundled") -> Traine
     constants = path.with_suffix(".json")
     if not constants.is_file():
         return TrainedModel(network, features=_features_of(network), name=path.name)
-    return _with_constants(network, constants)
+    return _with_constants(network, constants, path)
 
 
-def _with_constants(network: Network, path: Path) -> TrainedModel:
+def _with_constants(network: Network, path: Path, weights: Path) -> TrainedModel:
+    stored = read_sealed(path, "write it with save_model, or take both files from where they came")
+    known = stored.pop(_WEIGHTS_HASH, None)
+    if known is not None and known != sha256_of(weights):
+        raise InputError(
+            f"{weights}: these are not the weights that {path.name} was written with (their SHA-256 differs), or they are "
+            "damaged; take both files from where they came"
+        )
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
         calibration = stored.pop("calibration", None)
         trained = TrainedModel(
-            network, calibration=None if calibration is None else Calibration(**calibration), **stored
+            network,
+            calibration=None if calibration is None else _calibration(**calibration),
+            **{name: _checked(name, value) for name, value in stored.items()},
         )
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path}: not the constants of a model ({error}); write it with save_model"
+            f"{path}: not the constants of a model ({reason(error)}); write it with save_model"
         ) from error
     if trained.features != _features_of(network):
         raise InputError(
             f"{path}: features is {trained.features!r}, but the network reads {network.in_channels} channels"
         )
     return trained
+
+
+_WEIGHTS_HASH = "weights_sha256"
+
+
+def _checked(name: str, value: Any) -> Any:
+    """A constant, if it is of its kind; `InputError` names it else."""
+    if name == "window":
+        return 2 * half_window(number_between(name, value, 2, 10_000))
+    if name in ("fps", "p"):
+        return number_between(name, value, *((1, 10_000) if name == "fps" else (0, 1)))
+    if name == "k_p":
+        return whole_number(name, number_between(name, value, 0, 10_000), 0)
+    if name == "threshold":
+        return None if value is None else number_between(name, value, 0, 1)
+    if name in ("synergy", "strategy"):
+        return one_of(name, value, SYNERGIES if name == "synergy" else STRATEGIES)
+    wanted = Mapping if name == "card" else str
+    if not isinstance(value, wanted):
+        raise InputError(
+            f"{name} is a {type(value).__name__}; it must be {'an object' if name == 'card' else 'a text'}"
+        )
+    return value
+
+
+def _calibration(slope: Any, intercept: Any, evidence: Any = None) -> Calibration:
+    if not isinstance(evidence or {}, Mapping):
+        raise InputError("evidence must be an object")
+    return Calibration(
+        number_between("slope", slope, -1e6, 1e6),
+        number_between("intercept", intercept, -1e6, 1e6),
+        evidence or {},
+    )
 
 
 def _features_of(network: Network) -> str:

@@ -52,7 +52,12 @@ class DlibLandmarker:
                 import dlib
             except ImportError as error:
                 raise MetstError(f"dlib cannot be imported ({error}); {_REMEDY}") from error
-            predictor = dlib.shape_predictor(str(self.model_path))
+            try:
+                predictor = dlib.shape_predictor(str(self.model_path))
+            except UnicodeEncodeError as error:
+                raise MetstError(
+                    f"{self.model_path}: dlib opens no file whose name is not UTF-8; rename it"
+                ) from error
             self._dlib = (dlib.__version__, dlib.get_frontal_face_detector(), predictor)
         return self._dlib
 

@@ -1,6 +1,7 @@
 """One's own video: from a file to named intervals, for people."""
 
 from metst_core.datasets import read_eaf, read_textgrid, read_vtt
+from metst_core.files import check_no_input
 from metst_core.inference import (
     NOTICE,
     STOPPED,
@@ -12,6 +13,7 @@ from metst_core.inference import (
     fine_tune,
     load_model,
     save_model,
+    weight_files,
 )
 from metst_core.pipeline.batch import (
     SUBJECT_RULES,
@@ -75,6 +77,7 @@ __all__ = [
     "analyse",
     "camera_widget",
     "check_free",
+    "check_no_input",
     "check_output",
     "clips_of",
     "decode_trace",
@@ -98,6 +101,7 @@ __all__ = [
     "trouble_with",
     "usable_frames",
     "verdict_of",
+    "weight_files",
     "write_annotated_video",
     "write_csv",
     "write_eaf",

@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from metst_core.checks import one_of
 from metst_core.datasets import FoundVideo, is_folder
-from metst_core.errors import MetstError
+from metst_core.errors import MetstError, reason
+from metst_core.files import plain_name
 from metst_core.inference import (
     LOOK_EVERY,
     FaceChoice,
@@ -28,7 +29,7 @@ from metst_core.inference import (
     TrainedModel,
     faces_of,
 )
-from metst_core.landmarks import Landmarker, MediaPipeLandmarker
+from metst_core.landmarks import Landmarker, MediaPipeLandmarker, without_startup_log
 from metst_core.pipeline.keeping import Kept, identity_of, result_key
 from metst_core.pipeline.result import AnalysisResult
 from metst_core.pipeline.summary import Refused
@@ -85,6 +86,11 @@ class Done:
     written: tuple[Path, ...] = ()
     problems: tuple[str, ...] = ()
 
+    @property
+    def shown(self) -> str:
+        """What an output of this task shows: the result, under these names."""
+        return f"{self.key} {self.task.subject} {self.task.video}" if self.key else ""
+
 
 # --- names ------------------------------------------------------------------------------------------------------
 def tasks_for(videos: Sequence[FoundVideo], rule: str = "auto", face: FaceChoice | None = None) -> list[Task]:
@@ -96,8 +102,9 @@ def tasks_for(videos: Sequence[FoundVideo], rule: str = "auto", face: FaceChoice
     tasks = []
     for video in videos:
         root = video.root.resolve() if video.root else Path(loose[0])
-        name = video.path.resolve().name if is_folder(video.path) else video.path.stem
-        tasks.append(Task(video.path, _subject(video.path, name, root, rule), name, face or FaceChoice()))
+        name = plain_name(video.path.resolve().name if is_folder(video.path) else video.path.stem)
+        subject = plain_name(_subject(video.path, name, root, rule))
+        tasks.append(Task(video.path, subject, name, face or FaceChoice()))
     return _told_apart(tasks)
 
 
@@ -108,8 +115,9 @@ def per_face(tasks: Sequence[Task], finder: FaceFinder | None = None, image_fps:
     for task in tasks:
         try:
             looks = range(0, int(_FIRST_LOOKS * image_fps), LOOK_EVERY)
-            faces = faces_of(_until_the_end(read_frames(task.path), looks), finder)
-        except (MetstError, OSError):
+            with without_startup_log():
+                faces = faces_of(_until_the_end(read_frames(task.path), looks), finder)
+        except Exception:
             faces = []  # what is wrong is said where it is analysed
         if len(faces) < 2:
             several.append(task)
@@ -153,7 +161,7 @@ def _told_apart(tasks: list[Task]) -> list[Task]:
             key = (task.subject, task.video)
             seen[key] += 1
             if count[key] > 1 and attempt == 0:
-                tasks[i] = replace(task, video=f"{_folder_of(task.path).name}_{task.video}")
+                tasks[i] = replace(task, video=f"{plain_name(_folder_of(task.path).name)}_{task.video}")
             elif seen[key] > 1:
                 tasks[i] = replace(task, video=f"{task.video}_{seen[key]}")
     return tasks
@@ -197,8 +205,11 @@ def found_in(task: Task, work: Work, progress: Callable[[int, int], None] | bool
         ).named(task.subject, task.video)
         if work.kept is not None:
             Kept(work.kept).save(result, key)
-    except (MetstError, OSError) as error:
+    except MetstError as error:
         return Done(task, Refused(task.path, task.subject, task.video, str(error)))
+    except Exception as error:  # of FFmpeg, OpenCV, MediaPipe, the system: one video never ends a batch
+        said = f"{task.path}: {type(error).__name__}: {reason(error)}"
+        return Done(task, Refused(task.path, task.subject, task.video, said))
     return Done(task, result, False, key)
 
 
@@ -211,7 +222,7 @@ def write_outputs(done: Done, work: Work) -> Done:
     written: list[Path] = []
     problems: list[str] = []
     for kind, path in done.task.outputs.items():
-        if kept is None or not done.key or not kept.shows(path, done.key):
+        if kept is None or not kept.shows(path, done.shown):
             problem = trouble_with(path, partial(work.writers[kind], result))
             if problem:
                 problems.append(problem)
@@ -234,6 +245,8 @@ def trouble_with(path: Path, job: Callable[[Path], Any]) -> str:
         )
     except MetstError as error:
         return str(error) if str(path) in str(error) else f"{path}: {error}"
+    except Exception as error:  # of the writers: the other outputs are written
+        return f"{path}: could not be written ({type(error).__name__}: {reason(error)})"
     return ""
 
 

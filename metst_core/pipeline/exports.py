@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from metst_core import files
 from metst_core.datasets import SUBMISSION_COLUMNS
-from metst_core.errors import InputError
-from metst_core.files import run_record, write_json
+from metst_core.files import one_line, run_record, write_json
 from metst_core.footage import latest_limits, limits_line
 from metst_core.inference import NOTICE, RESULT_COLUMNS, Findings, meaning
 from metst_core.tables import CLASSES, check_table_path, write_table
@@ -42,8 +41,10 @@ def as_dict(result: Findings) -> dict[str, Any]:
         },
         "threshold": result.threshold,
         "face": str(result.face),
-        "intervals": result.table.to_dict("records"),
-        "near_misses": result.near.to_dict("records"),
+        "judged": float(result.is_judged.mean()),
+        "claims_per_judged_minute": result.claims_per_judged_minute,
+        "intervals": printed(result.table).to_dict("records"),
+        "near_misses": printed(result.near).to_dict("records"),
         "quality": result.quality.to_dict("records"),
         "limits": latest_limits(result.path, result.model),
         "times": np.round(result.times, 6),
@@ -57,14 +58,20 @@ def as_dict(result: Findings) -> dict[str, Any]:
 
 def results_table(results: Iterable[Findings]) -> pd.DataFrame:
     """The tables of several videos under each other, with the column `path` in front."""
-    parts = [result.table.assign(path=str(result.path)) for result in results if len(result.table)]
+    parts = [printed(result.table).assign(path=str(result.path)) for result in results if len(result.table)]
     columns = ["path", *RESULT_COLUMNS]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def write_csv(results: Iterable[Findings], path: str | Path) -> Path:
-    """Write `results_table` as CSV."""
-    return write_table(results_table(results), path)
+def printed(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of intervals as it is written: times to the millisecond, score and confidence to 5 digits."""
+    digits = {"onset_seconds": 3, "apex_seconds": 3, "offset_seconds": 3, "score": 5, "confidence": 5}
+    return table.round(digits)
+
+
+def write_csv(results: Iterable[Findings], path: str | Path, formulas: bool = True) -> Path:
+    """Write `results_table` as CSV (or Parquet, by its name); `formulas` as `tables.write_table`."""
+    return write_table(results_table(results), path, formulas)
 
 
 def write_results_json(results: Iterable[Findings], path: str | Path) -> Path:
@@ -72,7 +79,7 @@ def write_results_json(results: Iterable[Findings], path: str | Path) -> Path:
     return write_json({"record": run_record(), "videos": [as_dict(r) for r in results]}, path)
 
 
-def write_frames(results: Iterable[Findings], path: str | Path) -> Path:
+def write_frames(results: Iterable[Findings], path: str | Path, formulas: bool = True) -> Path:
     """Write the frames of one or several videos as one table, CSV or Parquet by the name's end.
 
     Numbers are rounded to 5 digits behind the point.  Videos may have been analysed with different models: a column that
@@ -85,7 +92,7 @@ def write_frames(results: Iterable[Findings], path: str | Path) -> Path:
         else pd.DataFrame({"subject": [], "video": [], "frame": []})
     )
     floats = table.select_dtypes("floating").columns
-    return write_table(table.assign(**table[floats].astype(float).round(5)), path)
+    return write_table(table.assign(**table[floats].astype(float).round(5)), path, formulas)
 
 
 def write_megc(results: Iterable[Findings], path: str | Path) -> Path:
@@ -97,20 +104,10 @@ def write_megc(results: Iterable[Findings], path: str | Path) -> Path:
     return write_table(table[list(SUBMISSION_COLUMNS)], path)
 
 
-def check_output(path: str | Path) -> Path:
-    """`path`, if a file can be written there; asked before an hour of work rather than after."""
-    path = Path(path)
+def check_output(path: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
+    """`path`, if a file can be written there (`files.check_output`); asked before an hour of work rather than after."""
     check_table_path(path)
-    try:
-        if path.is_dir():
-            raise InputError(f"{path}: this is a folder; name a file to write")
-        path.exists()  # raises for a name that is too long
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); name another place") from error
-    return path
+    return files.check_output(path, inputs)
 
 
 def headline(result: Findings) -> str:
@@ -128,7 +125,7 @@ def headline(result: Findings) -> str:
 def summary_text(result: Findings) -> str:
     """What was found, in a few lines."""
     lines = [
-        f"{result.path}: {result.duration:.1f} s, {result.n_frames} frames at {result.fps:.4g} per second"
+        f"{one_line(result.path)}: {result.duration:.1f} s, {result.n_frames} frames at {result.fps:.4g} per second"
     ]
     if not result.complete:
         lines.append(
@@ -138,21 +135,47 @@ def summary_text(result: Findings) -> str:
         lines.append("  no face was found in any frame, so there is nothing to say about it")
     elif result.table.empty:
         lines.append("  no micro-expression found")
-    shown = result.table.nlargest(MOST_LINES, "score").sort_index()
-    for row in shown.itertuples():
-        lines.append(
-            f"  {row.onset_seconds:9.3f} to {row.offset_seconds:8.3f} s  (frames {row.onset} to {row.offset}, apex "
-            f"{row.apex})  {row.emotion:<9} score {row.score:.2f}, {confidence_text(row.confidence)}"
-            + (f"  [{row.flags.replace(' ', ', ')}]" if row.flags else "")
-        )
-    if len(shown) < len(result.table):
-        lines.append(
-            f"  and {len(result.table) - len(shown)} more with lower scores; the table (--csv) holds them all"
-        )
+    in_judged = result.judged_finds
+    lines += _find_lines(result.table[in_judged])
+    if not in_judged.all():
+        lines.append("  where hardly anything can be found (not judged):")
+        lines += _find_lines(result.table[~in_judged])
+    if result.has_face:
+        lines.append(f"  {judged_line(result)}")
+    if (result.measured.n_faces > 1).any():
+        lines.append(f"  followed: {result.face}")
     lines += [f"  ! {text}" for text in quality_lines(result.quality)]
     if result.has_face:
         lines.append(f"  limits: {limits_line(result.path, result.model)}")
     return "\n".join(lines)
+
+
+def _find_lines(table: pd.DataFrame) -> list[str]:
+    """A line per interval; of many those with the highest scores."""
+    shown = table.nlargest(MOST_LINES, "score").sort_index()
+    lines = [
+        f"  {row.onset_seconds:9.3f} to {row.offset_seconds:8.3f} s  (frames {row.onset} to {row.offset}, apex "
+        f"{row.apex})  {row.emotion:<9} score {row.score:.2f}, {confidence_text(row.confidence)}"
+        + (f"  [{row.flags.replace(' ', ', ')}]" if row.flags else "")
+        for row in shown.itertuples()
+    ]
+    if len(shown) < len(table):
+        lines.append(
+            f"  and {len(table) - len(shown)} more with lower scores; the table (--csv) holds them all"
+        )
+    return lines
+
+
+def judged_line(result: Findings) -> str:
+    """How much of the time is judged, and the claims per judged minute."""
+    judged = result.is_judged
+    if not judged.any():
+        return "judged 0% of the time: that nothing is found here says nothing"
+    upper, lower = (float(result.judged[part].mean()) for part in ("upper", "lower"))
+    parts = (
+        f" (brows and lids {upper:.0%}, mouth and nose {lower:.0%})" if abs(upper - lower) >= 0.005 else ""
+    )
+    return f"judged {judged.mean():.0%} of the time{parts}: {result.claims_per_judged_minute:.1f} finds per judged minute"
 
 
 def quality_lines(quality: pd.DataFrame) -> list[str]:

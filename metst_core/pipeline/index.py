@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from metst_core.files import atomic_path
+from metst_core.files import write_text
 from metst_core.inference import TrainedModel
 from metst_core.pipeline.batch import Done
 from metst_core.pipeline.summary import PARTLY, UNUSABLE, USABLE, summary_table
@@ -38,9 +38,7 @@ def write_index(every: Sequence[Done], model: TrainedModel, path: str | Path, da
         version=__version__,
         date=date,
     )
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return path
+    return write_text(page, path)
 
 
 def _row(row: dict[str, Any], done: Done, index: Path) -> dict[str, Any]:
@@ -59,4 +57,4 @@ def _way(file: Path, index: Path) -> str:
         way = os.path.relpath(file.absolute(), index.absolute().parent)
     except ValueError:  # on another drive
         return file.absolute().as_uri()
-    return "./" + quote(way.replace(os.sep, "/"))
+    return "./" + quote(os.fsencode(way.replace(os.sep, "/")))

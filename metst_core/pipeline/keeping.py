@@ -8,8 +8,6 @@ somebody has changed since.
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -21,13 +19,31 @@ import pandas as pd
 
 from metst_core.errors import InputError, MetstError
 from metst_core.extraction import MOTION_VERSION
-from metst_core.files import atomic_path, content_hash, plain, read_json, value_hash, write_json
-from metst_core.inference import QUALITY_COLUMNS, RESULT_COLUMNS, STOPPED, FaceChoice, Measured, TrainedModel
+from metst_core.files import (
+    UNREADABLE,
+    check_seal,
+    content_hash,
+    plain,
+    read_sealed,
+    sealed_path,
+    value_hash,
+    write_sealed,
+)
+from metst_core.inference import (
+    PARTS,
+    QUALITY_COLUMNS,
+    RESULT_COLUMNS,
+    STOPPED,
+    FaceChoice,
+    Measured,
+    TrainedModel,
+    bundled_judgement,
+)
 from metst_core.landmarks import Landmarker
 from metst_core.pipeline.result import AnalysisResult
 from metst_core.version import __version__
 
-_FORMAT = 1
+_FORMAT = 2
 _TABLES = {"table": RESULT_COLUMNS, "near": RESULT_COLUMNS, "quality": QUALITY_COLUMNS}
 _ARRAYS = ("score", "smoothed", "probabilities", "times")
 _MEASURED = tuple(field.name for field in fields(Measured))
@@ -36,7 +52,6 @@ _PLAIN = (
 )  # fmt: skip
 _WHOLE = ("onset", "apex", "offset", "first", "last")
 _TEXT = ("subject", "video", "emotion", "flags", "flag", "meaning")
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
 _OUTPUTS = "outputs.json"
 
 
@@ -48,6 +63,7 @@ def result_key(
         "format": _FORMAT,
         "version": __version__,
         "motion": MOTION_VERSION,
+        "judged": [dict(bundled_judgement().unrest), dict(bundled_judgement().face)],
         "opencv": cv2.__version__,
         "video": content_hash(path),
         "model": model.identity,
@@ -65,7 +81,7 @@ class Kept:
         self._list = self.folder / _OUTPUTS
         self._written: dict[str, list[str]] = {}
         if self._list.is_file():
-            self._written = read_json(self._list, "remove it; the outputs are then taken for foreign ones")
+            self._written = read_sealed(self._list, "remove it; the outputs are then taken for foreign ones")
 
     def save(self, result: AnalysisResult, key: str) -> None:
         """Keep a result, unless it was stopped on the way."""
@@ -74,8 +90,9 @@ class Kept:
         record: dict[str, Any] = {name: getattr(result, name) for name in _PLAIN}
         record |= {name: getattr(result, name).to_dict("records") for name in _TABLES}
         arrays = {name: getattr(result, name) for name in _ARRAYS}
+        arrays["judged"] = result.judged.to_numpy(bool)
         arrays |= {f"measured_{name}": getattr(result.measured, name) for name in _MEASURED}
-        with atomic_path(self.folder / f"{key}.npz") as temporary:
+        with sealed_path(self.folder / f"{key}.npz") as temporary:
             np.savez_compressed(temporary, record=np.array(json.dumps(plain(record))), **arrays)
 
     def load(
@@ -83,13 +100,15 @@ class Kept:
     ) -> AnalysisResult | None:
         """The kept result of the video at `path`; None if there is none that can be read whole."""
         try:
+            check_seal(self.folder / f"{key}.npz")
             with np.load(self.folder / f"{key}.npz", allow_pickle=False) as stored:
                 record = json.loads(str(stored["record"]))
                 arrays = {name: stored[name] for name in _ARRAYS}
+                judged = pd.DataFrame(stored["judged"], columns=list(PARTS))
                 measured = Measured(**{name: stored[f"measured_{name}"] for name in _MEASURED})
             tables = {name: _table(record[name], columns) for name, columns in _TABLES.items()}
             known = {name: record[name] for name in _PLAIN}
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
         known["size"] = tuple(known["size"])
         return AnalysisResult(
@@ -98,25 +117,26 @@ class Kept:
             landmarker=landmarker,
             face=face,
             measured=measured,
+            judged=judged,
             **arrays,
             **tables,
             **known,
         )
 
-    def note(self, path: Path, key: str = "") -> None:
-        """Take note of an output that was written; `key` is that of the result that it shows."""
+    def note(self, path: Path, shown: str = "") -> None:
+        """Take note of an output that was written, and of what it shows (`Done.shown`)."""
         if path.is_file():
-            self._written[str(path.resolve())] = [key, content_hash(path)]
-            write_json(self._written, self._list)
+            self._written[str(path.resolve())] = [shown, content_hash(path)]
+            write_sealed(self._written, self._list)
 
     def is_ours(self, path: Path) -> bool:
         """Whether an output is as it was written here."""
         known = self._written.get(str(path.resolve()))
         return known is not None and path.is_file() and content_hash(path) == known[1]
 
-    def shows(self, path: Path, key: str) -> bool:
-        """Whether an output is as it was written here from the result with this key."""
-        return self.is_ours(path) and self._written[str(path.resolve())][0] == key
+    def shows(self, path: Path, shown: str) -> bool:
+        """Whether an output is as it was written here, and shows this."""
+        return bool(shown) and self.is_ours(path) and self._written[str(path.resolve())][0] == shown
 
 
 def check_free(paths: Iterable[Path], kept: Kept | None, resume: bool, overwrite: bool) -> None:

@@ -6,6 +6,7 @@ The browser takes the pictures and sends them to the kernel, which is this machi
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 import time
@@ -25,9 +26,11 @@ from metst_core.landmarks import Landmarker, MediaPipeLandmarker
 from metst_core.models import evaluating
 from metst_core.motion import WindowTracker
 from metst_core.streaming import Answer, Stream
+from metst_core.video import decoded
 from metst_core.workers import one_thread
 
 _WAITING = 90  # frames in the queue before new ones are dropped: 3 s at 30 per second
+_LONGEST_PAUSE = 2.0  # seconds between two frames that are filled with the later one
 _CAMERA = ASSETS / "camera.js"
 
 
@@ -35,14 +38,15 @@ class LiveScore:
     """Scores frames that arrive one at a time, in a thread of its own.
 
     `push` takes a frame and its time and never waits: when the work falls behind by `_WAITING` frames, frames are
-    dropped and counted in `dropped`.  The windows are those of `analyse`, and so are the scores, but the network
+    dropped and counted in `dropped`.  A pause of more than `_LONGEST_PAUSE` seconds, or a clock that is set back by
+    more, is no part of the picture: the score goes on from the next frame, and `jumps` counts it.  The windows are those of `analyse`, and so are the scores, but the network
     runs frame by frame (`streaming.Stream`): a frame's score is known as soon as the 2 or 3 frames are in that the
     network looks ahead, not only when its window is full.
     """
 
     def __init__(self, trained: TrainedModel, landmarker: Landmarker | None = None) -> None:
         self.trained = trained
-        self.dropped = 0
+        self.dropped = self.jumps = 0
         self.error: Exception | None = None
         self._landmarker: Landmarker = MediaPipeLandmarker() if landmarker is None else landmarker
         self._frames: queue.Queue[np.ndarray | None] = queue.Queue(_WAITING)
@@ -56,9 +60,16 @@ class LiveScore:
 
     def push(self, frame: np.ndarray, seconds: float) -> None:
         """The next RGB frame (H, W, 3), shown at `seconds`; it is repeated or left out to keep the model's rate."""
+        if not math.isfinite(seconds):
+            return
         if self._started is None:
             self._started = self._next = seconds
         tick = 1 / self.trained.fps
+        if (
+            not -_LONGEST_PAUSE <= seconds - self._next <= _LONGEST_PAUSE
+        ):  # a clock that was set: count on from here
+            self.jumps += 1
+            self._next = seconds
         while self._next <= seconds + tick / 2:
             self._next += tick
             try:
@@ -212,9 +223,12 @@ def camera_widget(
 
         def _heard(self, _widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
             if content["kind"] == "frame" and self.live is not None:
-                picture = cv2.imdecode(np.frombuffer(buffers[0], np.uint8), cv2.IMREAD_COLOR)
-                if picture is not None:
-                    self.live.push(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), content["seconds"])
+                with contextlib.suppress(
+                    KeyError, TypeError, ValueError
+                ):  # an empty or damaged picture: the next one comes soon
+                    picture = decoded(bytes(buffers[0]) if buffers else b"", "camera")
+                    if picture is not None:
+                        self.live.push(picture, float(content["seconds"]))
                 self._tell(self.live)
             elif content["kind"] in ("start", "stop"):
                 if self.live is not None:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
-from metst_core.files import atomic_path, run_record
+from metst_core.files import run_record, write_text
 from metst_core.inference import NEAR, Findings
 from metst_core.pipeline.exports import confidence_text, headline, quality_lines
 from metst_core.pipeline.reel import Clip, Still, clips_of, still_of
@@ -36,9 +36,7 @@ MOST_NEAR = 10
 def write_page(result: Findings, path: str | Path, progress: bool = False) -> Path:
     """Write the self-contained page of one video."""
     page = page_html(result, clips_of(result, progress=progress), still_of(result))
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return Path(path)
+    return write_text(page, path)
 
 
 def page_html(result: Findings, clips: list[Clip], still: Still) -> str:

@@ -19,15 +19,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from metst_core.files import run_record, write_json
+from metst_core.files import check_no_input, run_record, write_json
 from metst_core.inference import Analysis, FaceChoice, FaceFinder, Findings, TrainedModel
 from metst_core.landmarks import Landmarker
 from metst_core.models import Network
-from metst_core.pipeline.exports import as_dict, headline, summary_text, write_frames, write_megc
+from metst_core.pipeline.exports import as_dict, headline, printed, summary_text, write_frames, write_megc
 from metst_core.pipeline.page import result_html, write_page
 from metst_core.pipeline.reel import write_annotated_video
 from metst_core.plots import ScoreLine, score_timeline
 from metst_core.tables import write_table
+from metst_core.video import files_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,12 +54,12 @@ class AnalysisResult(Findings):
     def to_csv(self, path: str | Path | None = None) -> str | Path:
         """Write the table as CSV, or return it as text without a path."""
         if path is None:
-            return self.table.to_csv(index=False, lineterminator="\n")
-        return write_table(self.table, path)
+            return printed(self.table).to_csv(index=False, lineterminator="\n")
+        return write_table(printed(self.table), self._output(path))
 
     def to_megc(self, path: str | Path) -> Path:
         """Write the intervals as the grand challenges want them: `subject,video,onset,offset,emotion`, first frame 1."""
-        return write_megc([self], path)
+        return write_megc([self], self._output(path))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the ROI motion, as plain values (NaN becomes null when written as JSON)."""
@@ -66,19 +67,24 @@ class AnalysisResult(Findings):
 
     def to_json(self, path: str | Path) -> Path:
         """Write `to_dict` and how it came about as JSON."""
-        return write_json({"record": run_record(), **self.to_dict()}, path)
+        return write_json({"record": run_record(), **self.to_dict()}, self._output(path))
 
     def to_frames(self, path: str | Path) -> Path:
         """Write `frames`, one row per frame of the video, as CSV (or Parquet, by the name's end)."""
-        return write_frames([self], path)
+        return write_frames([self], self._output(path))
 
     def to_html(self, path: str | Path, progress: bool = False) -> Path:
         """Write one self-contained page that opens offline: time line, apex frames with ROIs and flow, traces."""
-        return write_page(self, path, progress)
+        return write_page(self, self._output(path), progress)
 
     def to_video(self, path: str | Path, progress: bool = False) -> Path:
         """Write the video, with its sound, over its score and with its intervals named; `.mp4` plays in a browser."""
-        return write_annotated_video(self, path, progress)
+        return write_annotated_video(self, self._output(path), progress)
+
+    def _output(self, path: str | Path) -> Path:
+        """`path`, unless it is the video itself or one of its images (`InputError`)."""
+        check_no_input(path, files_of([self.path]))
+        return Path(path)
 
     def summary(self) -> str:
         """What was found, in a few lines of text."""

@@ -18,7 +18,7 @@ from metst_core.tables import write_table
 
 SUMMARY_COLUMNS = (
     "path", "subject", "video", "verdict", "why", "seconds", "n_frames", "fps", "width", "height", "analysed",
-    "usable", "intervals", "per_minute", "near_misses", "highest", "threshold", "face", "model",
+    "usable", "judged", "intervals", "per_minute", "per_judged_minute", "near_misses", "highest", "threshold", "face", "model",
     *(f"share_{flag}" for flag in FLAGS),
 )  # fmt: skip
 """Columns of a summary; `data/outputs.md` says what they mean."""
@@ -48,9 +48,9 @@ def summary_table(results: Iterable[Findings | Refused]) -> pd.DataFrame:
     )
 
 
-def write_summary(results: Iterable[Findings | Refused], path: str | Path) -> Path:
-    """Write `summary_table` as CSV (or Parquet, by its name)."""
-    return write_table(summary_table(results), path)
+def write_summary(results: Iterable[Findings | Refused], path: str | Path, formulas: bool = True) -> Path:
+    """Write `summary_table` as CSV (or Parquet, by its name); `formulas` as `tables.write_table`."""
+    return write_table(summary_table(results), path, formulas)
 
 
 def usable_frames(found: Findings) -> np.ndarray:
@@ -97,8 +97,10 @@ def _row(found: Findings) -> dict[str, Any]:
         "height": found.size[1],
         "analysed": round(float(analysed.mean()), 4),
         "usable": round(float(usable.mean()), 4),
+        "judged": round(float(found.is_judged.mean()), 4),
         "intervals": len(found.table),
         "per_minute": round(len(found.table) / minutes, 2) if minutes else np.nan,
+        "per_judged_minute": round(found.claims_per_judged_minute, 2),
         "near_misses": len(found.near),
         "highest": round(float(np.nanmax(found.smoothed)), 4) if analysed.any() else np.nan,
         "threshold": round(found.threshold, 4),

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from metst_core.datasets import APEX_TIER, ME_TIER, Mark
-from metst_core.files import atomic_path
+from metst_core.files import write_text
 from metst_core.inference import Findings
 from metst_core.pipeline.exports import confidence_text
 from metst_core.version import __version__
@@ -205,7 +205,8 @@ def _relative(video: Path, target: Path) -> str:
         way = os.path.relpath(video, target.resolve().parent)
     except ValueError:  # on another drive
         return ""
-    return quote(way.replace(os.sep, "/")) if way.startswith("..") else "./" + quote(way.replace(os.sep, "/"))
+    address = quote(os.fsencode(way.replace(os.sep, "/")))
+    return address if way.startswith("..") else f"./{address}"
 
 
 def _clean(text: str) -> str:
@@ -227,6 +228,4 @@ def _stamp(seconds: float) -> str:
 
 
 def _written(path: str | Path, text: str) -> Path:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-    return Path(path)
+    return write_text(text, path)

@@ -1,5 +1,6 @@
 """Static figures: arrays in, matplotlib Figure out."""
 
+from metst_core.plots.claims import claim
 from metst_core.plots.diagrams import DARK, DIAGRAMS, LIGHT, data_line, mamba_block, slow_fast, two_questions
 from metst_core.plots.errors import ErrorView, error_gallery
 from metst_core.plots.figures import (
@@ -31,13 +32,16 @@ from metst_core.plots.relations import (
     roi_bars,
     time_page,
 )
+from metst_core.plots.samples import SetSample, set_page
 from metst_core.plots.style import (
     EMOTION_COLOURS,
     ROI_COLOURS,
     TRUTH,
+    check_picture,
     emotion_handles,
     method_label,
     metric_label,
+    save_figure,
 )
 from metst_core.tables import EMOTIONS
 
@@ -55,8 +59,11 @@ __all__ = [
     "RecallCurve",
     "Scale",
     "ScoreLine",
+    "SetSample",
     "ablation",
     "attribution_map",
+    "check_picture",
+    "claim",
     "comparison",
     "confusion",
     "data_line",
@@ -79,7 +86,9 @@ __all__ = [
     "relation_page",
     "roi_bars",
     "rois_on_face",
+    "save_figure",
     "score_timeline",
+    "set_page",
     "slow_fast",
     "state_strip",
     "time_page",

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from metst_core.plots.style import EMOTION_COLOURS, ROI_COLOURS
+from metst_core.plots.style import EMOTION_COLOURS, ROI_COLOURS, PlainFigure
 from metst_core.rois import roi_names
 
 
@@ -43,7 +43,7 @@ def error_gallery(errors: Sequence[ErrorView], fps: float) -> Figure:
     True micro-expressions are shaded in the colour of their emotion, the apex is dashed.
     """
     rows = max(1, len(errors))
-    figure = Figure(figsize=(13, 0.6 + 2.9 * rows), layout="constrained")
+    figure = PlainFigure(figsize=(13, 0.6 + 2.9 * rows), layout="constrained")
     axes = figure.subplots(rows, 4, squeeze=False, width_ratios=[1, 1, 1.8, 2.2])
     for (onset, apex, motion, score), error in zip(axes, errors, strict=False):
         for ax, (label, number, frame) in zip((onset, apex), error.faces, strict=True):

@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from metst_core.plots.style import (
     EMOTION_COLOURS,
@@ -29,6 +30,7 @@ from metst_core.plots.style import (
 )
 from metst_core.tables import CLASSES, EMOTIONS, of_video
 
+_NAMED_SUBJECTS = 24  # as many have room for their names under an axis
 _LINES = [line + marker for marker in ("", ".", "x") for line in ("-", "--", ":", "-.")]
 """Line styles that are told apart without colour."""
 
@@ -338,9 +340,19 @@ def ablation(table: pd.DataFrame, title: str = "") -> Figure:
 def dataset_overview(annotations: pd.DataFrame, videos: pd.DataFrame, title: str = "") -> Figure:
     """A data set at a glance: micro-expressions per subject and emotion, their durations, videos per subject.
 
-    Durations are offset - onset in seconds, at each video's frame rate.
+    Durations are in seconds, at each video's frame rate, onset and offset included.
     """
     figure, axes = blank(12, 3.6, 1, 3)
+    draw_overview(axes, annotations, videos, title)
+    return figure
+
+
+def draw_overview(
+    axes: Sequence[Axes], annotations: pd.DataFrame, videos: pd.DataFrame, title: str = ""
+) -> None:
+    """What `dataset_overview` shows, on three axes."""
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
     table = annotations.merge(videos[["subject", "video", "fps"]], on=["subject", "video"], how="left")
     counts = annotations.groupby(["subject", "emotion"]).size().unstack(fill_value=0)
     subjects = list(dict.fromkeys(videos["subject"]))
@@ -352,19 +364,26 @@ def dataset_overview(annotations: pd.DataFrame, videos: pd.DataFrame, title: str
         )
         below += counts[emotion].to_numpy()
     axes[0].set(xlabel=f"subject (1 to {len(subjects)}, in order)", ylabel="micro-expressions", title=title)
-    axes[0].legend(frameon=False, fontsize=8)
-    seconds = (table["offset"] - table["onset"]) / table["fps"]
+    axes[0].yaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(subjects) <= _NAMED_SUBJECTS:
+        axes[0].set_xticks(range(len(subjects)), [name[:12] for name in subjects], rotation=45, ha="right")
+        axes[0].set_xlabel("subject")
+    else:
+        axes[0].set_xticks([])
+    seconds = (table["offset"] - table["onset"] + 1) / table["fps"]
     axes[1].hist(
         [seconds[table["emotion"] == e] for e in EMOTIONS],
         15,
         stacked=True,
         color=[EMOTION_COLOURS[e] for e in EMOTIONS],
     )
-    axes[1].set(xlabel="duration, onset to offset (s)", ylabel="micro-expressions")
+    axes[1].set(xlabel="duration, onset to offset, both included (s)", ylabel="micro-expressions")
+    axes[1].yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[1].legend(handles=emotion_handles(), frameon=False, fontsize=SMALL)
     minutes = videos["n_frames"] / videos["fps"] / 60
-    axes[2].hist(minutes, 15, color="#999999")
-    axes[2].set(xlabel="length of a video (min)", ylabel="videos")
-    return figure
+    axes[2].hist(60 * minutes if minutes.max() < 2 else minutes, 15, color="#999999")
+    axes[2].set(xlabel=f"length of a video ({'s' if minutes.max() < 2 else 'min'})", ylabel="videos")
+    axes[2].yaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def comparison(

@@ -24,6 +24,7 @@ from metst_core.plots.style import (
     SMALL,
     STRENGTH,
     TRUTH,
+    PlainFigure,
     blank,
     dark,
     emotion_handles,
@@ -79,7 +80,7 @@ def relation_page(
 
     Edges are thicker where stronger.  selected: one ROI or a pair to bring out.
     """
-    figure = Figure(figsize=(12.5, 6), dpi=110, layout="constrained")
+    figure = PlainFigure(figsize=(12.5, 6), dpi=110, layout="constrained")
     graph, table = figure.subplots(1, 2, width_ratios=[1, 1.12])
     relation_graph(graph, face, matrix, scale, selected)
     relation_matrix(table, face.names, matrix, scale, selected)
@@ -194,7 +195,7 @@ def attribution_map(
 
     mask `(k,)`: the frames of the ME, drawn between two lines.
     """
-    figure = Figure(figsize=(1.5 + 5 * len(maps), 4.6), dpi=110, layout="constrained")
+    figure = PlainFigure(figsize=(1.5 + 5 * len(maps), 4.6), dpi=110, layout="constrained")
     axes = figure.subplots(1, len(maps), sharey=True, squeeze=False)[0]
     for ax, (name, values) in zip(axes, maps.items(), strict=True):
         shown = _strip(ax, values, values.shape[1] / fps, max(float(np.abs(values).max()), 1e-12))
@@ -275,7 +276,7 @@ def time_page(
     heights = {"motion": 2.0}
     heights |= {} if course.score is None else {"score": 1.0}
     heights |= {} if course.attribution is None else {"attribution": 1.8}
-    figure = Figure(figsize=(12.5, 1 + 1.3 * sum(heights.values())), dpi=110, layout="constrained")
+    figure = PlainFigure(figsize=(12.5, 1 + 1.3 * sum(heights.values())), dpi=110, layout="constrained")
     rows = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=list(heights.values()))
     axes: dict[str, Axes] = dict(zip(heights, rows[:, 0], strict=True))
     _motion_row(axes["motion"], course, selected)

@@ -7,15 +7,21 @@ a negative relation, orange a positive one, purple a strength without sign, also
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 
+from metst_core.errors import InputError
+from metst_core.files import atomic_path, printable
 from metst_core.rois import select_rois
 from metst_core.tables import EMOTIONS
 
@@ -78,7 +84,7 @@ def metric_label(name: str) -> str:
 
 def method_label(name: str) -> str:
     """A method's name as it is written in text: "ME-TST+", "sliding window"."""
-    return _METHOD_LABELS.get(name, name.replace("_", " "))
+    return _METHOD_LABELS.get(name, printable(name).replace("_", " "))
 
 
 def words(name: str) -> str:
@@ -92,9 +98,41 @@ def dark(roi: str) -> tuple[float, float, float]:
     return 0.75 * red, 0.75 * green, 0.75 * blue
 
 
+class PlainFigure(Figure):
+    """A figure whose every text is shown as it is: a name may hold a `$`, a control character or odd bytes."""
+
+    def draw(self, renderer: Any) -> None:
+        with rc_context({"text.parse_math": False}):  # of texts that are made on the way
+            for text in self.findobj(Text):
+                text.set_parse_math(False)
+                shown = printable(text.get_text())
+                if shown != text.get_text():
+                    text.set_text(shown)
+            super().draw(renderer)
+
+
+def save_figure(figure: Figure, path: str | Path, **options: Any) -> Path:
+    """Write a figure as a picture, atomically; options as those of `Figure.savefig`."""
+    path = check_picture(path)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:].lower(), **options)
+    return path
+
+
+def check_picture(path: str | Path) -> Path:
+    """`path`, if its suffix names a format in which pictures can be written; `InputError` with the formats else."""
+    path = Path(path)
+    known = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix[1:].lower() not in known:
+        raise InputError(
+            f"{path}: no picture can be written under this name; end it with one of {', '.join(f'.{k}' for k in known)}"
+        )
+    return path
+
+
 def blank(width: float, height: float, rows: int, columns: int, **grid: Any) -> tuple[Figure, list]:
     """A figure outside pyplot's registry (nothing to close) and its axes as a flat list."""
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    figure = PlainFigure(figsize=(width, height), dpi=110, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **grid)
     for ax in axes.flat:
         ax.spines[["top", "right"]].set_visible(False)

@@ -1,8 +1,8 @@
 """How the ROIs of a face relate: in their motion, and in what a network makes of it.
 
 `traces` holds the motion over whole videos, `correlation` says which ROIs move together, `timing` which first,
-`prediction` what the fine ROIs add, `attribution` what a network uses, `units` whether that is where the action
-unit is.
+`prediction` what the fine ROIs add, `still` is the face on which nothing must be found, `attribution` what a network
+uses, `units` whether that is where the action unit is.
 """
 
 from metst_core.relations.attribution import (
@@ -28,8 +28,11 @@ from metst_core.relations.prediction import (
     detection_gain,
     fine_unexplained,
 )
+from metst_core.relations.still import still_film, still_motion
 from metst_core.relations.timing import (
+    CANNOT_TELL,
     foresight,
+    foresight_test,
     lead,
     with_planted_lead,
 )
@@ -47,11 +50,14 @@ from metst_core.relations.units import (
     focus,
     focus_table,
     lift_difference,
+    moved_rois,
     parse_action_units,
+    unit_motion,
     unit_targets,
 )
 
 __all__ = [
+    "CANNOT_TELL",
     "COMPONENTS",
     "REGIONS",
     "MeWindows",
@@ -66,11 +72,13 @@ __all__ = [
     "focus",
     "focus_table",
     "foresight",
+    "foresight_test",
     "lagged_correlation",
     "lead",
     "lift_difference",
     "map_similarity",
     "me_windows",
+    "moved_rois",
     "pair_interaction",
     "parse_action_units",
     "partial_correlation",
@@ -83,6 +91,9 @@ __all__ = [
     "roi_shares",
     "spread_over_video",
     "stem_mixing",
+    "still_film",
+    "still_motion",
+    "unit_motion",
     "unit_targets",
     "with_planted_lead",
 ]

@@ -76,13 +76,28 @@ def _ridge(x: np.ndarray, y: np.ndarray, penalty: float = 1e-2) -> Callable[[np.
 
 def held_out_r2(x: np.ndarray, y: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """R² per output (n_out,) over all groups, each predicted by a fit on the others."""
+    return _r2(y, _held_out(x, y, groups))
+
+
+def held_out_r2_by_group(x: np.ndarray, y: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Mean R² over the outputs within each group `(n_groups,)`, in the order of `np.unique`."""
+    predicted = _held_out(x, y, groups)
+    return np.array([_r2(y[groups == g], predicted[groups == g]).mean() for g in np.unique(groups)])
+
+
+def _r2(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return 1 - ((y - predicted) ** 2).sum(axis=0) / np.maximum(((y - y.mean(axis=0)) ** 2).sum(axis=0), 1e-12)
+
+
+def _held_out(x: np.ndarray, y: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """What a fit on the others predicts for each group, like `y`."""
     if len(np.unique(groups)) < 2:
         raise InputError("one subject only: at least two are needed to hold one out")
     predicted = np.empty_like(y)
     for group in np.unique(groups):
         mine = groups == group
         predicted[mine] = _ridge(x[~mine], y[~mine])(x[mine])
-    return 1 - ((y - predicted) ** 2).sum(axis=0) / np.maximum(((y - y.mean(axis=0)) ** 2).sum(axis=0), 1e-12)
+    return predicted
 
 
 def _held_out_auc(x: np.ndarray, label: np.ndarray, groups: np.ndarray, subject: str) -> float:

@@ -13,7 +13,7 @@ part all pairs between them and r(a, b, lag) = r(b, a, -lag).  A positive lag me
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -99,34 +99,61 @@ class Traces:
 
     values: by (subject, video), `(3, R, T)` in px/frame: x (to the right), y (down), magnitude.
     annotations: the annotation table.  names: the R ROIs.  fps: frames per second.
+    reference: by (subject, video), `(2, T)` px/frame: the change of the reference box's motion, which was subtracted
+        from every ROI's; empty where the motion set does not hold it.
     """
 
     values: Mapping[tuple[str, str], np.ndarray]
     annotations: pd.DataFrame
     names: tuple[str, ...]
     fps: float
+    reference: Mapping[tuple[str, str], np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def of(cls, motion: MotionSet) -> Traces:
         """The traces of a motion set."""
-        values = {}
+        values, reference = {}, {}
         for (subject, video), windows in motion.windows.items():
             change = roi_change(windows, motion.n_frames(subject, video))
-            x, y = change[0::2], change[1::2]
-            values[subject, video] = np.stack([x, y, np.hypot(x, y)])
-        return cls(values, motion.annotations, tuple(roi_names(motion.features)), motion.fps)
+            values[subject, video] = _with_magnitude(change[0::2], change[1::2])
+            if (subject, video) in motion.head:
+                head = motion.head[subject, video]
+                reference[subject, video] = roi_change(head, motion.n_frames(subject, video))
+        return cls(values, motion.annotations, tuple(roi_names(motion.features)), motion.fps, reference)
+
+    def without_reference(self) -> Traces:
+        """What the reference box's motion does not tell of each ROI's: the rest of a linear fit, video by video.
+
+        The reference's motion, its error included, was subtracted from every ROI's, so that on a still face all of
+        them share that error and correlate.  `InputError` where the reference is not known (feature sets of before,
+        `metst`).  On a head that moves, the error is a small part of the reference's motion and only partly taken
+        away (as it is where noise alone makes the crop follow): there compare inside with outside (`difference`).
+        """
+        if set(self.reference) != set(self.values):
+            raise InputError(
+                "the reference box's motion is not in this motion set; extract the features 'metst_plus' anew"
+            )
+        values = {}
+        for key, value in self.values.items():
+            known = np.vstack([self.reference[key], np.ones(value.shape[-1])])
+            rest = []
+            for part in value[:2]:
+                weights = np.linalg.lstsq(known.T, part.T, rcond=None)[0]
+                rest.append(part - weights.T @ known)
+            values[key] = _with_magnitude(*rest)
+        return replace(self, values=values)
 
     def select(self, names: Sequence[str]) -> Traces:
         """The same videos with some of the ROIs, in the given order."""
         rows = [self._index(name) for name in names]
         chosen = {key: value[:, rows] for key, value in self.values.items()}
-        return Traces(chosen, self.annotations, tuple(names), self.fps)
+        return replace(self, values=chosen, names=tuple(names))
 
     def grouped(self, groups: Mapping[str, Sequence[str]]) -> Traces:
         """Means over groups of ROIs (name -> its members), each one a series of its own."""
         rows = [[self._index(name) for name in members] for members in groups.values()]
         means = {k: np.stack([v[:, r].mean(axis=1) for r in rows], axis=1) for k, v in self.values.items()}
-        return Traces(means, self.annotations, tuple(groups), self.fps)
+        return replace(self, values=means, names=tuple(groups))
 
     def inside(self, key: tuple[str, str], condition: str = "inside") -> np.ndarray:
         """Which frames of a video lie in an ME (of that emotion), onset to offset included: `(T,)` bool."""
@@ -153,6 +180,10 @@ class Traces:
         if name not in self.names:
             raise InputError(f"ROI {name!r} is none of {', '.join(self.names)}")
         return self.names.index(name)
+
+
+def _with_magnitude(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.stack([x, y, np.hypot(x, y)])
 
 
 def region_members(names: Iterable[str]) -> dict[str, list[str]]:

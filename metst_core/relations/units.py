@@ -8,17 +8,70 @@ import numpy as np
 import pandas as pd
 
 from metst_core.errors import InputError
+from metst_core.landmarks import IBUG_TO_MESH
 from metst_core.metrics import INTERVALS, Intervals, percentiles, resamples
+from metst_core.motion import CROP_SIZE, crop_place, main_direction_mean
 from metst_core.relations.correlation import p_values
-from metst_core.relations.traces import region_members
+from metst_core.rois import BOXES, REFERENCE, ROIS, Roi, round_points
+from metst_core.synthetic import ACTION_UNITS, UNITS, identity, unit_field
 
-AU_REGIONS = {
-    1: ("brows",), 2: ("brows",), 4: ("brows",), 5: ("eyelids",), 6: ("eyelids",), 7: ("eyelids",),
-    9: ("nose", "brows"), 10: ("nose", "mouth"), 12: ("mouth",), 14: ("mouth",), 15: ("mouth",),
-    17: ("mouth",), 20: ("mouth",), 23: ("mouth",), 24: ("mouth",), 25: ("mouth",), 26: ("mouth",),
-    45: ("eyelids",),
-}  # fmt: skip
-"""FACS action unit -> the parts of the face it moves, of those that hold ROIs."""
+MOVED_FROM = 0.2
+"""A ROI counts as moved by an action unit when it moves at least this share of what the unit moves most."""
+LEAST_MOVED = 0.25
+"""... and at least so many pixels of the 320 crop at an intensity of 0.01 inter-ocular distances."""
+
+AU_ROIS: dict[int, tuple[str, ...]] = {
+    1: (
+        "left_brow",
+        "left_brow_inner",
+        "left_brow_middle",
+        "right_brow",
+        "right_brow_inner",
+        "right_brow_middle",
+    ),
+    2: (
+        "left_brow",
+        "left_brow_inner",
+        "left_brow_middle",
+        "left_brow_outer",
+        "right_brow",
+        "right_brow_middle",
+        "right_brow_outer",
+    ),
+    4: (
+        "left_brow",
+        "left_brow_inner",
+        "left_brow_middle",
+        "right_brow",
+        "right_brow_inner",
+        "right_brow_middle",
+        "right_brow_outer",
+    ),
+    5: (),
+    6: ("left_eyelid", "right_eyelid"),
+    7: ("left_eyelid", "right_eyelid"),
+    9: ("mouth_left_corner", "mouth_right_corner", "left_wing", "right_wing", "right_eyelid"),
+    10: (
+        "mouth",
+        "mouth_left_corner",
+        "mouth_right_corner",
+        "upper_lip",
+        "mouth_centre",
+        "left_wing",
+        "right_wing",
+    ),
+    12: ("mouth", "mouth_left_corner", "mouth_right_corner"),
+    14: ("mouth_left_corner", "mouth_right_corner"),
+    15: ("mouth", "mouth_left_corner", "mouth_right_corner"),
+    17: ("mouth", "lower_lip"),
+    20: ("mouth_left_corner", "mouth_right_corner"),
+    23: ("mouth_left_corner", "mouth_right_corner", "upper_lip", "lower_lip", "mouth_centre"),
+    24: ("mouth_left_corner", "mouth_right_corner", "upper_lip", "lower_lip", "mouth_centre"),
+    25: ("mouth", "lower_lip"),
+    26: ("mouth", "upper_lip", "lower_lip", "mouth_centre"),
+    45: (),
+}
+"""FACS action unit -> the ROIs it moves, computed from the generator's fields (`moved_rois`)."""
 
 
 def parse_action_units(text: str) -> set[int]:
@@ -32,10 +85,48 @@ def parse_action_units(text: str) -> set[int]:
 
 
 def action_unit_rois(units: Iterable[int], names: Sequence[str]) -> np.ndarray:
-    """Which of the ROIs the given action units move (`AU_REGIONS`): `(R,)` bool."""
-    members = region_members(names)
-    moved = {name for unit in units for region in AU_REGIONS.get(unit, ()) for name in members[region]}
+    """Which of the ROIs the given action units move (`AU_ROIS`): `(R,)` bool."""
+    moved = {name for unit in units for name in AU_ROIS.get(unit, ())}
     return np.array([name in moved for name in names])
+
+
+def unit_motion(n_persons: int = 4, seed: int = 0, less_head: bool = False) -> pd.DataFrame:
+    """How far each action unit moves each ROI, from the generator's fields: a table units x ROIs.
+
+    At an intensity of 0.01 inter-ocular distances, in pixels of the 320 crop: the main-direction mean of the field in
+    the ROI; the mean over `n_persons` generated persons, of both sides together.  `less_head` takes off that in the
+    reference box, as motion is measured: a unit that wrinkles the nose (AU9) then seems to move every ROI.
+    """
+    x, y = np.meshgrid(np.arange(CROP_SIZE), np.arange(CROP_SIZE))
+    sums = pd.DataFrame(0.0, index=sorted(ACTION_UNITS), columns=[roi.name for roi in ROIS])
+    for index in range(n_persons):
+        person = identity(seed, index)
+        points = person.mesh[list(IBUG_TO_MESH), :2]
+        place = crop_place(round_points(points))
+        scale = CROP_SIZE / (place.right - place.left)
+        on_crop = round_points((points - (place.left, place.top)) * scale)
+        at = [(grid + 0.5) / scale - 0.5 + corner for grid, corner in ((x, place.left), (y, place.top))]
+        for unit in ACTION_UNITS:
+            fields = [unit_field(u, person.mesh, *at) for u in UNITS if u.au == unit]
+            field = np.sum(fields, axis=0) * np.float32(0.01 * person.iod * scale)
+            head = _mean_in(REFERENCE, field, on_crop) if less_head else np.zeros(2)
+            for roi in ROIS:
+                sums.loc[unit, roi.name] += np.hypot(*(_mean_in(roi, field, on_crop) - head)) / n_persons
+    return sums
+
+
+def moved_rois(motion: pd.DataFrame, share: float = MOVED_FROM) -> dict[int, tuple[str, ...]]:
+    """The ROIs that each action unit moves, of `unit_motion`: at least `LEAST_MOVED` pixels, and `share` of the most."""
+    return {
+        int(unit): tuple(row.index[row >= max(share * row.max(), LEAST_MOVED)])
+        for unit, row in motion.iterrows()
+    }
+
+
+def _mean_in(roi: Roi, field: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Main-direction mean (2,) of a field (320, 320, 2) in a ROI of a face with these points (68, 2)."""
+    inside = field[BOXES[roi.box].bounds(points).slices][roi.region(points).slices]
+    return main_direction_mean(inside, roi.q) if inside.size else np.zeros(2)
 
 
 def unit_targets(mes: pd.DataFrame, truth: pd.DataFrame, names: Sequence[str]) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from metst_core.errors import InputError
-from metst_core.files import atomic_path
+from metst_core.files import write_text
 from metst_core.landmarks import MediaPipeLandmarker
 from metst_core.synthetic.difficulty import difficulty_of
 from metst_core.synthetic.films import film_tables
@@ -127,8 +127,7 @@ def main() -> None:
     text = put(text, "releases", release_lines())
     if given.films is not None:
         text = put(text, "pictures", picture_lines(given.films))
-    with atomic_path(given.card) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(text, given.card)
 
 
 if __name__ == "__main__":

@@ -30,15 +30,15 @@ from tqdm import tqdm
 from metst_core.checks import as_path, number_between, one_of, whole_number
 from metst_core.datasets import Dataset, load_dataset
 from metst_core.errors import InputError, MissingError
-from metst_core.files import claim_folder
+from metst_core.files import UNREADABLE, check_seal, claim_folder, only_one, sweep, visible
 from metst_core.synthetic.camera import FPS
 from metst_core.synthetic.conditions import CONDITIONS, conditions_of
 from metst_core.synthetic.difficulty import TIERS, difficulty_of
-from metst_core.synthetic.manners import Films, Manner, Portraits
+from metst_core.synthetic.manners import Films, Manner, Portraits, truth_in
 from metst_core.synthetic.priors import Prior, prior_of
 from metst_core.synthetic.set_tables import subject_id, video_id
 from metst_core.tables import write_table
-from metst_core.workers import naming_killed_workers, one_opencv_thread
+from metst_core.workers import naming_killed_workers, on_backend, one_opencv_thread
 
 VERSIONS = (1, 2)
 
@@ -106,18 +106,20 @@ def make_set(
 ) -> Dataset:
     """Write, or go on writing, the films of these persons and their truth; return the set loaded."""
     tables = manner.tables(subjects, n_videos)
-    claim_folder(
-        out_dir, manner.note(), "generation.json", "a set made in another way",
-        occupied=lambda: any((out_dir / "truth").glob("*.npz")),
-    )  # fmt: skip
-    todo = [
-        [(s, v) for v in range(n_videos) if not _is_finished(out_dir, manner, s, v)] for s in subjects
-    ]  # film by film of a person, whose face is then built once
-    if len(todo) < effective_n_jobs(n_jobs):
-        todo = [[film] for films in todo for film in films]
-    _make_all(out_dir, manner, [films for films in todo if films], n_jobs, progress)
-    for name, table in tables.items():
-        write_table(table, out_dir / name)
+    with only_one(out_dir):
+        claim_folder(
+            out_dir, manner.note(), "generation.json", "a set made in another way",
+            occupied=lambda: bool(visible(out_dir / "truth", "*.npz")),
+        )  # fmt: skip
+        sweep(out_dir, deep=True)
+        todo = [
+            [(s, v) for v in range(n_videos) if not _is_finished(out_dir, manner, s, v)] for s in subjects
+        ]  # film by film of a person, whose face is then built once
+        if len(todo) < effective_n_jobs(n_jobs):
+            todo = [[film] for films in todo for film in films]
+        _make_all(out_dir, manner, [films for films in todo if films], n_jobs, progress)
+        for name, table in tables.items():
+            write_table(table, out_dir / name)
     return load_dataset("synthetic", out_dir)
 
 
@@ -157,7 +159,8 @@ def _make_all(
     out_dir: Path, manner: Manner, todo: Sequence[Sequence[tuple[int, int]]], n_jobs: int, progress: bool
 ) -> None:
     tasks = (delayed(_make_videos)(out_dir, films, manner) for films in todo)
-    done = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
+    with on_backend("loky", n_jobs):
+        done = Parallel(return_as="generator_unordered")(tasks)
     total = sum(len(films) for films in todo)
     bar = tqdm(total=total, desc="generating videos", unit="video", disable=not progress or not todo)
     with bar, naming_killed_workers(n_jobs, "finished videos are kept"):
@@ -171,7 +174,12 @@ def _video_paths(out_dir: Path, manner: Manner, subject: int, video: int) -> tup
 
 
 def _is_finished(out_dir: Path, manner: Manner, subject: int, video: int) -> bool:
-    return all(path.is_file() for path in _video_paths(out_dir, manner, subject, video))
+    """Whether a film and its truth are there, and the truth is not damaged."""
+    film, truth = _video_paths(out_dir, manner, subject, video)
+    try:
+        return film.is_file() and truth.is_file() and (check_seal(truth) or bool(truth_in(truth)))
+    except UNREADABLE:
+        return False
 
 
 def _make_videos(out_dir: Path, films: Sequence[tuple[int, int]], manner: Manner) -> int:

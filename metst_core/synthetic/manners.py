@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from metst_core.checks import as_path
-from metst_core.errors import MissingError
-from metst_core.files import atomic_path, content_hash
+from metst_core.errors import InputError, MissingError
+from metst_core.files import UNREADABLE, check_seal, content_hash, sealed_path
 from metst_core.synthetic.action_units import UNIT_NAMES
 from metst_core.synthetic.channels import MOUTH_UNITS
 from metst_core.synthetic.conditions import Conditions
@@ -199,7 +199,7 @@ def _film_truth(plan: FilmPlan, face: Face) -> dict[str, np.ndarray]:
 
 
 def _write_truth(path: Path, truth: dict[str, np.ndarray]) -> None:
-    with atomic_path(path) as temporary:
+    with sealed_path(path) as temporary:
         np.savez_compressed(temporary, **truth)  # type: ignore[arg-type]
 
 
@@ -215,5 +215,17 @@ def read_truth(root: str | Path, subject: str, video: str) -> dict[str, np.ndarr
     path = as_path("root", root) / "truth" / f"{subject}_{video}.npz"
     if not path.is_file():
         raise MissingError(f"{path}: no such file; generate the set with `metst synth` (or `generate`)")
+    try:
+        check_seal(path)
+        return truth_in(path)
+    except UNREADABLE as error:
+        raise InputError(
+            f"{path}: the truth of a video is damaged ({error}); generate the set again into the same folder, which "
+            "makes this video anew"
+        ) from error
+
+
+def truth_in(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file of truth, by name."""
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}

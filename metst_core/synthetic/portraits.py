@@ -30,6 +30,7 @@ from metst_core.synthetic.action_units import (
     inter_ocular,
     sum_of_bumps,
 )
+from metst_core.video import read_image
 
 FRAME_SIZE = 320
 """Width and height of a frame, pixels."""
@@ -202,10 +203,7 @@ def _portrait(source: str, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
     else:
         if not Path(source).is_file():
             raise MissingError(f"{source}: no such portrait; give the path of an image file")
-        loaded = cv2.imread(source, cv2.IMREAD_COLOR)
-        if loaded is None:
-            raise InputError(f"{source}: not a readable image; save the portrait as PNG or JPEG")
-        photo = loaded
+        photo = cv2.cvtColor(read_image(source), cv2.COLOR_RGB2BGR)
     if mirrored:
         photo = np.ascontiguousarray(photo[:, ::-1])
     points = face_mesh(cv2.cvtColor(photo, cv2.COLOR_BGR2RGB))

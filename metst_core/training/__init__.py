@@ -15,7 +15,7 @@ from metst_core.training.fold import (
     fold_seed,
     train_fold,
 )
-from metst_core.training.loso import LosoResult, leave_one_subject_out, run_protocols
+from metst_core.training.loso import LosoResult, held_out_groups, leave_one_subject_out, run_protocols
 from metst_core.training.material import TrainingWindows, draw_windows, scored_videos, windows_of
 from metst_core.training.optimise import (
     Fitted,
@@ -51,6 +51,7 @@ __all__ = [
     "fold_half_length",
     "fold_model",
     "fold_seed",
+    "held_out_groups",
     "joint_loss",
     "leave_one_subject_out",
     "restore_run",

@@ -22,6 +22,9 @@ from metst_core.models import (
 )
 from metst_core.rivals import SEQUENCE_NETWORKS, MovingReferenceNetwork, count_parameters, of_like_size
 from metst_core.rois import roi_names
+from metst_core.training.augment import AUGMENTATIONS
+from metst_core.training.pretrain import PRETRAINING
+from metst_core.variants import BASES, variant_network, words_of
 
 PROTOCOLS = ("strict", "official")
 SCORE_LOSSES = ("squared error", "cross-entropy")
@@ -76,10 +79,15 @@ class TrainConfig:
     neutral_weight: factor on the neutral class's balanced weight (with `synergy=0` neutral weighs nothing).
     seed: of the weights, the drawn windows, their order and scale; each fold's own numbers follow from it and
         the subject's name.
-    synergy, strategy, p: decoding (`metst_core.decoding`).
+    synergy, strategy, p, smoothing (frames; 0 for 2 k_p): decoding (`metst_core.decoding`).
     protocol: "strict" or "official".
+    groups: 0 holds out one subject at a time; another number makes so many groups of persons, each held out together
+        (grouped folds: fewer networks, trained on fewer persons).
     asked: "frames" (the score of every frame) or "windows" (of the window of `2 k_p + 1` frames around each frame:
         does it overlap a micro-expression with an IoU of at least 0.5?).
+    variant: parts of the network exchanged, in the words of `metst_core.variants`, such as "causal+local".
+    augment, pretrain: windows changed each time they are seen ("warp", "phases", "masks"); half of the epochs spent on
+        the drawn windows without their labels first ("masked", "contrast", on the CPU only).
     device, amp, compile: torch device; bfloat16 autocast and `torch.compile`, on CUDA only.
 
     What the papers leave open is settled so: windows without a micro-expression are drawn once per fold, not
@@ -111,8 +119,13 @@ class TrainConfig:
     synergy: int = 2
     strategy: str = ""
     p: float = 0.55
+    smoothing: int = 0
     protocol: str = "strict"
+    groups: int = 0
     asked: str = ""
+    variant: str = ""
+    augment: str = ""
+    pretrain: str = ""
     device: str = "cpu"
     amp: bool = False
     compile: bool = False
@@ -133,6 +146,14 @@ class TrainConfig:
             raise InputError(
                 f"scale_low {self.scale_low} is above scale_high {self.scale_high}; exchange them"
             )
+        if words_of(self.variant) and method.network not in BASES:
+            raise InputError(f"model {self.model!r} has no variants; use one of {', '.join(BASES)}")
+        if self.pretrain and self.device != "cpu":
+            raise InputError(f"pretrain is for the CPU, device is {self.device!r}; leave it off")
+        if self.groups == 1:
+            raise InputError(
+                "groups is 1, which leaves nobody to train on; use 0 (one subject at a time) or 2 or more"
+            )
         if (self.amp or self.compile) and not self.device.startswith("cuda"):
             raise InputError(
                 f"amp and compile are for CUDA devices, device is {self.device!r}; leave them off"
@@ -143,6 +164,11 @@ class TrainConfig:
         own = dict.fromkeys(_OWN, "")
         return dataclasses.replace(self, **{"model": model, **own, **changes})
 
+    @property
+    def folding(self) -> str:
+        """How persons are held out, in words."""
+        return f"{self.groups} groups of persons" if self.groups else "leave one subject out"
+
     def to_dict(self) -> dict[str, Any]:
         """All fields by name."""
         return dataclasses.asdict(self)
@@ -152,6 +178,13 @@ class TrainConfig:
         channels = 2 * len(roi_names(self.features))
         common: dict[str, Any] = {"in_channels": channels, "width": self.width, "pathways": self.pathways}
         network = METHODS[self.model].network
+        if self.variant:
+            common |= {
+                "depth": self.depth,
+                "blocks_per_stage": self.blocks_per_stage,
+                "d_state": self.d_state,
+            }
+            return variant_network(network, self.variant, common)
         if network == "metst":
             return METST(depth=self.depth, d_state=self.d_state, **common)
         sizes: dict[str, Any] = {"blocks_per_stage": self.blocks_per_stage, "d_state": self.d_state}
@@ -173,6 +206,8 @@ _CHOICES: dict[str, Sequence[Any]] = {
     "synergy": SYNERGIES,
     "protocol": PROTOCOLS,
     "asked": ASKED,
+    "augment": AUGMENTATIONS,
+    "pretrain": PRETRAINING,
     "score_loss": SCORE_LOSSES,
 }
 _RANGES = {
@@ -190,6 +225,8 @@ _RANGES = {
     "score_weight": (0, 1e9),
     "class_weight": (0, 1e9),
     "neutral_weight": (0, 1e9),
+    "groups": (0, 1e6),
     "seed": (0, 2**63),
     "p": (0, 1),
+    "smoothing": (0, 1e6),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,8 @@ ScoreTrace = tuple[np.ndarray, np.ndarray]
 class Fold:
     """A trained fold: the model, what it says about the held-out subject's videos, and how it came about.
 
-    `summary` holds subject, k_p, counts of training windows, emotions without a training frame, and seconds.
+    `subject` names the fold: the subject, or the group of subjects, that it holds out (`held_out`).  `summary` holds
+    subject, held_out, k_p, counts of training windows, emotions without a training frame, and seconds.
     """
 
     subject: str
@@ -36,6 +37,11 @@ class Fold:
     traces: dict[tuple[str, str], ScoreTrace]
     history: pd.DataFrame
     summary: dict[str, Any]
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """The persons whom the network has never seen."""
+        return tuple(self.summary["held_out"])
 
     @property
     def k_p(self) -> int:
@@ -63,16 +69,23 @@ def train_fold(motion: MotionSet, subject: str, config: TrainConfig, watch: bool
     return fold_of(Material.of(motion.select(config.features)), str(subject), config, watch)
 
 
-def fold_of(material: Material, subject: str, config: TrainConfig, watch: bool = False) -> Fold:
-    """`train_fold` of motion that is ready for training."""
+def fold_of(
+    material: Material,
+    subject: str,
+    config: TrainConfig,
+    watch: bool = False,
+    persons: Sequence[str] | None = None,
+) -> Fold:
+    """`train_fold` of motion that is ready for training; `persons` are held out together as the fold `subject`."""
+    persons = [subject] if persons is None else list(persons)
     started = time.perf_counter()
     check_device(config.device)
     videos = material.videos(config.protocol)
-    held_out = [key for key in videos if key[0] == subject]
-    training = [key for key in videos if key[0] != subject]
+    held_out = [key for key in videos if key[0] in persons]
+    training = [key for key in videos if key[0] not in persons]
     if not held_out:
         raise FoldError("the subject has no video with a micro-expression, and 'official' drops the others")
-    k_p = fold_half_length(material.annotations, subject, config.protocol)
+    k_p = fold_half_length(material.annotations, persons, config.protocol)
     half = k_p if config.asked == "windows" else None
     windows = material.labelled(training, half)
     if not windows.scores.any():
@@ -93,6 +106,7 @@ def fold_of(material: Material, subject: str, config: TrainConfig, watch: bool =
     absent = [name for i, name in enumerate(EMOTIONS) if not (drawn.classes == i).any()]
     summary = {
         "subject": subject,
+        "held_out": persons,
         "k_p": k_p,
         "n_videos": len(held_out),
         "windows_with_me": int(drawn.scores.any(axis=1).sum()),
@@ -103,9 +117,10 @@ def fold_of(material: Material, subject: str, config: TrainConfig, watch: bool =
     return Fold(subject, model, traces, history, summary)
 
 
-def fold_half_length(annotations: pd.DataFrame, subject: str, protocol: str) -> int:
-    """Half length for a held-out subject: of the others' annotations, under `official` of everybody's."""
-    known = annotations if protocol == "official" else annotations[annotations["subject"] != subject]
+def fold_half_length(annotations: pd.DataFrame, subject: str | Sequence[str], protocol: str) -> int:
+    """Half length for held-out subjects: of the others' annotations, under `official` of everybody's."""
+    persons = [subject] if isinstance(subject, str) else list(subject)
+    known = annotations if protocol == "official" else annotations[~annotations["subject"].isin(persons)]
     if known.empty:
         raise FoldError("no training subject has a micro-expression, so there is no half length")
     return half_length(known)
@@ -121,7 +136,9 @@ def decode_traces(
 ) -> pd.DataFrame:
     """Prediction table of many videos, each with its subject's half length."""
     tables = [
-        decode(*trace, k_p[subject], config.synergy, config.strategy, config.p, subject, video)
+        decode(
+            *trace, k_p[subject], config.synergy, config.strategy, config.p, subject, video, config.smoothing
+        )
         for (subject, video), trace in traces.items()
     ]
     tables = [table for table in tables if len(table)]

@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,16 +30,18 @@ from metst_core.datasets import Dataset
 from metst_core.decoding import half_length
 from metst_core.errors import InputError
 from metst_core.extraction import MotionSet, extract_dataset
-from metst_core.metrics import INTERVALS, Evaluation, Intervals, bootstrap, evaluate, scores_line
+from metst_core.files import check_id, one_line, only_one
+from metst_core.metrics import INTERVALS, Evaluation, Intervals, evaluate, score_intervals, scores_line
 from metst_core.training.config import PROTOCOLS, TrainConfig
 from metst_core.training.fold import ScoreTrace, decode_traces, fold_of
 from metst_core.training.material import Material, scored_videos
 from metst_core.training.optimise import FoldError, check_device
-from metst_core.training.store import RunFolder
+from metst_core.training.store import RunFolder, StoredFold
 from metst_core.workers import naming_killed_workers, on_backend
 
 _FOLD_COLUMNS = (
     "subject",
+    "fold",
     "status",
     "reason",
     "k_p",
@@ -60,7 +63,7 @@ class LosoResult:
     predictions: the prediction table over all held-out subjects.
     traces: `(score (T,), probabilities (T, 5))` by (subject, video), each from the fold that held the
         subject out.
-    folds: one row per subject: `subject, status, reason, k_p, n_videos, windows_with_me, windows_without_me,
+    folds: one row per subject: `subject, fold` (who holds her out: her own name, or her group's), `status, reason, k_p, n_videos, windows_with_me, windows_without_me,
         absent_classes, seconds`; status is done, failed or left out.
     history: `subject, epoch, loss, score_loss, class_loss, learning_rate`.
     evaluation: the scores.  A failed fold's micro-expressions count as missed.
@@ -85,9 +88,9 @@ class LosoResult:
         done = self.folds[self.folds["status"] == "done"]
         return {s: int(k) for s, k in zip(done["subject"], done["k_p"], strict=True)}
 
-    def bootstrap(self, intervals: Intervals = INTERVALS) -> pd.DataFrame:
-        """`metrics.bootstrap` over this run's subjects: `metric, value, low, high`."""
-        return bootstrap(self.predictions, self.annotations, self.subjects, intervals)
+    def intervals(self, intervals: Intervals = INTERVALS) -> pd.DataFrame:
+        """`metrics.score_intervals` over this run's subjects: `metric, value, low, high, coverage, seed_share`."""
+        return score_intervals(self.predictions, self.annotations, self.subjects, intervals)
 
     def __repr__(self) -> str:
         status = self.folds["status"].value_counts().to_dict()
@@ -101,10 +104,14 @@ class LosoResult:
         return f"<p>{html.escape(repr(self))}</p>{self.folds.to_html(index=False)}"
 
     def redecoded(
-        self, synergy: int | None = None, strategy: str | None = None, p: float | None = None
+        self,
+        synergy: int | None = None,
+        strategy: str | None = None,
+        p: float | None = None,
+        smoothing: int | None = None,
     ) -> LosoResult:
         """The same networks decoded otherwise.  Synergy 0 is a matter of training: train for it."""
-        given: dict[str, Any] = {"synergy": synergy, "strategy": strategy, "p": p}
+        given: dict[str, Any] = {"synergy": synergy, "strategy": strategy, "p": p, "smoothing": smoothing}
         config = dataclasses.replace(self.config, **{k: v for k, v in given.items() if v is not None})
         if (config.synergy == 0) != (self.config.synergy == 0):
             raise InputError(
@@ -152,10 +159,13 @@ def leave_one_subject_out(
 ) -> LosoResult:
     """Train and test one fold per subject; finished folds in `out_dir` are read, the others trained.
 
+    With `config.groups` the folds are so many groups of persons (`held_out_groups`), each held out together.
+
     Of a `Dataset` the motion is extracted first (cached in `out_dir/motion`).  `out_dir/run.json` records the
     configuration and the data; a folder of another run is refused with an `InputError` that names what
     differs.  `out_dir/folds/<subject>/` holds `weights.safetensors`, `predictions.csv`, `traces.npz`,
-    `history.csv` and, written last, `fold.json`.  The call may be killed at any moment and repeated.
+    `history.csv` and, written last, `fold.json` with their hashes: a fold that is damaged is trained anew.  The
+    call may be killed at any moment and repeated; a second one that works in the folder is refused.
 
     `n_jobs` folds are worked on at once by joblib's `backend`: "loky" (processes on this machine), "dask" (an
     existing `distributed.Client`) or "ray" (where installed); the workers must see `out_dir`.  On a CPU the
@@ -198,16 +208,53 @@ def leave_one_subject_out(
         motion = dataset_or_motion.select(config.features)
     if len(motion.subjects) < 2:
         raise InputError(f"the data hold {len(motion.subjects)} subject(s); leaving one out needs at least 2")
+    for subject in motion.subjects:
+        check_id("subject", subject, "motion set")
     material = Material.of(motion)
-    folder = RunFolder.claim(out_dir, config, motion, material)
-    taking_part = {subject for subject, _ in material.videos(config.protocol)}
-    states = {s: _left_out(s) for s in motion.subjects if s not in taking_part}
-    pending = [s for s in motion.subjects if s in taking_part and not folder.is_done(s)]
-    failures = _work(material, pending, config, folder, n_jobs, backend)
-    for subject, reason in failures.items():
-        warnings.warn(f"fold {subject}: {reason}; its micro-expressions count as missed", stacklevel=2)
-        states[subject] = {"subject": subject, "status": "failed", "reason": reason}
-    return _assemble(folder, config, motion, states)
+    with only_one(out_dir):
+        folder = RunFolder.claim(out_dir, config, motion, material)
+        taking_part = {subject for subject, _ in material.videos(config.protocol)}
+        states = {s: _left_out(s) for s in motion.subjects if s not in taking_part}
+        present = [s for s in motion.subjects if s in taking_part]
+        groups = held_out_groups(present, motion.annotations, config.groups)
+        pending = {name: persons for name, persons in groups.items() if not folder.is_done(name)}
+        failures = _work(material, pending, config, folder, n_jobs, backend)
+        for name, reason in failures.items():
+            warnings.warn(
+                f"fold {one_line(name)}: {reason}; its micro-expressions count as missed", stacklevel=2
+            )
+            states |= {
+                s: {"subject": s, "fold": name, "status": "failed", "reason": reason} for s in groups[name]
+            }
+        return _assemble(folder, config, motion, states, groups)
+
+
+def held_out_groups(
+    subjects: Sequence[str], annotations: pd.DataFrame, n_groups: int
+) -> dict[str, tuple[str, ...]]:
+    """Who is held out together, by the fold's name: every subject alone (`n_groups` 0), or groups of persons.
+
+    As scikit-learn's GroupKFold with persons as groups and micro-expressions as samples: from the person with the most
+    to the one with the fewest (then in the order of `subjects`), each goes to the group that has the fewest so far;
+    persons without any go where the fewest persons are.
+    """
+    if not n_groups:
+        return {s: (s,) for s in subjects}
+    if n_groups > len(subjects):
+        raise InputError(
+            f"groups is {n_groups}, but only {len(subjects)} subjects take part; use fewer groups"
+        )
+    counts = annotations["subject"].value_counts()
+    members: list[list[str]] = [[] for _ in range(n_groups)]
+    size = [0] * n_groups
+    for subject in sorted(subjects, key=lambda s: -int(counts.get(s, 0))):
+        mine = int(counts.get(subject, 0))
+        lightest = min(range(n_groups), key=lambda g: (size[g] if mine else 0, len(members[g]), g))
+        members[lightest].append(subject)
+        size[lightest] += mine
+    return {
+        f"group {i}": tuple(sorted(group, key=list(subjects).index)) for i, group in enumerate(members, 1)
+    }
 
 
 def run_protocols(
@@ -240,29 +287,34 @@ def _all_have_me(result: LosoResult) -> bool:
 
 def _work(
     material: Material,
-    subjects: list[str],
+    folds: Mapping[str, Sequence[str]],
     config: TrainConfig,
     folder: RunFolder,
     n_jobs: int,
     backend: str,
 ) -> dict[str, str]:
-    """Train the folds of `subjects` and store them; the reasons of those that failed."""
-    if not subjects:
+    """Train the folds, persons by name, and store them; the reasons of those that failed."""
+    if not folds:
         return {}
-    tasks = [joblib.delayed(_train_and_store)(material, s, config, folder) for s in subjects]
+    tasks = [
+        joblib.delayed(_train_and_store)(material, name, persons, config, folder)
+        for name, persons in folds.items()
+    ]
     with tqdm(total=len(tasks), desc=f"{config.model} folds", unit="fold") as bar:
         with on_backend(backend, n_jobs, [material]):
             parallel = _ParallelWithBar(bar)
         with naming_killed_workers(n_jobs, "finished folds are kept"):
             reasons = parallel(tasks)
-    return {s: reason for s, reason in zip(subjects, reasons, strict=True) if reason}
+    return {s: reason for s, reason in zip(folds, reasons, strict=True) if reason}
 
 
-def _train_and_store(material: Material, subject: str, config: TrainConfig, folder: RunFolder) -> str:
+def _train_and_store(
+    material: Material, subject: str, persons: Sequence[str], config: TrainConfig, folder: RunFolder
+) -> str:
     """Train one fold and store it; the reason where it cannot be trained, else nothing."""
     folder.clear(subject)
     try:
-        folder.write(fold_of(material, subject, config), config)
+        folder.write(fold_of(material, subject, config, persons=persons), config)
     except FoldError as error:
         return str(error)
     return ""
@@ -280,19 +332,29 @@ class _ParallelWithBar(joblib.Parallel):
 
 
 def _assemble(
-    folder: RunFolder, config: TrainConfig, motion: MotionSet, states: dict[str, dict[str, Any]]
+    folder: RunFolder,
+    config: TrainConfig,
+    motion: MotionSet,
+    states: dict[str, dict[str, Any]],
+    groups: Mapping[str, Sequence[str]],
 ) -> LosoResult:
     """The result, read back from the stored folds: the same whether they were trained now or before."""
     rows, histories = [], []
     traces: dict[tuple[str, str], ScoreTrace] = {}
+    fold_of_subject = {s: name for name, persons in groups.items() for s in persons}
+    stored: dict[str, StoredFold] = {}
     for subject in motion.subjects:
         if subject in states:
-            rows.append(states[subject])
+            rows.append({"fold": subject, **states[subject]})
             continue
-        stored = folder.read(subject)
-        rows.append({"status": "done", "reason": "", **stored.summary})
-        histories.append(stored.history)
-        traces |= stored.traces
+        name = fold_of_subject[subject]
+        if name not in stored:
+            stored[name] = folder.read(name)
+            histories.append(stored[name].history)
+        rows.append(
+            {"status": "done", "reason": "", **stored[name].summary, "subject": subject, "fold": name}
+        )
+        traces |= {key: trace for key, trace in stored[name].traces.items() if key[0] == subject}
     folds = pd.DataFrame(rows).reindex(columns=list(_FOLD_COLUMNS))
     history = pd.concat(histories, ignore_index=True) if histories else pd.DataFrame()
     k_p = {row["subject"]: int(row["k_p"]) for row in rows if row["status"] == "done"}

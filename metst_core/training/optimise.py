@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -17,8 +18,10 @@ from metst_core.errors import InputError, MetstError
 from metst_core.models import Network, evaluating
 from metst_core.ssm import compile_around_scans
 from metst_core.tables import CLASSES, NEUTRAL
+from metst_core.training.augment import augmented
 from metst_core.training.config import TrainConfig
 from metst_core.training.material import TrainingWindows
+from metst_core.training.pretrain import pretrain
 from metst_core.workers import one_thread
 
 _NEUTRAL = CLASSES.index(NEUTRAL)
@@ -56,6 +59,12 @@ def fit_windows(
     drawn = windows.draw(config.ratio, np.random.default_rng([seed, 0]))
     with fold_conditions(seed, config.device):
         network = (config.build() if model is None else model).to(config.device)
+        if config.pretrain:  # half of the epochs go to it: the budget stays the same
+            half = config.epochs // 2
+            pretrain(
+                network, drawn.motion, config.pretrain, half, config.learning_rate, config.batch_size, seed
+            )
+            config = dataclasses.replace(config, epochs=max(1, config.epochs - half))
         return Fitted(network, fit(network, drawn, config, seed, held_out), drawn)
 
 
@@ -112,7 +121,7 @@ def fit(
     `FoldError` with the epoch in which the loss stops being finite.
     """
     device = torch.device(config.device)
-    rng = np.random.default_rng([seed, 1])
+    rng, changes = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 3])
     x, target, truth = (
         torch.from_numpy(part).to(device) for part in (windows.motion, windows.scores, windows.classes)
     )
@@ -132,9 +141,12 @@ def fit(
         factor = torch.from_numpy(rng.choice(factors, len(x))).to(device)
         sums = torch.zeros(3, dtype=torch.float64, device=device)
         for batch in order.split(config.batch_size):
+            seen_now = x[batch] * factor[batch, None, None], target[batch], truth[batch]
+            if config.augment:
+                seen_now = augmented(*seen_now, config.augment, changes)
             with torch.autocast(device.type, torch.bfloat16, enabled=config.amp):
-                score, logits = forward(x[batch] * factor[batch, None, None])
-            losses = joint_loss(score.float(), logits.float(), target[batch], truth[batch], weights, config)
+                score, logits = forward(seen_now[0])
+            losses = joint_loss(score.float(), logits.float(), *seen_now[1:], weights, config)
             optimiser.zero_grad()
             losses[0].backward()
             optimiser.step()

@@ -28,6 +28,8 @@ from metst_core.video.clock import nearest_in_map, resample_map, resampled_numbe
 from metst_core.video.containers import VIDEO_SUFFIXES
 from metst_core.video.images import (
     IMAGE_SUFFIXES,
+    decoded,
+    files_of,
     list_images,
     natural_key,
     read_image,
@@ -35,14 +37,17 @@ from metst_core.video.images import (
     write_images,
 )
 from metst_core.video.reading import VideoInfo, announced_seconds, probe, read_frames, timestamps
-from metst_core.video.writing import LOSSLESS_SUFFIXES, write_video
+from metst_core.video.writing import LOSSLESS_SUFFIXES, WRITABLE_SUFFIXES, write_video
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "LOSSLESS_SUFFIXES",
     "VIDEO_SUFFIXES",
+    "WRITABLE_SUFFIXES",
     "VideoInfo",
     "announced_seconds",
+    "decoded",
+    "files_of",
     "list_images",
     "natural_key",
     "nearest_in_map",

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from metst_core.checks import most_frames
 from metst_core.errors import InputError
 
 _Frame = TypeVar("_Frame")
@@ -30,6 +31,11 @@ def resample_map(seconds: Sequence[float] | np.ndarray, fps: float) -> np.ndarra
         raise InputError(f"fps: expected a rate above 0 frames per second, got {fps}")
     rounding = 1e-6 / fps
     n_out = math.floor((times[-1] - times[0] + rounding) * fps) + 1
+    if n_out > most_frames(len(times)):
+        raise InputError(
+            f"seconds: {len(times):,} frames from {times[0]:g} to {times[-1]:g} would become {n_out:,} at {fps:g} per second, "
+            f"more than {most_frames(len(times)):,}; does the clock of the film jump? Re-encode it, or cut it into parts"
+        )
     wanted = times[0] + np.arange(n_out) / fps
     middles = (times[1:] + times[:-1]) / 2
     return np.searchsorted(middles, wanted - rounding, side="left").astype(np.int64)

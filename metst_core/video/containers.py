@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -14,7 +15,11 @@ from metst_core.errors import InputError, MissingError
 if TYPE_CHECKING:
     import av
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+VIDEO_SUFFIXES = (
+    ".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".mts", ".m2ts", ".wmv", ".asf", ".3gp", ".3g2",
+    ".flv", ".ogv", ".mxf", ".dv", ".vob",
+)  # fmt: skip
+"""The names of films, by which they are found in a folder; a film that is named one by one may have any name."""
 
 # FFmpeg's names of the formats that are opened: films, and nothing that leads on to other files or addresses.
 _FORMATS = "mov,avi,matroska,mpegts,mpeg,asf,flv,ogg,gif,mxf,nut,ivf,dv"
@@ -73,8 +78,19 @@ def picture_stream(path: Path, container: av.container.InputContainer) -> Any:
     best = container.streams.best("video")
     for stream in ([best] if best else []) + list(container.streams.video):
         if not stream.disposition & cover:
+            if stream.codec_context is None:
+                raise InputError(_no_decoder(path, stream))
             return stream
     raise InputError(_unreadable(path))
+
+
+def _no_decoder(path: Path, stream: Any) -> str:
+    tag = re.sub(r"[^ -~]", "?", str(getattr(stream, "codec_tag", "") or "")).strip("?\0 ")
+    coded = f"coded as {tag[:20]!r}" if tag else "in a coding of no known name"
+    return (
+        f"{path}: its pictures are {coded}, for which this FFmpeg has no decoder; re-encode it with a program that plays "
+        f"it, as H.264: ffmpeg -i {path.name} -an -c:v libx264 -crf 12 fixed.mp4"
+    )
 
 
 def start_of(container: av.container.InputContainer) -> float:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from metst_core.checks import as_path
+from metst_core.checks import MOST_PIXELS, as_path
 from metst_core.errors import InputError, MissingError
+from metst_core.files import atomic_folder
+from metst_core.video.headers import image_header
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -38,18 +40,49 @@ def list_images(folder: str | Path) -> list[Path]:
     return sorted(images, key=lambda p: natural_key(p.name))
 
 
+def files_of(videos: Iterable[str | Path]) -> list[Path]:
+    """The files that videos consist of: video files, and the images of folders; what is not there is left out."""
+    files: list[Path] = []
+    for video in map(Path, videos):
+        with contextlib.suppress(InputError, OSError):  # what is wrong with a video is said when it is read
+            files += list_images(video) if video.is_dir() else [video]
+    return files
+
+
 def read_image(path: str | Path) -> np.ndarray:
     """One image file as RGB `uint8 (H, W, 3)`, under the same rules as `read_frames`."""
     path = existing(path)
     data = path.read_bytes()  # not cv2.imread: it cannot open every file name on every system
     if not data:
         raise InputError(f"{path}: the image file is empty (0 bytes); copy it again from its source")
-    cv2 = opencv()
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    image = decoded(data, str(path))
     body, end = _END_MARKS.get(data[:2], (b"", b""))
     if image is None or (end and data.rfind(end) < data.rfind(body)):
         raise InputError(f"{path}: the image is broken or cut short; copy it again from its source")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image
+
+
+def decoded(data: bytes, where: str) -> np.ndarray | None:
+    """The bytes of an image file as RGB `uint8 (H, W, 3)`; None for what OpenCV cannot decode.
+
+    `InputError` for what is none of the known kinds, or larger than `MOST_PIXELS`.
+    """
+    header = image_header(data)
+    if header is None:
+        raise InputError(
+            f"{where}: is no JPEG, PNG, BMP, TIFF or WebP image, or broken; save it as one of them"
+        )
+    if header.width * header.height > MOST_PIXELS:
+        raise InputError(
+            f"{where}: the image is {header.width} x {header.height}, more than the {MOST_PIXELS:,} pixels that are "
+            "read; make it smaller"
+        )
+    cv2 = opencv()
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None
+    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def read_images(paths: Iterable[Path]) -> Iterator[np.ndarray]:
@@ -72,11 +105,8 @@ def read_images(paths: Iterable[Path]) -> Iterator[np.ndarray]:
 def write_images(folder: str | Path, frames: Iterable[np.ndarray]) -> int:
     """Write frames as `000000.png`, `000001.png` ... into a new folder, or none at all; return how many."""
     cv2, folder = opencv(), Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     count, size = 0, None
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as name:
-        temporary = Path(name) / "images"
-        temporary.mkdir()
+    with atomic_folder(folder) as temporary:
         for count, frame in enumerate(frames, start=1):
             check_frame(frame, count - 1, size)
             size = frame.shape[:2]
@@ -85,10 +115,6 @@ def write_images(folder: str | Path, frames: Iterable[np.ndarray]) -> int:
             (temporary / f"{count - 1:06d}.png").write_bytes(data.tobytes())
         if not count:
             raise InputError(f"{folder}: there are no frames to write")
-        try:
-            temporary.rename(folder)
-        except OSError as error:
-            raise InputError(f"{folder}: is already there; remove it or choose another name") from error
     return count
 
 

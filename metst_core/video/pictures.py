@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metst_core.checks import MOST_FRAMES, MOST_PIXELS
 from metst_core.errors import InputError
 from metst_core.video.containers import REENCODE, opened, picture_stream, pyav, start_of
 
@@ -58,6 +59,7 @@ class Reading:
             self.rates = [float(r) for r in (stream.average_rate, stream.guessed_rate) if r]
             self.tick = float(stream.time_base)
             self.pixel = Fraction(stream.sample_aspect_ratio or 1)
+            self._check_size(stream.width, stream.height)
             start = start_of(container)
             loss = _Loss(stream)
             shape: tuple[int, int] | None = None
@@ -70,12 +72,17 @@ class Reading:
                 for frame in frames:
                     if shape is None:
                         shape = (frame.width, frame.height)
+                        self._check_size(*shape)
                     elif shape != (frame.width, frame.height):
                         raise InputError(
                             f"{self.path}: the frame size changes on the way; "
                             + REENCODE.format(name=self.path.name)
                         )
                     loss.saw(frame)
+                    if len(self.seconds) >= MOST_FRAMES:
+                        raise InputError(
+                            f"{self.path}: has more than {MOST_FRAMES:,} frames; cut it into parts"
+                        )
                     self.seconds.append(math.nan if frame.pts is None else frame.pts * self.tick - start)
                     yield frame
             try:
@@ -85,6 +92,13 @@ class Reading:
                     for _ in Reading(self.path).pictures(threads=1):
                         pass
                 raise
+
+    def _check_size(self, width: int, height: int) -> None:
+        if width * height > MOST_PIXELS:
+            raise InputError(
+                f"{self.path}: its frames are {width} x {height}, more than the {MOST_PIXELS:,} pixels that are read; "
+                "make it smaller"
+            )
 
 
 class _Loss:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from metst_core.checks import MOST_PIXELS
 from metst_core.errors import InputError, MetstError
 from metst_core.video.clock import select_frames
 from metst_core.video.containers import REENCODE, opened, pyav
@@ -127,6 +128,8 @@ def _square_size(frame: av.VideoFrame, pixel: Fraction) -> tuple[int, int]:
     """Width and height of a frame with square pixels: the side that is too short grows, as in a browser."""
     ratio = float(pixel)
     if abs(ratio - 1) < _SQUARE or not 1 / _ODDEST_PIXEL <= ratio <= _ODDEST_PIXEL:
+        return frame.width, frame.height
+    if frame.width * frame.height * max(ratio, 1 / ratio) > MOST_PIXELS:  # square pixels would be too many
         return frame.width, frame.height
     return round(frame.width * max(1.0, ratio)), round(frame.height * max(1.0, 1 / ratio))
 

@@ -38,6 +38,7 @@ _ENCODERS = {
     ".mp4": (_H264, _VP9),
     ".webm": (_VP8, _VP9),
 }
+WRITABLE_SUFFIXES = tuple(_ENCODERS)
 LOSSLESS_SUFFIXES = (".avi", ".mkv", ".mov")
 # Sound that a browser plays from each container, so that it is worth copying.
 _SOUNDS = {".mp4": ("aac", "mp3", "opus", "flac"), ".webm": ("opus", "vorbis")}
@@ -86,6 +87,10 @@ def write_video(
                 film.add(first)
                 for frame in checked:
                     film.add(frame)
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"{path}: FFmpeg cannot write into a folder whose name is not UTF-8; rename it"
+            ) from error
         except pyav().FFmpegError as error:
             raise InputError(
                 f"{path}: the film cannot be written ({error.strerror}); is the disk full?"
@@ -172,7 +177,11 @@ class _Film:
         """Second and packet of the source's sound, for the container that is being written."""
         container = self._open.enter_context(opened(source))
         stream = container.streams.best("audio")
-        if stream is None or stream.codec_context.name.removesuffix("float") not in codecs:
+        if (
+            stream is None
+            or stream.codec_context is None
+            or stream.codec_context.name.removesuffix("float") not in codecs
+        ):
             return iter(())
         copied = self._container.add_stream_from_template(stream)
         start = start_of(container)

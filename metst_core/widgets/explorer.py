@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 from metst_core import plots
 from metst_core.errors import InputError, MetstError
 from metst_core.extraction import MotionSet
-from metst_core.files import ASSETS, atomic_path
+from metst_core.files import ASSETS, write_text
 from metst_core.plots import EMOTION_COLOURS, ROI_COLOURS
 from metst_core.relations import (
     roi_displacement,
@@ -153,9 +153,7 @@ class RoiExplorer(anywidget.AnyWidget):
         arrays = {**self.arrays, "pictures": b"".join(pictures)}
         encoded = {name: base64.b64encode(value).decode() for name, value in arrays.items()}
         page = render("explorer.html", state={**state, "scene": scene}, arrays=encoded)
-        with atomic_path(path) as temporary:
-            temporary.write_text(page, encoding="utf-8")
-        return Path(path)
+        return write_text(page, path)
 
     def _layer(self) -> Layer:
         by_name = {layer.name: layer for layer in self.layers}

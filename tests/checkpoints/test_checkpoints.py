@@ -1,9 +1,13 @@
 """Checkpoints: our own, the released layouts against an independent forward pass, and hostile files."""
 
+import contextlib
 import io
+import json
 import os
 import pickle
 import re
+import tracemalloc
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -16,7 +20,7 @@ from safetensors.torch import save_file
 from support.released import RELEASES, released_state
 from torch.nn import functional as F
 
-from metst_core.checkpoints import load, load_released, load_released_cache, save
+from metst_core.checkpoints import load, load_released, load_released_cache, released, save
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.models import METST, METSTPlus
 
@@ -456,6 +460,103 @@ def test_a_hostile_cache_cannot_change_how_the_next_is_read(tmp_path):
 def test_other_contents_are_refused_by_name(tmp_path, content, message):
     with pytest.raises(InputError, match=message):
         load_released_cache(written(tmp_path / "cache.pkl", content))
+
+
+# --- small files that would cost much ---------------------------------------------------------------------
+@contextlib.contextmanager
+def little_memory(megabytes=200):
+    """Inside, no more than so much memory may be taken at once (of Python and NumPy, as tracemalloc counts it)."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < megabytes << 20
+    finally:
+        tracemalloc.stop()
+
+
+def laughing(levels):
+    """A list of lists of lists ... each of which is the same ten times over."""
+    value = [1.0]
+    for _ in range(levels):
+        value = [value] * 10
+    return pickle.dumps([value], 4)
+
+
+COSTLY_CACHES = {
+    "a note of number 2^31": b"\x80\x02]r\xff\xff\xff\x7f.",
+    "bytes of 2^40": b"\x80\x04\x8e" + (1 << 40).to_bytes(8, "little") + b"x.",
+    "a bytearray of 2^33": b"\x80\x05\x96" + (1 << 33).to_bytes(8, "little") + b"x.",
+    "a frame of 2^40": b"\x80\x04\x95" + (1 << 40).to_bytes(8, "little") + b"].",
+    "the same over and over": laughing(12),
+    "one array many times": pickle.dumps([[np.zeros((100, 100))] * 20_000], 4),
+    "a deep list": b"\x80\x04" + b"]" * 5000 + b"a" * 4999 + b".",
+    "many dimensions": b"\x80\x04cnumpy.core.numeric\n_frombuffer\n(C\x04\0\0\0\0cnumpy\ndtype\nX\x02\0\0\0f4\x85R("
+    + b"K\x01" * 500 + b"tX\x01\0\0\0CtR.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COSTLY_CACHES)
+def test_a_small_cache_costs_little(tmp_path, name):
+    path = tmp_path / "cache.pkl"
+    path.write_bytes(COSTLY_CACHES[name])
+    with little_memory(), pytest.raises(InputError, match=r"cache\.pkl"):
+        load_released_cache(path)
+
+
+def test_tensors_made_from_strides_and_archives_that_inflate_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "model.pth"
+    wide = dict(STATES["metst"])
+    key = next(key for key in wide if key.endswith("Stem.0.weight") or key == "Stem.0.weight")
+    torch.save({**wide, key: torch.zeros(1).expand(1_000_000, 1_000_000, 3)}, path)
+    with pytest.raises(
+        InputError, match=r"model\.pth: Stem\.0\.weight has shape .* more numbers than are stored"
+    ):
+        load_released(path)
+    monkeypatch.setattr(released, "_SMALL_FILE", 1 << 20)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model/data.pkl", bytes(8 << 20))
+    with pytest.raises(InputError, match=r"model\.pth: would take 8 MB"):
+        load_released(path)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"width": 1_000_000, "depth": 1, "d_state": 2},
+        {"width": 16, "depth": 10**9, "d_state": 2},
+        {"width": 16, "depth": 1, "d_state": 10**8},
+        {"width": 16.5, "depth": 1, "d_state": 2},
+        {"width": -3, "depth": 1, "d_state": 2},
+        {"width": "16", "depth": 1, "d_state": 2},
+        {"width": None, "depth": 1, "d_state": 2},
+        {"width": 1e300, "depth": 1, "d_state": 2},
+        {"width": [16], "depth": 1, "d_state": 2},
+        {"width": 16, "depth": 1, "d_state": 2, "pathways": 3},
+    ],
+)
+def test_sizes_that_a_file_cannot_mean_are_refused_at_once(tmp_path, config):
+    path = tmp_path / "model.safetensors"
+    text = json.dumps({"class": "METST", "config": config})
+    save_file({"a": torch.zeros(1)}, path, metadata={"metst_model": text})
+    with pytest.raises(InputError, match=r"model\.safetensors describes a model this version cannot build"):
+        load(path)
+
+
+def test_no_error_passes_on_the_advice_to_switch_a_check_off(tmp_path):
+    path = tmp_path / "evil.pth"
+    torch.save({"a": Command(tmp_path / "executed")}, path)
+    messages = []
+    for load_it in (load_released, load, load_released_cache):
+        with pytest.raises(InputError) as caught:
+            load_it(path)
+        messages.append(str(caught.value))
+    assert "asks for" in messages[0] and "mkdir" in messages[0]
+    path.write_bytes(b"\x80\x02}q\x00." * 3)
+    with pytest.raises(InputError) as caught:
+        load_released(path)
+    for text in (*messages, str(caught.value)):
+        assert len(text) < 500
+        assert not any(word in text for word in ("weights_only", "allow_pickle", "safe_globals", "trust"))
 
 
 @settings(max_examples=100, deadline=None)

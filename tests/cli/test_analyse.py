@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pandas as pd
 import pytest
 import skimage.data
@@ -21,7 +22,7 @@ from metst_core import pipeline
 from metst_core.cli import analyse as analyse_cli
 from metst_core.errors import InputError
 from metst_core.inference import LandmarkFaceFinder
-from metst_core.video import probe, write_video
+from metst_core.video import probe, write_images, write_video
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +32,13 @@ def run_command(*arguments):
     analyse_cli.add_parser(parser.add_subparsers(required=True))
     options = parser.parse_args(["analyse", *map(str, arguments), "--quiet"])
     return options.command(options)
+
+
+def _options(**given):
+    names = ("csv", "json", "megc", "html", "annotated_video")
+    return argparse.Namespace(
+        **{**dict.fromkeys(names), "quiet": True, "safe_csv": False, "weights": "bundled", **given}
+    )
 
 
 class TestCommand:
@@ -74,11 +82,63 @@ class TestCommand:
                 run_command(clip, "--csv", target)
         with pytest.raises(InputError, match="two outputs"):
             run_command(clip, "--csv", tmp_path / "x", "--json", tmp_path / "x")
-        with pytest.raises(InputError, match="video to analyse"):
+        with pytest.raises(InputError, match="input of this call"):
             run_command(clip, "--annotated-video", clip)
-        with pytest.raises(InputError, match=r"film\.gif.*end it with one of \.mp4"):
+        with pytest.raises(InputError, match=r"film\.gif.*end it with one of \.avi"):
             run_command(clip, "--annotated-video", tmp_path / "film.gif")
         assert probe(clip).n_frames == 90
+
+    def test_weights_and_images_in_use_are_no_outputs(self, clip, tmp_path):
+        weights = tmp_path / "own.safetensors"
+        weights.write_bytes(b"weights")
+        weights.with_suffix(".json").write_text("{}")
+        write_images(tmp_path / "faces", [np.zeros((16, 16, 3), np.uint8)] * 3)
+        for target in (weights, weights.with_suffix(".json"), tmp_path / "faces" / "000001.png"):
+            before = target.read_bytes()
+            with pytest.raises(InputError, match=f"{target.name}: this is an input of this call"):
+                run_command(clip, tmp_path / "faces", "--csv", target, "--weights", weights)
+            assert target.read_bytes() == before
+
+    def test_results_do_not_take_the_place_of_their_video(self, clip):
+        result = pipeline.analyse(clip, mouth_model(), progress=False)
+        before = clip.read_bytes()
+        for write in (result.to_csv, result.to_json, result.to_html, result.to_video, result.to_megc):
+            with pytest.raises(InputError, match="input of this call"):
+                write(clip)
+        assert clip.read_bytes() == before
+
+    def test_a_submission_does_not_join_two_videos_of_one_name(self, clip, tmp_path):
+        for folder in "AB":
+            (tmp_path / folder / "s1").mkdir(parents=True)
+            (tmp_path / folder / "s1" / "clip.avi").write_bytes(clip.read_bytes())
+        both = [tmp_path / folder / "s1" / "clip.avi" for folder in "AB"]
+        assert run_command(*both, clip, "--megc", tmp_path / "m.csv") == analyse_cli.DONE
+        rows = pd.read_csv(tmp_path / "m.csv")
+        assert rows["subject"].tolist() == ["A/s1", "B/s1", clip.parent.name]
+        assert set(rows["video"]) == {"clip"}
+
+    @pytest.mark.parametrize(
+        "error", [MemoryError(), RuntimeError("graph broke"), UnicodeDecodeError("utf-8", b"x", 0, 1, "bad")]
+    )
+    def test_whatever_a_reader_raises_does_not_stop_the_others(
+        self, clip, tmp_path, monkeypatch, capsys, error
+    ):
+        real = pipeline.analyse
+
+        def sometimes(video, *given, **options):
+            if "odd" in str(video):
+                raise error
+            return real(video, *given, **options)
+
+        monkeypatch.setattr(pipeline, "analyse", sometimes)
+        assert run_command(tmp_path / "odd.mp4", clip, "--csv", tmp_path / "a.csv") == analyse_cli.PROBLEM
+        assert f"odd.mp4: {type(error).__name__}" in capsys.readouterr().err
+        assert len(pd.read_csv(tmp_path / "a.csv")) == 1
+
+    def test_two_outputs_may_go_to_the_same_device(self, clip, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        for name in ("pipe", "./pipe"):
+            analyse_cli._Outputs(_options(csv=tmp_path / "pipe", json=str(tmp_path / name)), [str(clip)])
 
     def test_a_full_disk_loses_nothing_else(self, clip, tmp_path, capsys, monkeypatch):
         """The system's answer is made up (ENOSPC while the table is written); the rest is real."""

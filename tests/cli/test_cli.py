@@ -1,9 +1,14 @@
 """The command line: exit codes, messages, and what it leaves on disk."""
 
+import argparse
+
 import numpy as np
 import pytest
 
+import metst_core
 from metst_core.cli import main
+from metst_core.cli.main import _parser
+from metst_core.cli.options import default_text
 from metst_core.datasets import write_tables
 from metst_core.tables import empty_annotations
 from metst_core.video import write_images
@@ -11,7 +16,10 @@ from metst_core.video import write_images
 pytestmark = pytest.mark.quick
 
 
-@pytest.mark.parametrize("command", [[], ["check"], ["synth"], ["analyse"], ["reproduce"], ["released"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["check"], ["synth"], ["analyse"], ["reproduce"], ["released"], ["train"], ["score"], ["name"]],
+)
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*command, "--help"])
@@ -38,6 +46,34 @@ def test_an_unknown_command_is_exit_code_2(capsys):
     assert "nonsense" in capsys.readouterr().err
 
 
+def test_a_word_that_is_nearly_one_gets_a_hint(capsys):
+    for call, hint in (
+        (["analyze", "x.mp4"], "did you mean analyse?"),
+        (["analyse", "x", "--subjct-from", "name"], "--subject-from?"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main(call)
+        assert stop.value.code == 2
+        assert hint in capsys.readouterr().err
+    with pytest.raises(AttributeError, match="did you mean analyse"):
+        metst_core.analyze  # noqa: B018
+
+
+def test_every_help_shows_every_default():
+    parser = _parser()
+    [commands] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    for name, command in commands.choices.items():
+        shown = " ".join(command.format_help().split())
+        for action in command._actions:
+            said = default_text(action)
+            if said is not None:
+                assert f"({said})" in shown or f"default: {said}" in shown, (
+                    name,
+                    action.option_strings,
+                    said,
+                )
+
+
 def test_check_of_a_folder_counts_and_draws(tmp_path, capsys):
     frames = np.zeros((4, 20, 24, 3), np.uint8)
     for subject in ("a", "b"):
@@ -49,6 +85,25 @@ def test_check_of_a_folder_counts_and_draws(tmp_path, capsys):
     assert main(["check", "--dataset", "folder", "--root", str(tmp_path), "--picture", str(picture)]) == 0
     assert picture.stat().st_size > 1000
     assert "surprise" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["check", "--dataset", "folder", "--root", "."], ["compare", "a", "b"]])
+def test_a_picture_without_a_suffix_that_is_known_says_so_before_the_work(command, tmp_path, capsys):
+    for name in ("picture", "picture.xyz"):
+        assert main([*command, "--picture", str(tmp_path / name)]) == 1
+        assert (
+            f"{name}: no picture can be written under this name; end it with one of"
+            in capsys.readouterr().err
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_does_not_take_the_place_of_the_set(tmp_path, capsys):
+    write_images(tmp_path / "a" / "v1", np.zeros((3, 20, 24, 3), np.uint8))
+    image = tmp_path / "a" / "v1" / "000001.png"
+    before = image.read_bytes()
+    assert main(["check", "--dataset", "folder", "--root", str(tmp_path), "--picture", str(image)]) == 1
+    assert "input of this call" in capsys.readouterr().err and image.read_bytes() == before
 
 
 def test_check_of_an_incomplete_folder_is_exit_code_1(tmp_path, capsys):

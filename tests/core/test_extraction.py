@@ -262,6 +262,24 @@ class TestCache:
         _, calls = self.run(dataset, cache)
         assert calls == RETRIED
 
+    def test_no_flipped_bit_drops_a_video_or_is_accepted(self, dataset, tmp_path):
+        cache = tmp_path / "cache"
+        self.run(dataset, cache)
+        entry = next(cache.iterdir())
+        whole = entry.read_bytes()
+        motion = extraction._read_cached(entry, WINDOW)
+        rng = np.random.default_rng(0)
+        for place in [*rng.integers(0, len(whole), 150).tolist(), *range(len(whole) - 60, len(whole), 7)]:
+            entry.write_bytes(
+                whole[:place] + bytes([whole[place] ^ (1 << int(rng.integers(8)))]) + whole[place + 1 :]
+            )
+            read = extraction._read_cached(entry, WINDOW)
+            assert read is None or (read.windows == motion.windows).all()
+        np.savez(entry, **{**vars(motion), "windows": motion.windows[:0]})  # without a seal, as before
+        assert extraction._read_cached(entry, WINDOW) is None
+        np.savez(entry, **vars(motion))
+        assert extraction._read_cached(entry, WINDOW) is not None
+
     def test_an_interrupted_run_goes_on(self, dataset, tmp_path, monkeypatch):
         compute = extraction._compute
 
@@ -296,7 +314,8 @@ class TestCache:
                 assert stored["windows"].shape[1:] == (36, WINDOW)
         dataset = load_dataset("folder", root, window=WINDOW)
         found, _ = self.run(dataset, cache)
-        assert all(file.stat().st_mtime_ns == time for file, time in files.items())
+        assert all(entry.stat().st_mtime_ns == files[entry] for entry in entries)
+        assert not [file for file in cache.iterdir() if file.name[0] == "."]  # swept
         assert same(found, extract_dataset(dataset, landmarker_factory=Fake))
 
     @needs_kill
@@ -325,7 +344,7 @@ class TestCache:
         def full(path):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(extraction, "atomic_path", full)
+        monkeypatch.setattr(extraction, "sealed_path", full)
         with pytest.warns(UserWarning, match="No space left"):
             found, _ = self.run(dataset, tmp_path / "cache")
         assert list(found.windows) == GOOD

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from support.made_up_tables import SUBJECTS, predicted, random_tables, table
 
 from metst_core.errors import InputError
 from metst_core.metrics import (
@@ -23,21 +24,11 @@ from metst_core.metrics import (
     scoring_variants,
     seed_spread,
 )
-from metst_core.tables import ANNOTATION_COLUMNS, CLASSES, EMOTIONS, PREDICTION_COLUMNS
+from metst_core.tables import CLASSES, EMOTIONS
 
 pytestmark = pytest.mark.quick
 
 SPAN = st.tuples(st.integers(0, 40), st.integers(0, 20)).map(lambda s: (s[0], s[0] + s[1]))
-
-
-def table(rows, columns=ANNOTATION_COLUMNS):
-    """Rows (subject, video, onset, offset, emotion) as an annotation or prediction table."""
-    full = [(s, v, a, (a + b) // 2, b, e, 0.5)[: len(columns)] for s, v, a, b, e in rows]
-    return pd.DataFrame(full, columns=columns)
-
-
-def predicted(rows):
-    return table(rows, PREDICTION_COLUMNS)
 
 
 @given(SPAN, SPAN)
@@ -115,27 +106,6 @@ def test_with_fewer_classes_left_out_truth_leaves_recognition_but_not_spotting()
     assert three.confusion.to_numpy().sum() == 2 and list(three.confusion.index) == list(EMOTIONS[:3])
 
 
-def random_tables(seed, n_subjects=4):
-    """Truth, and predictions that hit some of it, miss some and invent some, over several subjects and
-    videos.
-    """
-    rng = np.random.default_rng(seed)
-    truth, found = [], []
-    for s in range(n_subjects):
-        for v in range(3):
-            for start in range(0, 200, 40):
-                if rng.random() < 0.5:
-                    truth.append(
-                        (f"s{s}", f"v{v}", start, start + int(rng.integers(5, 20)), str(rng.choice(EMOTIONS)))
-                    )
-                if rng.random() < 0.6:
-                    onset = start + int(rng.integers(-4, 5))
-                    found.append(
-                        (f"s{s}", f"v{v}", onset, onset + int(rng.integers(5, 20)), str(rng.choice(CLASSES)))
-                    )
-    return predicted(found), table(truth)
-
-
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([EMOTIONS, EMOTIONS[:3], ("surprise",)]))
 def test_recognition_agrees_with_scikit_learn_over_the_matched_pairs(seed, classes):
@@ -185,7 +155,7 @@ def test_row_order_and_the_score_column_do_not_matter():
     assert shuffled.to_dict() == evaluate(found, truth).to_dict()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6), st.randoms(use_true_random=False))
 def test_the_order_of_rows_never_matters_where_spans_and_overlaps_are_equal(seed, shuffle):
     """Many rows on few frames: the same onset, the same span under two names, two equally good truths."""
@@ -232,9 +202,6 @@ def test_an_evaluation_is_json():
     e = evaluate(found, truth)
     back = json.loads(json.dumps(e.to_dict()))
     assert back["strs"] == e.strs and back["confusion"]["counts"] == e.confusion.to_numpy().tolist()
-
-
-SUBJECTS = [f"s{i}" for i in range(4)]
 
 
 def test_bootstrap_value_is_the_evaluation_and_samples_equal_evaluating_repeated_subjects():

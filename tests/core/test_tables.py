@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metst_core import tables
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.tables import (
     ANNOTATION_COLUMNS,
@@ -134,3 +135,43 @@ def test_ids_keep_leading_zeros_and_paths_are_relative_to_the_table(tmp_path):
     (row,) = read_videos(tmp_path / "videos.csv").itertuples()
     assert (row.subject, row.video) == ("006", "007")
     assert row.path == str(tmp_path / "006/007.mkv")
+
+
+def test_a_table_for_a_spreadsheet_has_no_formulas(tmp_path):
+    table = pd.DataFrame({"path": ["=1+1", "+a", "-b", "@c", "\tx", "a=b", ""], "score": [-1.0] * 7})
+    harmless = tables.without_formulas(table)
+    assert harmless["path"].tolist() == ["'=1+1", "'+a", "'-b", "'@c", "'\tx", "a=b", ""]
+    assert (harmless["score"] == -1).all() and table["path"][0] == "=1+1"
+
+
+def test_blank_lines_do_not_shift_the_rows_that_are_named(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "subject,video,onset,apex,offset,emotion\n\ns,v,1,2,3,others\n , ,,,,\n\ns,v,1,2,3,hunger\n"
+    )
+    with pytest.raises(InputError, match=r"a\.csv: row 6: emotion 'hunger'"):
+        tables.read_annotations(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("subject;video;onset;apex;offset;emotion\n\ns;v;1;2;3;others\n\n\n")
+    assert tables.read_annotations(tmp_path / "a.csv").to_numpy().tolist() == [["s", "v", 1, 2, 3, "others"]]
+
+
+@pytest.mark.parametrize("data", [b"subject,video\n\xe9,1\n", b"subject,video\n\0,1\n"])
+def test_what_is_no_utf8_is_named_by_row(tmp_path, data):
+    (tmp_path / "a.csv").write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.csv: row 2 holds"):
+        tables.read_csv(tmp_path / "a.csv")
+
+
+def test_ids_are_checked_where_tables_come_in(tmp_path):
+    line = "s,v,1,1,2,others"
+    for subject, said in (
+        ("", "row 3: subject is empty"),
+        ("a\x07", "row 3: subject is 'a.x07', with a control"),
+    ):
+        (tmp_path / "a.csv").write_text(
+            f"{','.join(tables.ANNOTATION_COLUMNS)}\n{line}\n{subject}{line[1:]}\n"
+        )
+        with pytest.raises(InputError, match=said):
+            tables.read_annotations(tmp_path / "a.csv")
+    rows = {"onset": [1], "apex": [1], "offset": [2], "emotion": ["others"]}
+    composed = tables.check_annotations(pd.DataFrame({"subject": ["e\u0301"], "video": ["v"], **rows}))
+    assert composed["subject"].tolist() == ["\u00e9"]

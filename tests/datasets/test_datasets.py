@@ -123,6 +123,15 @@ def test_casme3_numbering_may_start_late_and_every_oddity_is_reported(tmp_path):
     assert told[3][:2] == (4, "offset 7 lies after the last frame, 6")
 
 
+def test_one_stray_number_is_no_gap_of_millions(tmp_path):
+    images(tmp_path / "data" / "spNO.1" / "a" / "color", [("0.jpg", 0), ("1.jpg", 1), ("9999999.jpg", 2)])
+    images(tmp_path / "data" / "spNO.1" / "b" / "color", [("0.jpg", 0), ("1.jpg", 1)])
+    workbook(tmp_path / "labels.xlsx", [CASME3_HEADER, row(1, 2, 2, "happy", "spNO.1", "b")])
+    dataset = load_dataset("casme3", tmp_path)
+    assert dataset.videos["video"].tolist() == ["b"]
+    assert "is 9999999.jpg one of them?" in dataset.report["problem"].str.cat()
+
+
 def test_the_same_interval_with_another_emotion_says_so(casme3):
     rows = [CASME3_HEADER, row(2, 4, 6, "happy", "spNO.2", "a"), row(2, 5, 6, "fear", "spNO.2", "a")]
     workbook(casme3 / "cas(me)3 labels.xlsx", rows)

@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import tracemalloc
 
 import openpyxl
 import pytest
@@ -27,6 +28,7 @@ from metst_core.datasets import (
     interval_of,
     read_casme3_sheet,
     read_sammlv_sheets,
+    workbooks,
 )
 from metst_core.errors import InputError, MetstError, MissingError
 
@@ -383,4 +385,88 @@ def test_any_workbook_is_read_or_refused_as_a_metst_error(tmp_path, rows, data):
     (tmp_path / "other.xlsx").write_bytes(data)
     (tmp_path / "third.csv").write_bytes(data)
     with pytest.raises(MetstError):  # no header in it, so it can only be refused
+        read_casme3_sheet(tmp_path, Rules(), Report())
+
+
+# --- as spreadsheets really save them ----------------------------------------------------------------------
+HEAD = ["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "Emotion"]
+LINES = [["1", "a", 10 * i + 1, 10 * i + 5, 10 * i + 9, "4", "I", "disgust"] for i in range(1, 4)]
+
+
+def text_table(separator=",", rows=LINES):
+    return "\n".join(separator.join(map(str, row)) for row in (HEAD, *rows))
+
+
+def read_text(tmp_path, data):
+    (tmp_path / "l.csv").write_bytes(data)
+    report = Report()
+    return read_casme3_sheet(tmp_path, Rules(), report), report
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_text_table_may_have_any_separator_and_mark_of_encoding(tmp_path, separator, encoding):
+    found, report = read_text(tmp_path, text_table(separator).encode(encoding))
+    assert found[["onset", "apex", "offset"]].to_numpy().tolist() == [
+        [10 * i, 10 * i + 4, 10 * i + 8] for i in range(1, 4)
+    ]
+    assert report.lines == []
+
+
+def test_another_encoding_is_named_by_row_and_says_nothing_of_the_file(tmp_path):
+    rows = [[*row[:6], "厌恶" * 50, row[7]] for row in LINES * 100]
+    with pytest.raises(
+        MissingError, match=r"l\.csv: row 2 holds bytes that are not UTF-8 .*save it as"
+    ) as caught:
+        read_text(tmp_path, text_table(rows=rows).encode("gbk"))
+    assert len(str(caught.value)) < 700 and "\\x" not in str(caught.value)
+
+
+def test_blank_lines_count_as_a_spreadsheet_counts_them(tmp_path):
+    text = text_table().split("\n")
+    data = "\n".join(
+        [text[0], "", text[1], ",,,,,,,", " ", text[2].replace("disgust", "hunger"), text[3], "", ""]
+    )
+    found, report = read_text(tmp_path, data.encode())
+    assert found["row"].tolist() == [3, 7]
+    assert [(line[1], line[2]) for line in report.lines] == [(6, "unknown emotion 'hunger'")]
+
+
+def test_the_sheet_may_lie_elsewhere(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "labels.csv").write_text(text_table())
+    report = Report()
+    for name in (str(tmp_path / "labels.csv"), "../labels.csv"):
+        assert len(read_casme3_sheet(tmp_path / "set", Rules(), report, name)) == 3
+    with pytest.raises(MissingError, match=r"none\.csv: no such file"):
+        read_casme3_sheet(tmp_path / "set", Rules(), report, str(tmp_path / "none.csv"))
+
+
+def test_a_formula_without_a_value_is_named(tmp_path):
+    workbook(tmp_path / "l.xlsx", [HEAD, ["1", "a", 11, 15, "=C2+10", "4", "I", "disgust"], LINES[0]])
+    report = Report()
+    found = read_casme3_sheet(tmp_path, Rules(), report)
+    assert found["row"].tolist() == [3]
+    [(file, row, problem, _)] = report.lines
+    assert (file, row) == ("l.xlsx", 2) and "offset is the formula =C2+10 without a stored value" in problem
+
+
+def test_one_space_in_the_last_row_costs_nothing(tmp_path):
+    book = openpyxl.Workbook()
+    for line in (HEAD, *LINES):
+        book.active.append(line)
+    book.active.cell(1_048_576, 16_384, " ")
+    book.active.cell(4, 16_384, "x")
+    book.save(tmp_path / "l.xlsx")
+    tracemalloc.start()
+    found = read_casme3_sheet(tmp_path, Rules(), Report())
+    assert tracemalloc.get_traced_memory()[1] < 50 << 20
+    tracemalloc.stop()
+    assert found["row"].tolist() == [2, 3, 4]
+
+
+def test_a_workbook_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    workbook(tmp_path / "l.xlsx", [HEAD, *LINES])
+    monkeypatch.setattr(workbooks, "MOST_SHEET_BYTES", 2000)
+    with pytest.raises(MissingError, match=r"l\.xlsx: (would take|has more than)"):
         read_casme3_sheet(tmp_path, Rules(), Report())

@@ -2,6 +2,12 @@
 
 import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -12,6 +18,7 @@ from metst_core import experiment, landmarks
 from metst_core.cli import main
 from metst_core.errors import InputError, MetstError
 from metst_core.experiment import PROFILES, Run, execute, reproduce
+from metst_core.files import only_one
 
 
 def notebook(path, *cells):
@@ -42,6 +49,66 @@ def test_a_cell_that_fails_is_named_and_what_ran_is_kept(tmp_path):
     with pytest.raises(MetstError, match=r"broken\.ipynb: cell .*ZeroDivisionError"):
         execute(source, tmp_path / "out.ipynb", {})
     assert "so far" in (tmp_path / "out.ipynb").read_text(encoding="utf-8")
+
+
+def test_a_kernel_that_is_killed_is_one_sentence(tmp_path):
+    source = notebook(
+        tmp_path / "hungry.ipynb", "x = 1", "print('so far')", "import os; os.kill(os.getpid(), 9)"
+    )
+    with pytest.raises(MetstError, match=r"^hungry\.ipynb: its process was killed.*fewer --jobs") as caught:
+        execute(source, tmp_path / "out.ipynb", {})
+    assert len(str(caught.value).splitlines()) == 1
+    assert "so far" in (tmp_path / "out.ipynb").read_text(encoding="utf-8")
+
+
+def test_a_cell_that_says_nothing_for_too_long_is_one_sentence(tmp_path):
+    source = notebook(tmp_path / "slow.ipynb", "x = 1", "import time; time.sleep(60)")
+    with pytest.raises(MetstError, match=r"^slow\.ipynb: a cell said nothing for 1 seconds"):
+        execute(source, tmp_path / "out.ipynb", {}, cell_timeout=1)
+
+
+ORPHAN = """
+import sys
+from pathlib import Path
+from metst_core.experiment import execute
+execute(Path(sys.argv[1]) / "long.ipynb", Path(sys.argv[1]) / "out.ipynb", {})
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at /proc")
+def test_a_kernel_ends_with_the_call_that_started_it(tmp_path):
+    notebook(
+        tmp_path / "long.ipynb",
+        "x = 1",
+        f"import os, pathlib, time; pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))",
+        "time.sleep(100)",
+    )
+    parent = subprocess.Popen([sys.executable, "-c", ORPHAN, str(tmp_path)], stderr=subprocess.DEVNULL)
+    for _ in range(30_000):
+        if (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text():
+            break
+        time.sleep(0.01)
+    kernel = Path("/proc") / (tmp_path / "pid").read_text()
+    assert kernel.is_dir()
+    parent.kill()
+    parent.wait()
+    for _ in range(1000):
+        if not kernel.is_dir() or "zombie" in (kernel / "status").read_text():
+            return
+        time.sleep(0.01)
+    os.kill(int(kernel.name), signal.SIGKILL)
+    pytest.fail("the kernel outlived its parent")
+
+
+def test_a_second_call_in_the_folder_of_a_run_is_refused(tmp_path, monkeypatch):
+    notebook(tmp_path / "01_roi_extraction.ipynb", "pass")
+    run = Run("smoke", "synthetic", None, 1, tmp_path / "run")
+    with only_one(run.out), pytest.raises(InputError, match="run: another call works in this folder"):
+        reproduce(run, tmp_path)
+    for command in ("seeds", "ablate"):
+        record_results(run.out)
+        with only_one(run.out):
+            assert main([command, "--run", str(run.out)]) == 1
 
 
 def test_a_data_set_and_its_options_reach_every_notebook(tmp_path, monkeypatch):

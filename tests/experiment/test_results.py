@@ -20,6 +20,7 @@ from metst_core.experiment import (
     headline_texts,
     motion_spotter,
     over_seeds,
+    refresh,
     results_dict,
 )
 from metst_core.files import write_json
@@ -124,3 +125,67 @@ def test_ours_stand_beside_the_published_under_one_name():
     assert table.loc["ME-TST"].tolist() == ["0.0387", "0.1356", "0.1"]  # BoostingVRME's table 3, then strict
     assert table.loc["ME-TST+"].tolist() == ["see its paper's tables", "see its paper's tables", "0.3"]
     assert table.loc["MEAN", "ours"] == "–" == table.loc["SFAMNet", "published, SAMM-LV"]
+
+
+# --- what a killed call or a damaged disk leaves -------------------------------------------------------------------
+def test_half_files_of_a_killed_call_are_no_results_and_no_pictures(tmp_path):
+    record_results(tmp_path)
+    (tmp_path / "figures").mkdir()
+    for name in (
+        "results/.seeds-k3j2.json",
+        "results/.metst-seeds-0a.json",
+        "figures/.metst-x-0a.png",
+        "figures/.x.png",
+    ):
+        (tmp_path / name).write_text("{half")
+    page = refresh(tmp_path).read_text()
+    assert "<figure>" not in page
+    assert not list(tmp_path.rglob(".metst-*"))  # ours are swept, others' are left alone
+    assert (tmp_path / "results" / ".seeds-k3j2.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        ("results/04_evaluation.json", "`metst reproduce`"),
+        ("results/seeds.json", "`metst seeds`"),
+        ("results/ablation.json", "`metst ablate`"),
+        ("figures/captions.json", "`metst reproduce`"),
+    ],
+)
+@pytest.mark.parametrize("damage", [b"", b"{half", b"[]", b'{"seeds": 3, "checksum": "0"}', b"\xff\xfe"])
+def test_a_damaged_file_of_a_run_names_the_command_that_makes_it_anew(tmp_path, file, command, damage):
+    record_results(tmp_path)
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(damage)
+    with pytest.raises(InputError) as caught:
+        refresh(tmp_path)
+    assert path.name in str(caught.value) and f"delete it and run {command} again" in str(caught.value)
+
+
+def test_results_that_were_changed_or_are_of_another_version_are_named(tmp_path, capsys):
+    record_results(tmp_path)
+    file = collect_results(tmp_path)
+    whole = file.read_text()
+    file.write_text(whole.replace("0.25", "0.26", 1))
+    assert main(["compare", str(tmp_path), str(tmp_path)]) == 1
+    assert "checksum differs" in capsys.readouterr().err
+    results = json.loads(whole)
+    del results["checksum"]
+    for place, value in (("methods", []), ("chance", {"strict": 3}), ("methods", {"a": {"strict": {}}})):
+        file.write_text(json.dumps({**results, place: value}))
+        assert main(["compare", str(tmp_path), str(tmp_path)]) == 1
+        assert "results.json: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "[1]", '{"record": 3}', '{"profile": "smoke", "record": {}, "seed": "x"}']
+)
+def test_a_run_whose_record_is_damaged_is_not_reopened(tmp_path, damage, capsys):
+    record_results(tmp_path)
+    (tmp_path / "results" / "04_evaluation.json").write_text(damage)
+    for command in ("seeds", "ablate"):
+        assert main([command, "--run", str(tmp_path)]) == 1
+        err = capsys.readouterr().err
+        assert "04_evaluation.json" in err and "`metst reproduce`" in err

@@ -8,7 +8,7 @@ from metst_core import tables
 from metst_core.cli import main
 from metst_core.errors import InputError, MissingError
 from metst_core.experiment import average_precision, score_files, score_tables
-from metst_core.metrics import Intervals, bootstrap, evaluate
+from metst_core.metrics import Intervals, evaluate, score_intervals
 
 FEW = Intervals(n=100)
 
@@ -42,7 +42,7 @@ class TestScores:
         scores = score_tables(found, truth, [0.5], FEW)
         assert (scores.evaluation.tp, scores.evaluation.fp, scores.evaluation.fn) == (2, 1, 2)
         assert scores.evaluation.to_dict() == evaluate(found, truth).to_dict()
-        expected = bootstrap(found, truth, ["anna", "ben", "cleo"], FEW)
+        expected = score_intervals(found, truth, ["anna", "ben", "cleo"], FEW)
         pd.testing.assert_frame_equal(scores.table.iloc[:-1], expected)
         assert scores.table["value"].iloc[-1] == pytest.approx(
             0.5

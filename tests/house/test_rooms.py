@@ -12,7 +12,8 @@ import metst_core
 pytestmark = pytest.mark.quick
 MODULES = sorted(m.name for m in pkgutil.walk_packages(metst_core.__path__, "metst_core."))
 ROOMS = (
-    "checkpoints", "cli", "datasets", "experiment", "footage", "inference", "landmarks", "metrics", "pipeline", "plots", "relations", "ssm",
+    "checkpoints", "cli", "datasets", "experiment", "files", "footage", "inference", "landmarks", "metrics", "pipeline", "plots",
+    "relations", "ssm",
     "synthetic", "training", "video", "widgets",
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from metst_core import tables
 from metst_core.errors import InputError, MissingError
 from metst_core.extraction import MotionSet
 from metst_core.inference import BUNDLED, Calibration, TrainedModel, fine_tune, load_model, save_model
-from metst_core.models import METSTPlus, predict_video
+from metst_core.models import METST, METSTPlus, predict_video
 from metst_core.motion import extract_motion
 from metst_core.video import read_frames
 
@@ -124,3 +124,33 @@ class TestCalibration:
     def test_needs_both_kinds(self):
         with pytest.raises(InputError, match="true and false"):
             Calibration.fit(np.array([0.1, 0.2]), np.array([True, True]))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("window", "50"), ("window", 51), ("window", 10**9), ("fps", None), ("fps", [30]), ("fps", 0), ("k_p", 4.5), ("k_p", -1),
+        ("p", True), ("threshold", "high"), ("synergy", {}), ("strategy", 3), ("features", 7), ("name", 7), ("card", []),
+        ("calibration", 3), ("calibration", {"slope": "1", "intercept": 0}), ("unknown", 1),
+    ],
+)  # fmt: skip
+def test_a_constant_of_the_wrong_kind_is_named(tmp_path, name, value):
+    path = save_model(
+        TrainedModel(METST(width=4, depth=1, d_state=2), features="metst"), tmp_path / "m.safetensors"
+    )
+    constants = json.loads(path.with_suffix(".json").read_text())
+    del constants["checksum"]
+    path.with_suffix(".json").write_text(json.dumps({**constants, name: value}))
+    with pytest.raises(InputError, match=r"m\.json: not the constants of a model"):
+        load_model(path)
+
+
+def test_weights_that_are_not_those_of_their_constants_are_refused(tmp_path):
+    for name in ("a", "b"):
+        model = TrainedModel(METST(width=4, depth=1, d_state=2), features="metst")
+        save_model(model, tmp_path / f"{name}.safetensors")
+    (tmp_path / "a.safetensors").write_bytes((tmp_path / "b.safetensors").read_bytes())
+    with pytest.raises(
+        InputError, match=r"a\.safetensors: these are not the weights that a\.json was written with"
+    ):
+        load_model(tmp_path / "a.safetensors")

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from support.own_videos import analysed, landmarker, mouth_model
+from support.own_videos import analysed, landmarker, mouth_at, mouth_model, picture
 
 from metst_core.errors import InputError
 from metst_core.inference import TrainedModel
@@ -112,3 +112,41 @@ def test_what_goes_wrong_in_the_thread_is_told():
     live.push(np.zeros((20, 20, 3), np.uint8), 0.0)
     with pytest.raises(InputError, match="no such camera"):
         live.finish()
+
+
+# --- clocks and pictures that are none ---------------------------------------------------------------------------
+DAY = 86_400.0
+
+
+@pytest.mark.parametrize("jump", [DAY, -DAY, 365 * DAY, 3.0, -3.0])
+def test_a_clock_that_is_set_is_no_pause_to_fill(jump):
+    """Filling a jump of days frame by frame would hang the notebook."""
+    live = LiveScore(mouth_model(), landmarker)
+    still = picture()
+    for number in range(60):
+        live.push(mouth_at(number / 30, (), still), number / 30 + (jump if number >= 30 else 0.0))
+    live.finish()
+    assert (live.n_scores, live.jumps, live.dropped) == (60, 1, 0)
+
+
+def test_a_short_pause_is_filled_and_no_time_is_no_frame():
+    live = LiveScore(mouth_model(), landmarker)
+    frame = np.zeros((20, 20, 3), np.uint8)
+    for seconds in (0.0, float("nan"), float("inf"), 1.0):
+        live.push(frame, seconds)
+    live.finish()
+    assert (live.n_scores, live.jumps) == (31, 0)
+
+
+@pytest.mark.parametrize("buffers", [[], [b""], [b"no picture"], [b"\xff\xd8\xff\xd9"]])
+def test_an_empty_camera_picture_is_passed_over(buffers):
+    widget = camera_widget(mouth_model(), landmarker=lambda: landmarker)
+    widget._heard(widget, {"kind": "start"}, [])
+    widget._heard(widget, {"kind": "frame", "seconds": 0.0}, buffers)
+    good = cv2.imencode(".jpg", np.zeros((20, 20, 3), np.uint8))[1].tobytes()
+    widget._heard(widget, {"kind": "frame", "seconds": "soon"}, [good])
+    widget._heard(widget, {"kind": "frame"}, [good])
+    widget._heard(widget, {"kind": "frame", "seconds": 0.0}, [good])
+    live = widget.live
+    widget._heard(widget, {"kind": "stop"}, [])
+    assert live.error is None and len(live._pushed) == 1

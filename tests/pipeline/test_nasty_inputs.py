@@ -25,8 +25,10 @@ from support.own_videos import SIZE, analysed, landmarker, mouth_at, mouth_model
 from metst_core import pipeline
 from metst_core.cli import analyse as analyse_cli
 from metst_core.errors import InputError, MetstError, MissingError
+from metst_core.files import one_line
 from metst_core.inference import MediaPipeFaceFinder, analysis
 from metst_core.landmarks import MediaPipeLandmarker
+from metst_core.plots import save_figure
 from metst_core.video import write_video
 
 N_FRAMES = 12  # of a video whose content does not matter
@@ -154,6 +156,9 @@ ODD = {
     " -leading dash; $(rm) 'quotes' \"double\" %s {0}.avi": video,
     "new\nline.avi": video,
     "n" * 240 + ".avi": video,
+    os.fsdecode(b"bytes \xff\xfe.avi"): video,
+    "a$b$c_{d} \x1b[31m\x07.avi": video,
+    "=cmd|' -c calc'!A1.avi": video,
     "fast.avi": lambda p: video(p, fps=240.0),
     "slow.avi": lambda p: video(p, fps=5.0),
     "still.avi": lambda p: video(p, some_frames(1) * N_FRAMES),
@@ -170,10 +175,14 @@ def test_odd_but_usable(name, tmp_path):
     assert result.n_analysed == result.n_frames == n_frames >= 2
     inside = result.table[["onset", "apex", "offset"]].to_numpy()
     assert ((inside >= 0) & (inside < n_frames)).all()
-    assert path.name.split("\n")[0][:30] in result.summary()
+    assert one_line(path.name)[:30] in result.summary()
+    assert not set(result.summary()) & {"\x1b", "\x07"}
     # What goes out can be written whatever the name is, too.
     page = result.to_html(tmp_path / "out" / "page.html").read_text(encoding="utf-8")
     assert pipeline.NOTICE[:30] in page
+    for write, suffix in ((result.to_csv, ".csv"), (result.to_json, ".json"), (result.to_megc, ".megc")):
+        assert write(tmp_path / "out" / f"all{suffix}").read_bytes().decode("utf-8")
+    save_figure(result.plot(), tmp_path / "out" / "plot.png")
 
 
 def test_there_are_enough_of_them():
@@ -312,17 +321,17 @@ def test_weights_that_are_none(tmp_path):
 )
 def test_a_disk_that_is_really_full(tmp_path, monkeypatch):
     """The temporary file of every output lies on /dev/full: writing to it fails as on a full disk."""
-    from metst_core import files
+    from metst_core.files import writing
 
     clip = write_clip(tmp_path / "clip.avi", seconds=1.0)
     result = analysed(clip)
 
-    def on_the_full_disk(dir, prefix, suffix):
+    def on_the_full_disk(target, make):
         (tmp_path / "full").unlink(missing_ok=True)
         (tmp_path / "full").symlink_to("/dev/full")
-        return os.open("/dev/full", os.O_WRONLY), str(tmp_path / "full")
+        return tmp_path / "full", os.open("/dev/full", os.O_WRONLY)
 
-    monkeypatch.setattr(files.tempfile, "mkstemp", on_the_full_disk)
+    monkeypatch.setattr(writing, "_new", on_the_full_disk)
     for write in (result.to_csv, result.to_json, result.to_html, result.to_megc):
         target = tmp_path / "never"
         with pytest.raises(OSError) as caught:

@@ -13,7 +13,7 @@ from support.own_videos import analysed, landmarker, mouth_model
 from metst_core import tables
 from metst_core.inference import RESULT_COLUMNS, Analysis
 from metst_core.pipeline import AnalysisResult
-from metst_core.video import probe, read_frames
+from metst_core.video import probe, read_frames, write_video
 
 
 class TestOutputs:
@@ -35,6 +35,31 @@ class TestOutputs:
         assert np.array_equal(
             frames[10][:160, 80:240][40:], next(iter([list(read_frames(result.path))[10][40:]]))
         )
+
+
+def test_the_annotated_film_keeps_its_sound_and_frames_the_followed_face(tmp_path, result):
+    """A film with a tone, in which a second face is said to be: H.264 and AAC, which browsers play."""
+    import av
+
+    film = tmp_path / "film.mp4"
+    with av.open(str(tmp_path / "tone.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=48000)
+        for block in range(140):
+            wave = np.sin(np.arange(1024) / 20)[None].astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 48000, block * 1024
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    write_video(film, (f[:160, :160] for f in read_frames(result.path)), 30, sound=tmp_path / "tone.mp4")
+    several = replace(result.measured, n_faces=np.full(90, 2.0))
+    written = replace(result, path=film, measured=several).to_video(tmp_path / "annotated.mp4")
+    with av.open(str(written)) as container:
+        assert [s.codec_context.name for s in container.streams] == ["h264", "aac"]
+        assert float(container.streams.audio[0].duration * container.streams.audio[0].time_base) > 2.5
+    picture = next(iter(read_frames(written)))[100, 80 + 34 : 80 + 38].astype(
+        int
+    )  # the left edge of the face, x = 35
+    assert (picture[:, 0] - picture[:, 2] > 60).any()  # yellow
 
 
 class TestWords:

@@ -9,8 +9,10 @@ import pytest
 
 from metst_core import pipeline
 from metst_core.errors import InputError, MissingError
+from metst_core.inference import quality_table
 from metst_core.tables import ANNOTATION_COLUMNS
 
+DARK = quality_table({"too_dark": np.arange(90) < 45}, np.arange(90) / 30)
 FORMS = {
     ".eaf": (pipeline.write_eaf, pipeline.read_eaf),
     ".TextGrid": (pipeline.write_textgrid, pipeline.read_textgrid),
@@ -67,7 +69,8 @@ class TestRoundTrip:
         write, read = FORMS[form]
         back = read(write(result, tmp_path / f"clip{form}"), result.times)
         assert rows_of(back) == rows_of(result.table)
-        assert rows_of(read(write(with_intervals(result, []), tmp_path / f"none{form}"), 30.0)) == []
+        nothing = replace(with_intervals(result, []), near=result.table, quality=DARK)
+        assert rows_of(read(write(nothing, tmp_path / f"none{form}"), 30.0)) == []
 
     def test_what_is_something_else_is_refused_by_name(self, form, tmp_path):
         _, read = FORMS[form]

@@ -9,7 +9,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from metst_core import plots
+from metst_core import plots, tables
+from metst_core.errors import InputError
 from metst_core.rois import roi_names
 from metst_core.tables import CLASSES
 
@@ -131,3 +132,41 @@ def test_a_time_page_has_a_row_for_what_is_known():
     assert [ax.get_ylabel() for ax in rows[:2]] == ["motion (px of the crop)", "score (0 to 1)"]
     assert rows[-1].get_xlabel() == "time (s)"
     assert rows[0].lines[-1].get_xdata()[0] == pytest.approx(1.25)
+
+
+# --- names and files ------------------------------------------------------------------------------
+NASTY = "a$b$c_{d $\\frac{1"
+
+
+@pytest.mark.parametrize("name", [NASTY, "bytes \udcff", "bell \x07 \x1b[31m"])
+def test_a_figure_shows_any_name(name, tmp_path):
+    table = pd.DataFrame(
+        [("s1", name, 3, 5, 9, "surprise")],
+        columns=["subject", "video", "onset", "apex", "offset", "emotion"],
+    )
+    videos = pd.DataFrame(
+        [("s1", name, 30.0, 90, "x")], columns=["subject", "video", "fps", "n_frames", "path"]
+    )
+    figure = plots.dataset_overview(table, videos, title=name)
+    path = plots.save_figure(figure, tmp_path / "figure.svg")
+    assert path.stat().st_size > 1000
+    scored = pd.DataFrame(
+        [("strict", name, m, 0.5, 0.4, 0.6) for m in ("strs",)],
+        columns=["protocol", "method", "metric", "value", "low", "high"],
+    )
+    assert (
+        plots.save_figure(plots.comparison(scored, ("strs",), name), tmp_path / "b.png").stat().st_size > 1000
+    )
+
+
+def test_a_picture_needs_a_known_suffix(tmp_path):
+    for name in ("picture", "picture.xyz"):
+        with pytest.raises(InputError, match=r"end it with one of .*\.png"):
+            plots.save_figure(plots.dataset_overview(*two_tables()), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def two_tables():
+    return tables.empty_annotations(), pd.DataFrame(
+        [("s", "v", 30.0, 9, "")], columns=["subject", "video", "fps", "n_frames", "path"]
+    )

@@ -10,9 +10,12 @@ from metst_core.relations import (
     focus,
     focus_table,
     lift_difference,
+    moved_rois,
     parse_action_units,
+    unit_motion,
     unit_targets,
 )
+from metst_core.relations.units import AU_ROIS, LEAST_MOVED, MOVED_FROM
 from metst_core.rois import roi_names
 
 pytestmark = pytest.mark.quick
@@ -25,13 +28,29 @@ def test_action_units_are_read_from_three_spellings():
     assert parse_action_units("") == set()
 
 
-def test_surprise_moves_brows_and_the_smile_the_mouth():
+def test_surprise_moves_brows_and_the_smile_the_corners_of_the_mouth():
     names = roi_names()
     brows = action_unit_rois({1, 2}, names)
     assert {n for n, hit in zip(names, brows, strict=True) if hit} == {n for n in names if "brow" in n}
     assert {n for n, hit in zip(names, action_unit_rois({12}, names), strict=True) if hit} == {
-        "mouth", "mouth_left_corner", "mouth_right_corner", "upper_lip", "lower_lip", "mouth_centre",
+        "mouth", "mouth_left_corner", "mouth_right_corner",
     }  # fmt: skip
+    assert not action_unit_rois({5, 45}, names).any()  # the upper lid lies in no ROI
+
+
+def test_what_a_unit_moves_is_computed_from_the_generators_fields():
+    """Where a new person's field is far from the limits of `moved_rois`, the committed table says the same."""
+    motion = unit_motion(1, seed=1)
+    assert list(motion.index) == sorted(AU_ROIS) and list(motion.columns) == list(roi_names())
+    for unit, row in motion.iterrows():
+        limit = max(MOVED_FROM * row.max(), LEAST_MOVED)
+        assert set(row.index[row > 2 * limit]) <= set(AU_ROIS[unit]) <= set(row.index[row > limit / 2])
+    assert moved_rois(motion)[9]  # the nose wrinkler moves the wings, and the reference box with them
+    assert (
+        unit_motion(1, seed=1, less_head=True).loc[9, "left_brow_outer"]
+        > LEAST_MOVED
+        > motion.loc[9, "left_brow_outer"]
+    )
 
 
 def test_focus_tells_a_map_that_follows_from_one_that_always_stares():

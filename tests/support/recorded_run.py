@@ -10,7 +10,14 @@ def record_results(out, value=0.5, seeds=None):
     """A run's results as two notebooks leave them: one method and chance under one protocol."""
     metrics = {name: METRIC | {"value": value} for name in METRICS}
     evaluation = {"tp": 3, "fp": 1, "fn": 2, **dict.fromkeys(METRICS, value)}
-    method = {"subjects": 2, "evaluation": evaluation, "intervals": metrics, "config": None, "folds": None}
+    method = {
+        "subjects": 2,
+        "seeds": 1,
+        "evaluation": evaluation,
+        "intervals": metrics,
+        "config": None,
+        "folds": None,
+    }
     difference = {"difference": 0.125, "low": -0.0625, "high": 0.1875, "p_value": 0.375}
     comparisons = [
         {
@@ -29,12 +36,13 @@ def record_results(out, value=0.5, seeds=None):
     write_json({**about, "data": data}, out / "results" / "01_roi_extraction.json")
     results = {
         **about,
-        "schema": 2,
+        "schema": 3,
         "methods": {"<b>": {"strict": method}},
         "comparisons": comparisons,
         "seeds": seeds or {},
         "ablation": [],
         "bootstrap": {"n": 10, "seed": 1, "level": 0.95},
+        "recall": {},
         "chance": {"strict": metrics},
         "without_others": {},
     }

@@ -5,6 +5,8 @@ Directions of the action units are those of the FACS manual (Ekman, Friesen and 
 
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from itertools import pairwise
@@ -17,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metst_core import workers
 from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.landmarks import MediaPipeLandmarker
 from metst_core.synthetic import (
@@ -40,6 +43,7 @@ from metst_core.synthetic import (
     face_mesh,
     generate,
     generate_release,
+    generation,
     identity,
     movement_seen,
     plan_tables,
@@ -446,6 +450,46 @@ def test_a_stopped_generation_goes_on_and_keeps_what_is_finished(small_set):
     ):
         generate(root, 2, 1, 2.0, seed=6, tier="hard", version=1, progress=False)
     assert bytes_of(root) == before
+
+
+def test_a_damaged_truth_is_named_and_its_video_made_anew(small_set):
+    root, _ = small_set
+    truth = root / "truth" / "s002_v01.npz"
+    whole, before = truth.read_bytes(), bytes_of(root)
+    for damaged in (whole[:-500], whole[:300] + bytes([whole[300] ^ 1]) + whole[301:], b"", b"PK"):
+        truth.write_bytes(damaged)
+        with pytest.raises(
+            InputError, match=r"s002_v01\.npz: the truth of a video is damaged .*generate the set again"
+        ):
+            read_truth(root, "s002", "v01")
+    generate(root, 2, 1, 2.0, seed=5, tier="easy", me_per_minute=60, progress=False)
+    assert read_truth(root, "s002", "v01")["iod"] > 0 and bytes_of(root) == before
+    assert not list(root.rglob(".*"))
+
+
+def test_the_workers_of_a_generation_end_with_it_and_their_death_is_a_sentence(tmp_path, monkeypatch):
+    """They are those of `workers.on_backend`, whose end with the parent is tested there; here, one is killed."""
+    monkeypatch.setattr(generation, "_make_video", _die)
+    with pytest.raises(MetstError, match=r"worker process was killed.*n_jobs=2 \(finished videos are kept\)"):
+        generate(tmp_path, 2, 1, 1.0, progress=False, n_jobs=2)
+    asked = []
+    monkeypatch.setattr(
+        generation, "on_backend", lambda *given: asked.append(given) or workers.on_backend("loky", 1)
+    )
+    monkeypatch.setattr(generation, "_make_video", lambda *given: None)
+    with pytest.raises(MetstError):  # no video was made
+        generate(tmp_path, 1, 1, 1.0, progress=False, n_jobs=2)
+    assert asked == [("loky", 2)]
+
+
+def _die(*given):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_the_result_does_not_depend_on_the_number_of_processes(small_set, tmp_path):
+    root, _ = small_set
+    generate(tmp_path, 2, 1, 2.0, seed=5, tier="easy", version=1, me_per_minute=60, progress=False, n_jobs=2)
+    assert bytes_of(tmp_path) == bytes_of(root)
 
 
 def test_plans_do_not_depend_on_the_process(tmp_path):

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from support.made_up_motion import TINY, made_up_motion
 from metst_core import checkpoints
 from metst_core.decoding import half_length
 from metst_core.errors import InputError
+from metst_core.files import only_one
 from metst_core.metrics import Intervals, evaluate
 from metst_core.models import METST, METSTPlus, predict_video
 from metst_core.tables import of_video
@@ -46,6 +48,8 @@ from metst_core.training import (
     train_fold,
     windows_of,
 )
+from metst_core.training.material import Material
+from metst_core.training.store import RunFolder, read_traces
 from metst_core.windows import window_targets
 
 
@@ -260,7 +264,7 @@ def test_each_subject_is_held_out_once_and_scored(motion, tiny_run):
         assert k_p == half_length(others)
         lengths = result.predictions.loc[result.predictions["subject"] == subject, ["onset", "offset"]]
         assert (lengths["offset"] - lengths["onset"] == 2 * k_p).all()
-    assert result.bootstrap(Intervals(n=50))["metric"].iloc[-1] == "strs"
+    assert result.intervals(Intervals(n=50))["metric"].iloc[-1] == "strs"
 
 
 def test_a_stored_fold_holds_the_weights_that_gave_its_traces(motion, tiny_run):
@@ -368,6 +372,69 @@ def test_a_fold_without_its_last_file_is_trained_again(motion, tiny_run, tmp_pat
     assert not (folder / ".traces-abc.npz").exists()
 
 
+FOLD_FILES = ("weights.safetensors", "predictions.csv", "history.csv", "traces.npz", "fold.json")
+
+
+def damages(whole, rng):
+    """A file's bytes with one bit flipped (three times), cut, empty, and another file's."""
+    for place in rng.integers(0, len(whole), 3).tolist():
+        yield whole[:place] + bytes([whole[place] ^ (1 << int(rng.integers(8)))]) + whole[place + 1 :]
+    yield from (whole[: len(whole) // 2], b"", b'{"run": 3}', b"[]")
+
+
+def test_every_damage_to_a_fold_is_seen_and_the_fold_trained_again(motion, tiny_run, tmp_path):
+    shutil.copytree(tiny_run[1], tmp_path / "run")
+    claimed = RunFolder.claim(tmp_path / "run", TINY, motion, Material.of(motion))
+    rng = np.random.default_rng(0)
+    for name in FOLD_FILES:
+        file = tmp_path / "run" / "folds" / "s1" / name
+        whole = file.read_bytes()
+        for damaged in damages(whole, rng):
+            file.write_bytes(damaged)
+            assert not claimed.is_done("s1"), name
+        file.write_bytes(whole)
+        assert claimed.is_done("s1")
+    (tmp_path / "run" / "folds" / "s1" / "traces.npz").write_bytes(b"half")
+    kept = tmp_path / "run" / "folds" / "s0" / "fold.json"
+    when = kept.stat().st_mtime_ns
+    assert same(leave_one_subject_out(motion, TINY, tmp_path / "run"), tiny_run[0])
+    assert kept.stat().st_mtime_ns == when and claimed.is_done("s1")
+
+
+def test_a_fold_of_before_there_were_checksums_is_read_if_it_can_be(motion, tiny_run, tmp_path):
+    shutil.copytree(tiny_run[1], tmp_path / "run")
+    claimed = RunFolder.claim(tmp_path / "run", TINY, motion, Material.of(motion))
+    folder = tmp_path / "run" / "folds" / "s1"
+    note = json.loads((folder / "fold.json").read_text())
+    del note["files"], note["checksum"]
+    (folder / "fold.json").write_text(json.dumps(note))
+    with np.load(folder / "traces.npz") as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    np.savez(folder / "traces.npz", **arrays)
+    assert claimed.is_done("s1")
+    np.savez(folder / "traces.npz", **{**arrays, "score_0": arrays["score_0"][:-1]})
+    assert not claimed.is_done("s1")
+    with pytest.raises(InputError, match=r"traces\.npz: the traces of s1 .* have shapes"):
+        read_traces(folder / "traces.npz")
+
+
+def test_two_calls_in_one_folder_do_not_delete_each_others_folds(motion, tiny_run):
+    with only_one(tiny_run[1]), pytest.raises(InputError, match="another call works in this folder"):
+        leave_one_subject_out(motion, TINY, tiny_run[1])
+
+
+@pytest.mark.parametrize(("name", "said"), [("", "subject is empty"), ("a\nb", "control character")])
+def test_a_subject_without_a_name_costs_no_folds(motion, tiny_run, tmp_path, name, said):
+    renamed = made_up_motion()
+    for table in (renamed.annotations, renamed.videos):
+        table["subject"] = table["subject"].replace("s0", name)
+    renamed.windows = {(name if s == "s0" else s, v): w for (s, v), w in renamed.windows.items()}
+    before = sorted(tiny_run[1].rglob("*"))
+    with pytest.raises(InputError, match=said):
+        leave_one_subject_out(renamed, TINY, tiny_run[1])
+    assert sorted(tiny_run[1].rglob("*")) == before
+
+
 def test_a_finished_run_is_read_not_trained(motion, tiny_run, monkeypatch):
     monkeypatch.setattr(loso, "fold_of", lambda *a: pytest.fail("trained again"))
     assert same(leave_one_subject_out(motion, TINY, tiny_run[1]), tiny_run[0])
@@ -384,7 +451,7 @@ def test_the_folder_of_another_run_is_refused_with_the_difference(motion, tiny_r
 
 
 def test_subject_names_that_are_no_file_names(motion, tiny_run, tmp_path):
-    names = {"s0": "../up", "s1": "a/b", "s2": "."}
+    names = {"s0": "../up", "s1": "微" * 300, "s2": "."}
     renamed = made_up_motion()
     renamed.windows = {(names[s], v): w for (s, v), w in renamed.windows.items()}
     renamed.annotations["subject"] = renamed.annotations["subject"].map(names)
@@ -503,9 +570,9 @@ def test_decoding_can_change_without_training(tiny_run):
 def test_a_diverging_fold_is_reported_and_the_others_finish(motion, tmp_path, monkeypatch):
     real = optimise.fit
 
-    def diverges(model, windows, config, seed):
+    def diverges(model, windows, config, seed, *others):
         factor = np.nan if seed == fold_seed(3, "s1") else 1
-        return real(model, dataclasses.replace(windows, pool=windows.pool * factor), config, seed)
+        return real(model, dataclasses.replace(windows, pool=windows.pool * factor), config, seed, *others)
 
     monkeypatch.setattr(optimise, "fit", diverges)
     with pytest.warns(UserWarning, match="fold s1: the loss is not finite in epoch 1"):

@@ -19,10 +19,11 @@ from metst_core.errors import InputError, MetstError, MissingError
 from metst_core.synthetic import write_mjpeg
 from metst_core.video import (
     LOSSLESS_SUFFIXES,
-    VIDEO_SUFFIXES,
+    WRITABLE_SUFFIXES,
     list_images,
     natural_key,
     nearest_in_map,
+    pictures,
     probe,
     read_frames,
     read_image,
@@ -33,6 +34,7 @@ from metst_core.video import (
     write_images,
     write_video,
 )
+from metst_core.video.headers import image_header
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def frames():
     return np.stack([cv2.resize(c, (64, 48)) for c in coarse])
 
 
-@pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
+@pytest.mark.parametrize("suffix", WRITABLE_SUFFIXES)
 def test_video_gives_back_what_was_written(tmp_path, frames, suffix):
     path = tmp_path / "Gesicht é 脸" / f"vidéo 01{suffix}"
     assert write_video(path, iter(frames), 25) == 12
@@ -458,7 +460,7 @@ except Exception as error:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits the size of a file as a full disk would")
-@pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
+@pytest.mark.parametrize("suffix", WRITABLE_SUFFIXES)
 def test_a_disk_that_is_full_is_told_and_leaves_nothing(tmp_path, suffix):
     path = tmp_path / f"film{suffix}"
     run = subprocess.run([sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True)
@@ -504,7 +506,7 @@ def test_what_is_no_video_is_named(tmp_path, name):
             read(path)
 
 
-@pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
+@pytest.mark.parametrize("suffix", WRITABLE_SUFFIXES)
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
 def test_a_video_cut_short_is_an_error_and_never_a_shorter_video(tmp_path, frames, suffix, share):
     write_video(tmp_path / f"whole{suffix}", frames, 30)
@@ -597,6 +599,81 @@ def test_any_bytes_are_read_or_refused_as_a_metst_error(tmp_path_factory, data, 
         _everything(path)
 
 
+# --- other containers, and what is too much -------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("suffix", "form", "codec"),
+    [
+        (".m4v", "mp4", "mpeg4"), (".3gp", "3gp", "mpeg4"), (".wmv", "asf", "wmv2"), (".mpg", "mpeg", "mpeg1video"),
+        (".MTS", "mpegts", "mpeg2video"), (".flv", "flv", "flv1"), (".ogv", "ogg", "libtheora"), (".mxf", "mxf", "mpeg2video"),
+    ],
+)  # fmt: skip
+def test_films_of_other_kinds_are_read_whole(tmp_path, frames, suffix, form, codec):
+    if codec not in av.codecs_available:
+        pytest.skip(f"this FFmpeg writes no {codec}")
+    path = tmp_path / f"film{suffix}"
+    with av.open(str(path), "w", format=form) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    assert probe(path) == (25.0, len(frames), (64, 48))
+    assert len(list(read_frames(path))) == len(frames)
+
+
+def sized(kind, width, height):
+    """The first bytes of an image that says it is so large, and nothing else of it."""
+    u4, u2 = struct.Struct("<I").pack, struct.Struct("<H").pack
+    if kind == "png":
+        return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", width, height) + bytes(50)
+    if kind == "jpg":
+        return b"\xff\xd8\xff\xe0\0\x04ab\xff\xc0\0\x11\x08" + struct.pack(">HH", height, width) + bytes(50)
+    if kind == "bmp":
+        return b"BM" + bytes(12) + u4(40) + u4(width) + u4(height) + bytes(50)
+    if kind == "tif":
+        entries = b"".join(
+            u2(tag) + u2(4) + u4(1) + u4(value) for tag, value in ((256, width), (257, height))
+        )
+        return b"II*\0" + u4(8) + u2(2) + entries + bytes(50)
+    return (
+        b"RIFF"
+        + u4(80)
+        + b"WEBPVP8X"
+        + u4(10)
+        + bytes(4)
+        + u4(width - 1)[:3]
+        + u4(height - 1)[:3]
+        + bytes(50)
+    )
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "tif", "webp"])
+def test_an_enormous_picture_is_refused_by_its_header(tmp_path, kind):
+    path = tmp_path / f"huge.{kind}"
+    path.write_bytes(sized(kind, 65_500, 65_400))
+    with pytest.raises(InputError, match=rf"huge\.{kind}: the image is 65500 x 65400, more than"):
+        read_image(path)
+    path.write_bytes(sized(kind, 30, 20))
+    with pytest.raises(InputError, match=rf"huge\.{kind}: the image is broken"):
+        read_image(path)
+
+
+def test_headers_tell_the_size_of_every_kind_of_image(frames):
+    for suffix in (".png", ".jpg", ".bmp", ".tif", ".webp"):
+        data = cv2.imencode(suffix, frames[0])[1].tobytes()
+        assert image_header(data)[1:] == (64, 48), suffix
+    assert image_header(b"GIF89a") is None
+
+
+def test_a_film_of_enormous_frames_and_a_clock_that_jumps_are_refused(tmp_path, frames, monkeypatch):
+    write_video(tmp_path / "film.mkv", frames, 25, seconds=[*np.arange(11) / 25, 1e6])
+    with pytest.raises(InputError, match="does the clock of the film jump"):
+        resample_map(timestamps(tmp_path / "film.mkv"), 30)
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 64 * 48 - 1)
+    with pytest.raises(InputError, match=r"film\.mkv: its frames are 64 x 48, more than"):
+        list(read_frames(tmp_path / "film.mkv"))
+
+
 # --- what it costs ------------------------------------------------------------------------------------------
 def test_counting_is_done_once_per_state_of_the_file(tmp_path, frames, monkeypatch):
     path = tmp_path / "a.avi"
@@ -643,3 +720,14 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
         grown[way] = float(megabytes)
     assert grown["stream"] < 40
     assert grown["hold"] > 200
+
+
+@pytest.mark.parametrize("four", [b"XXXX", b"\0\1\2\3"])
+def test_pictures_in_an_unknown_coding_are_one_sentence(tmp_path, frames, four, capfd):
+    write_video(tmp_path / "known.avi", frames, 30)
+    odd = tmp_path / "odd.avi"
+    odd.write_bytes((tmp_path / "known.avi").read_bytes().replace(b"FFV1", four))
+    with pytest.raises(InputError, match=r"odd\.avi: its pictures are .*no decoder; re-encode it") as caught:
+        probe(odd)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""

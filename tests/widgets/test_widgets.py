@@ -1,6 +1,8 @@
 """The explorer without a browser: what it hands over, its state, its static figures and its page."""
 
 import base64
+import hashlib
+import html
 import json
 import re
 
@@ -151,6 +153,11 @@ def test_pictures_are_sent_when_asked_and_are_no_part_of_the_state(explorer, mon
 def test_page_holds_everything_and_reaches_for_nothing(explorer, tmp_path):
     explorer.frame = 7
     text = explorer.save_page(tmp_path / "explorer.html").read_text()
+    policy = html.unescape(re.search('http-equiv="Content-Security-Policy" content="([^"]*)"', text).group(1))
+    assert "unsafe" not in policy and "default-src 'none'" in policy and "form-action 'none'" in policy
+    for kind, tag in (("script", '<script type="module">(.*?)</script>'), ("style", "<style>(.*?)</style>")):
+        digest = hashlib.sha256(re.search(tag, text, re.S).group(1).encode()).digest()
+        assert f"{kind}-src 'sha256-{base64.b64encode(digest).decode()}'" in policy
     assert not re.search(r"(src|href|import)\s*=?\s*[\"'(]?https?:", text), "the page must work offline"
     state, arrays = (
         json.loads(re.search(f'<script type="application/json" id="{name}">(.*?)</script>', text).group(1))

@@ -1,25 +1,14 @@
-"""Files are whole or absent; hashes follow contents; a run record can be traced."""
+"""Hashes follow contents; a run record can be traced; a folder belongs to one run."""
 
 import json
-import os
 
 import numpy as np
 import pytest
 
 from metst_core.errors import InputError
-from metst_core.files import atomic_path, claim_folder, content_hash, run_record, value_hash, write_json
+from metst_core.files import claim_folder, content_hash, run_record, value_hash, write_json
 
 pytestmark = pytest.mark.quick
-
-
-def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path):
-    target = tmp_path / "a.txt"
-    target.write_text("old")
-    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
-    assert target.read_text() == "old"
-    assert os.listdir(tmp_path) == ["a.txt"]
 
 
 def test_content_hash_sees_bytes_and_names(tmp_path):
@@ -82,4 +71,11 @@ def test_a_folder_that_nobody_occupies_is_taken_over(tmp_path):
 def test_a_note_that_cannot_be_read_is_named_with_the_remedy(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(InputError, match=r"run\.json: .*delete the folder"):
+        claim_folder(tmp_path, {"seed": 1})
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' + "9" * 5000 + "}"])
+def test_json_that_would_break_the_reader_is_named_too(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InputError, match=r"run\.json: is no JSON"):
         claim_folder(tmp_path, {"seed": 1})

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and the record of how a result came about."""
+"""JSON files, whose folder is made with what, and the record of how a result came about."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ import json
 import os
 import platform
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from metst_core.errors import InputError
-
-ASSETS = Path(__file__).parent / "assets"
-"""What comes with the package beside the code: weights, templates, scripts."""
+from metst_core.files.writing import atomic_path
 
 _RECORDED_PACKAGES = (
     "metst",
@@ -32,29 +29,15 @@ _RECORDED_PACKAGES = (
 )
 
 
-@contextlib.contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block ends well, else delete it.
-
-    The temporary name keeps the suffix, so that writers that look at it (images, videos, npz) work.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:60]}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_json(value: Any, path: str | Path) -> Path:
     """Write `value` as indented JSON, atomically; NaN becomes null, NumPy numbers become numbers."""
+    return write_text(json.dumps(plain(value), indent=2, allow_nan=False) + "\n", path)
+
+
+def write_text(text: str, path: str | Path) -> Path:
+    """Write a text as UTF-8, atomically; what UTF-8 cannot say (odd bytes of file names) becomes its code."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(plain(value), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
     return Path(path)
 
 
@@ -62,7 +45,7 @@ def read_json(path: str | Path, remedy: str = "remove it") -> dict[str, Any]:
     """The JSON object in a file; `InputError` with the remedy where it holds none."""
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is no JSON that can be read ({error}); {remedy}") from error
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds no JSON object; {remedy}")

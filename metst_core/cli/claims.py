@@ -1,0 +1,57 @@
+"""The command `metst claims`: the rivals and the papers' claims, one by one, around a finished run."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from metst_core.cli.options import add_jobs
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the subparsers of `metst`."""
+    parser = commands.add_parser(
+        "claims",
+        help="train rivals and exchanged parts until each claim of the papers is answered or time is up",
+    )
+    parser.add_argument("--run", default="runs/default", help="folder of a finished run (runs/default)")
+    parser.add_argument("--data-root", help="the folder that holds the data set (not needed for synthetic)")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="CLAIM",
+        help="these claims alone, or ideas of related papers (ideas: all of them)",
+    )
+    parser.add_argument("--hours", type=float, default=8.0, help="begin no further cell after so long (8)")
+    parser.add_argument(
+        "--rates", type=float, nargs="*", default=[], metavar="RATE",
+        help="learning rates that each fold chooses from by the other folds' persons (none: the run's own)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--windows", type=int, nargs="*", default=[], metavar="FRAMES",
+        help="window lengths to try as well, at equal steps, each with the motion extracted anew",
+    )  # fmt: skip
+    add_jobs(parser)
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
+    from metst_core.experiment import Run
+    from metst_core.files import atomic_path
+    from metst_core.plots import claim
+
+    run = Run.reopened(options.run, options.data_root, options.jobs)
+    found = run.claims(options.only, options.hours, options.rates, options.windows)
+    folder = run.out / "claims"
+    for answer in found.answers.to_dict("records"):
+        print(f"{answer['claim']}: {answer['sentence']} ({answer['source']}): {answer['answer']}")
+        cells = found.table[found.table["claim"] == answer["claim"]]
+        if len(cells):
+            with atomic_path(folder / f"{answer['claim'].replace(' ', '_')}.png") as temporary:
+                claim(cells, answer["sentence"]).savefig(temporary, dpi=110)
+    if found.cut:
+        print(f"not computed, for lack of time: {', '.join(found.cut)}")
+    print(f"{folder / 'claims.csv'}: every cell; the same command goes on where it stopped")
+    return 0
