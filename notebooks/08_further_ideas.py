@@ -100,5 +100,8 @@ if len(table):
     columns = [c for c in table.columns if c.startswith("recall, ")]
     display(table.set_index(["claim", "level"])[columns].round(2))
 
+# %% [markdown]
+# **Takeaways.** One change at a time, with an equal budget and more than one seed, or one cannot say what helped. An idea that could not be told apart here may still be right elsewhere, and one that helps drawn faces may not help real ones.
+
 # %%
 run.record("08_further_ideas", ideas=answers.to_dict("records"))
