@@ -177,20 +177,22 @@ def _pieces(bases: Sequence[FilmMotion], how: Adaptation, progress: bool) -> dic
     persons = list(dict.fromkeys(base.film.subject for base in bases))
     by_person = len(persons) >= _SEVERAL
     roles = _roles(persons, how.seed) if by_person else {}
-    total = sum(base.minutes for base in bases)
-    pieces: dict[str, list[_Piece]] = {part: [] for part in PARTS}
-    refused: list[str] = []
+    jobs: list[tuple[FilmMotion, str, np.ndarray]] = []
     for base in bases:
         for part in PARTS if not by_person else [roles[base.film.subject]]:
-            mine = np.ones(base.n_frames, bool) if by_person else _stretch(base, part)
-            share = base.minutes * (1 if by_person else SHARES[PARTS.index(part)])
-            of_part = total * SHARES[PARTS.index(part)]
-            wanted = min(_MOST[part], max(_LEAST, DENSITY * of_part * _PASSES[part]))
-            n_events = max(1, round(wanted * share / of_part))
-            try:
-                pieces[part].append(_planted(base, mine, how, n_events, progress))
-            except InputError as error:
-                refused.append(str(error))
+            jobs.append((base, part, np.ones(base.n_frames, bool) if by_person else _stretch(base, part)))
+    minutes = dict.fromkeys(PARTS, 0.0)
+    for base, part, mine in jobs:
+        minutes[part] += base.within(mine).minutes
+    pieces: dict[str, list[_Piece]] = {part: [] for part in PARTS}
+    refused: list[str] = []
+    for base, part, mine in jobs:
+        wanted = min(_MOST[part], max(_LEAST, DENSITY * minutes[part] * _PASSES[part]))
+        n_events = max(1, round(wanted * base.within(mine).minutes / max(minutes[part], 1e-9)))
+        try:
+            pieces[part].append(_planted(base, mine, how, n_events, progress))
+        except InputError as error:
+            refused.append(str(error))
     for part, found in pieces.items():
         if not found:
             raise InputError(f"the part to {part} holds nothing to plant in: {'; '.join(refused)}")

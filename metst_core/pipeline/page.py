@@ -17,8 +17,9 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from metst_core.files import run_record, write_text
+from metst_core.footage import limits_line
 from metst_core.inference import MOTION, NEAR, Findings, TrainedModel
-from metst_core.pipeline.exports import confidence_text, headline, quality_lines
+from metst_core.pipeline.exports import confidence_text, headline, judged_line, quality_lines
 from metst_core.pipeline.reel import Clip, Still, clips_of, still_of
 from metst_core.pipeline.summary import verdict_of
 from metst_core.plots import EMOTION_COLOURS, ROI_COLOURS
@@ -62,6 +63,8 @@ def page_html(result: Findings, clips: list[Clip], still: Still) -> str:
         shown={clip.number for clip in clips},
         n_confident=int((result.table["confidence"] >= 0.5).sum()),
         quality=quality_lines(result.quality),
+        judged=judged_line(result),
+        limits=limits_line(result.path, result.model),
         cards=[_card(rows[clip.number], clip) for clip in clips],
         method=_method(result),
         gain=f"{ARROW_GAIN:g}",
@@ -77,6 +80,7 @@ def result_html(result: Findings) -> str:
         headline=headline(result),
         rows=_rows(result.table, result.model),
         quality=quality_lines(result.quality),
+        judged=judged_line(result),
     )
 
 

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 
 from metst_core.synthetic.action_units import UNITS
 from metst_core.synthetic.conditions import Conditions
-from metst_core.synthetic.draws import Quantiles, Stream
+from metst_core.synthetic.draws import Stream
 from metst_core.synthetic.events import BLINK_UNITS, Event, place
 from metst_core.synthetic.persons import Person
 from metst_core.synthetic.priors import MACRO_SECONDS, Prior, Sheet, draw_label
-
-MACRO_STRENGTH = Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.03, 0.045, 0.06, 0.08, 0.11, 0.13))
-"""Assumed: a clearly visible expression."""
 
 LARGEST = {5: 0.035, 7: 0.05, 9: 0.07, 24: 0.07}
 """AU -> how far it can go, IOD, where that is less than a macro-expression's largest strength; by eye."""
 
 ME_GAP = 0.4
 """Least time between two MEs, seconds; assumed."""
+
+MACRO_GAP = 0.2
+"""Least time between a macro-expression and an ME that it keeps off, seconds, while there is room; assumed."""
 
 SAME_UNITS = 2
 """Macro-expressions per ME that use its AUs."""
@@ -146,17 +146,17 @@ def plan_macro(
             onset = (
                 _over(draw, event, length, n_frames)
                 if over
-                else _apart(draw, length, n_frames, micro, events)
+                else _apart(draw, length, n_frames, fps, micro, events)
             )
-            events.append(_macro(draw, person, aus, event.emotion, event.label, onset, length))
+            events.append(_macro(draw, person, prior, (event.emotion, event.label, aus), onset, length))
     extra = (prior.macro_per_me - SAME_UNITS) * prior.me_per_minute
     for _ in range(draw.happenings(extra * n_frames / fps / 60)):
         sheet = draw.choice(prior.sheets)
         emotion = draw.weighted(tuple(sheet.causes), _in_order(prior, sheet))
         cause, aus, _ = draw_label(draw, sheet, emotion, person.liking)
         length = _macro_length(draw, person, prior, n_frames, fps)
-        onset = _apart(draw, length, n_frames, micro, events)
-        events.append(_macro(draw, person, aus, emotion, cause, onset, length))
+        onset = _apart(draw, length, n_frames, fps, micro, events)
+        events.append(_macro(draw, person, prior, (emotion, cause, aus), onset, length))
     return events
 
 
@@ -187,22 +187,31 @@ def _over(draw: Stream, event: Event, length: int, n_frames: int) -> int:
     return min(max(1, draw.integer(low, max(low, high))), n_frames - 1 - length)
 
 
-def _apart(draw: Stream, length: int, n_frames: int, micro: Sequence[Event], macro: Sequence[Event]) -> int:
+def _apart(
+    draw: Stream, length: int, n_frames: int, fps: float, micro: Sequence[Event], macro: Sequence[Event]
+) -> int:
     """An onset apart from MEs and other macro-expressions; where there is no room, from MEs; else anywhere."""
-    for others in ([*micro, *macro], micro):
-        free = place(draw, length, n_frames, others, 0)
+    for others, gap in (([*micro, *macro], MACRO_GAP * fps), (micro, MACRO_GAP * fps), (micro, 0)):
+        free = place(draw, length, n_frames, others, gap)
         if free is not None:
             return free
     return draw.integer(0, n_frames - 1 - length)
 
 
 def _macro(
-    draw: Stream, person: Person, aus: tuple[int, ...], emotion: str, cause: str, onset: int, length: int
+    draw: Stream,
+    person: Person,
+    prior: Prior,
+    what: tuple[str, str, tuple[int, ...]],
+    onset: int,
+    length: int,
 ) -> Event:
+    """A macro-expression; `what` is its emotion, cause and AUs."""
+    emotion, cause, aus = what
     rise = max(1, round(length * draw.uniform(0.15, 0.35)))
     hold = int(length * draw.uniform(0.1, 0.4))
-    top = MACRO_STRENGTH.values[-1]
-    strength = min(MACRO_STRENGTH.at(draw.near(person.amplitude, _HABIT)), LARGEST.get(aus[0], top))
+    top = prior.macro_strength.values[-1]
+    strength = min(prior.macro_strength.at(draw.near(person.amplitude, _HABIT)), LARGEST.get(aus[0], top))
     drawn = _units(draw, person, aus, strength, one_sided=False)
     units = {name: min(value, LARGEST.get(_au(name), top)) for name, value in drawn.items()}
     lags = _lags(draw, units, aus[0], rise)
