@@ -19,7 +19,7 @@ from metst_core.motion import MotionWindow
 from metst_core.windows import new_frames
 
 PHASES = 3
-"""Window phases where nobody says how many; `benchmarks/results/phases.json` says what each pays."""
+"""Window phases where nobody says how many; `data/model_card.md` says what each pays."""
 
 
 def phases_of(n: int, window: int) -> tuple[int, ...]:

@@ -131,6 +131,6 @@ def test_near_misses_are_below_the_threshold_and_no_intervals():
     model = mouth_model(threshold=0.25)
     trace = (score, np.full((200, 5), 0.2))
     assert decode_trace(model, *trace)["apex"].tolist() == [55]
-    near = near_misses(model, *trace)
+    near = near_misses(model, *trace, np.zeros((200, 10)))
     assert near["apex"].tolist() == [125]
     assert (near["score"] < 0.25).all() and (near["score"] >= 0.6 * 0.25).all()
