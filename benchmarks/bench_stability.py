@@ -70,7 +70,8 @@ def perturbed(path: Path, fps: float, folder: Path) -> Iterator[tuple[str, Path,
     """Kind, film, and how many frames were cut off its front."""
 
     def lossless(frames: Iterator[np.ndarray]) -> Path:
-        return write_video(folder / "perturbed.mkv", frames, fps)
+        write_video(folder / "perturbed.mkv", frames, fps)
+        return folder / "perturbed.mkv"
 
     for n in TRIMS:
         yield "trim", lossless(f for i, f in enumerate(read_frames(path)) if i >= n), n
