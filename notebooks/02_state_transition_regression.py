@@ -387,17 +387,18 @@ best = int(ratio.argmax())
 print(
     f"at marked frames the step of channel {best} is {ratio[best]:,.0f} times that at the others (mean over {len(x_new)} sequences)"
 )
-marks, steps_here = marked_new[0].numpy(), chosen_steps[0].numpy()
+one = int((marked_new.sum(dim=1) >= 4).nonzero()[0])  # the first sequence with four marks or more
+marks, steps_here = marked_new[one].numpy(), chosen_steps[one].numpy()
 
 figure, axes = plt.subplots(4, 1, figsize=(10, 5.6), sharex=True, layout="constrained")
 frames_here = np.arange(len(marks))
-axes[0].plot(x_new[0, :, 0], ".-", color="#bbbbbb", label="value")
-axes[0].plot(frames_here[marks], x_new[0, marks, 0], "o", color="#D55E00", label="marked")
-axes[0].step(frames_here, y_new[0], where="mid", color=plots.TRUTH, label="wanted")
-axes[0].step(frames_here, answer[0], where="mid", color="#0072B2", linestyle="--", label="said")
+axes[0].plot(x_new[one, :, 0], ".-", color="#bbbbbb", label="value")
+axes[0].plot(frames_here[marks], x_new[one, marks, 0], "o", color="#D55E00", label="marked")
+axes[0].step(frames_here, y_new[one], where="mid", color=plots.TRUTH, label="wanted")
+axes[0].step(frames_here, answer[one], where="mid", color="#0072B2", linestyle="--", label="said")
 axes[0].legend(frameon=False, ncols=4, fontsize=8, loc="upper right")
 axes[1].semilogy(frames_here, steps_here[:, best], ".-", color="#D55E00")
-for ax, values, name in ((axes[2], B_t[0], "$B_t$"), (axes[3], C_t[0], "$C_t$")):
+for ax, values, name in ((axes[2], B_t[one], "$B_t$"), (axes[3], C_t[one], "$C_t$")):
     ax.plot(frames_here, values, linewidth=1)
     ax.set_ylabel(f"{name}, {values.shape[1]} numbers")
 axes[0].set_ylabel("value")
@@ -740,13 +741,16 @@ near.round(3)
 # evidence; it comes back after the offset, later still, because it must *forget*.
 
 # %%
-leaves = near["position of the state"]
-rises = leaves.iloc[1] - leaves.iloc[0]
+path = near["position of the state"].tolist()
+there, back = path[0] < 0.5 < max(path[1:3]), path[3] < max(path[1:3]) - 0.25
 Markdown(
-    f"Here it goes from {leaves.iloc[0]:.2f} before the onset to {leaves.iloc[1]:.2f} just after it, {leaves.iloc[2]:.2f} just before the offset and {leaves.iloc[3]:.2f} after it: "
-    + ("it does move towards 1 and back." if rises > 0.25 and leaves.iloc[3] < leaves.iloc[2] - 0.1
-       else "a transition that is weak or absent; a network that was hardly trained has none.")
-)  # fmt: skip
+    f"Here it goes from {path[0]:.2f} before the onset to {path[1]:.2f} just after it, {path[2]:.2f} just before the offset and {path[3]:.2f} after it: "
+    + (
+        "it does move towards 1 and back."
+        if there and back
+        else "a transition that is weak or absent, as in a network that was hardly trained."
+    )
+)
 
 # %% [markdown]
 #

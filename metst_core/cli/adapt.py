@@ -34,9 +34,9 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from metst_core.footage import Adaptation, adapt
-    from metst_core.inference import NOTICE
+    from metst_core.inference import load_model
 
-    print(f"{NOTICE}\n", file=sys.stderr)
+    print(f"{load_model(options.weights).notice}\n", file=sys.stderr)
     how = Adaptation(
         options.epochs, prior=options.prior, strengths=tuple(options.strengths), seed=options.seed
     )

@@ -44,14 +44,15 @@ def run(options: argparse.Namespace) -> int:
 
     run = Run.reopened(options.run, options.data_root, options.jobs)
     found = run.claims(options.only, options.hours, options.rates, options.windows)
-    folder = run.out / "claims"
+    folder = run.claims_folder(options.only)
     for answer in found.answers.to_dict("records"):
         print(f"{answer['claim']}: {answer['sentence']} ({answer['source']}): {answer['answer']}")
-        cells = found.table[found.table["claim"] == answer["claim"]]
+        cells = found.cells(answer["claim"])
         if len(cells):
             with atomic_path(folder / f"{answer['claim'].replace(' ', '_')}.png") as temporary:
                 claim(cells, answer["sentence"]).savefig(temporary, dpi=110)
     if found.cut:
         print(f"not computed, for lack of time: {', '.join(found.cut)}")
-    print(f"{folder / 'claims.csv'}: every cell; the same command goes on where it stopped")
+    if len(found.table):
+        print(f"{folder / 'claims.csv'}: every cell; the same command goes on where it stopped")
     return 0

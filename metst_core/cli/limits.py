@@ -32,9 +32,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--events", type=int, default=80, metavar="N", help="how many are planted in all (80)"
     )
-    parser.add_argument(
-        "--weights", default="bundled", metavar="FILE", help="other weights than the bundled ones"
-    )
+    parser.add_argument("--weights", default="bundled", metavar="FILE", help="the weights (bundled)")
     parser.add_argument("--json", metavar="FILE", help="write everything (several films: a folder)")
     parser.add_argument("--csv", metavar="FILE", help="write the table (several films: a folder)")
     parser.add_argument(
@@ -47,13 +45,13 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from metst_core.errors import MetstError
     from metst_core.footage import films_of, limits, limits_text, remember
-    from metst_core.inference import NOTICE, load_model
+    from metst_core.inference import load_model
 
     films = films_of(options.videos)
     model = load_model(options.weights)
     outputs = _Outputs(options, len(films) > 1)
     outputs.check(films)
-    print(f"{NOTICE}\n", file=sys.stderr)
+    print(f"{model.notice}\n", file=sys.stderr)
     problems = 0
     for film in films:
         try:

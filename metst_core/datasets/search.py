@@ -35,14 +35,15 @@ def has_images(folder: Path) -> bool:
 def videos_under(folder: Path, leave_out: Iterable[Path] = ()) -> list[Path]:
     """Every video in a folder and below it, in natural order: video files, and folders of images without video files.
 
-    Hidden files and folders, links that lead back up, and what is in `leave_out` are passed over.
+    Hidden files and folders, links that lead back up, and what is in `leave_out` (but for the folder itself) are passed
+    over.
     """
     return _below(folder, {p.resolve() for p in leave_out}, frozenset())
 
 
 def _below(folder: Path, leave_out: set[Path], above: frozenset[Path]) -> list[Path]:
     here = folder.resolve()
-    if here in leave_out or here in above:
+    if (here in leave_out and above) or here in above:
         return []
     try:
         entries = visible(folder)

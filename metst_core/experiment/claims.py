@@ -113,6 +113,10 @@ class ClaimsTable:
     answers: pd.DataFrame
     cut: tuple[str, ...]
 
+    def cells(self, claim: str) -> pd.DataFrame:
+        """The rows of one claim that were computed."""
+        return self.table[self.table["claim"] == claim] if len(self.table) else self.table
+
 
 @dataclass(frozen=True, eq=False)
 class ChosenByOthers:
@@ -195,7 +199,11 @@ def run_claims(
         done[claim.name, cell.level] = _computed(cell, base, runner, rates)
         found = _table(claims, done, cut, intervals)
         _write(found, out, base, rates)
-    return _table(claims, done, cut, intervals) if cut else found
+    if cut:
+        found = _table(claims, done, cut, intervals)
+        if done:
+            _write(found, out, base, rates)
+    return found
 
 
 @dataclass(frozen=True)

@@ -127,10 +127,13 @@ def find_prepared() -> Path | None:
 
 
 def by_hand(out_dir: str | Path, n_jobs: int | None = None) -> Run:
-    """The run of a notebook opened by hand: the prepared one where it is there, else a small one of its own."""
+    """The run of a notebook opened by hand: the prepared one where it is there, else the small one of notebook 01.
+
+    That one lies beside `out_dir`, under the name `smoke`.
+    """
     prepared = find_prepared()
     if prepared is None:
-        return Run("smoke", "synthetic", None, 100, Path(out_dir), {}, n_jobs)
+        return Run("smoke", "synthetic", None, 100, Path(out_dir).parent / "smoke", {}, n_jobs)
     manifest = unpack(prepared, out_dir)
     return Run(
         manifest["profile"],

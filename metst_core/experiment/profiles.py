@@ -9,7 +9,7 @@ from typing import Any
 from metst_core.training import TrainConfig
 
 MAIN_JOB = ("01_roi_extraction", "02_state_transition_regression", "03_synergy_training", "04_evaluation")
-BEYOND = ("05_roi_relationships", "06_your_own_video", "07_how_small")
+BEYOND = ("05_roi_relationships", "06_your_own_video", "07_how_small", "08_further_ideas")
 
 ORDER = ("metst_plus", "metst", "sliding_window", "patch")
 """The methods whose order the papers claim, and the patch, which has neither state nor windows."""

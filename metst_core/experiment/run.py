@@ -322,7 +322,7 @@ class Run:
         rates: Sequence[float] = (),
         windows: Sequence[int] = (),
     ) -> ClaimsTable:
-        """The papers' claims around this run's configuration (`run_claims`), in the run's folder `claims`.
+        """The papers' claims around this run's configuration (`run_claims`), in `claims_folder`.
 
         `only`: their names, or those of `IDEAS`; "ideas" stands for all of these.
         """
@@ -334,9 +334,12 @@ class Run:
         base = self.config("metst_plus")
         if windows:
             chosen.append(window_claim(list(sets), next(iter(sets)), base.epochs))
-        return run_claims(
-            sets, base, self.out / "claims", chosen, self._fold_jobs, self.intervals, rates, hours
-        )
+        folder = self.claims_folder(only)
+        return run_claims(sets, base, folder, chosen, self._fold_jobs, self.intervals, rates, hours)
+
+    def claims_folder(self, only: Sequence[str] = ()) -> Path:
+        """Where `claims` keeps its tables and networks: ideas of related papers have a folder of their own."""
+        return self.out / ("ideas" if list(only) == ["ideas"] else "claims")
 
     def _sets(self, windows: Sequence[int]) -> dict[int, MotionSet]:
         """The run's motion by window length, its own first, that of `windows` extracted anew where it is not there."""

@@ -68,6 +68,8 @@ class TrainedModel:
         data = self.card.get("trained_on")
         if self.name == BUNDLED_NAME:
             return NOTICE
+        if not data and self.name.startswith(BUNDLED_NAME):
+            data = "synthetic faces, then on other videos"
         said = f"were trained on {data}" if data else "do not say what they were trained on"
         return _NOTICE.format(f"The weights in use ({self.name}) {said}.")
 

@@ -86,7 +86,9 @@ def compare_methods(
     `p_value`: the share of exchanges of the two within persons that give a difference as large.  `p_table`: the share
     in which *any* row of the table does (max-T: each row in units of its own spread), so that at a limit of .05 one
     table in twenty of equal methods has a mark, however many rows it has.  `could_see`: the true difference that this
-    run would mark in 8 of 10 cases; a row without a mark says no more than that the difference is hardly larger.
+    run would mark in 8 of 10 cases; a row without a mark says no more than that the difference is hardly larger.  It is
+    NaN where nothing could be seen: fewer than 6 persons (at 95%), no difference that is large enough, or predictions
+    that are alike.
 
     The luck of training is measured where a method has several seeds, pooled over methods, and is then part of the
     intervals and of the test for every trained method, also for those with one seed (assumed to be as lucky).  Where
@@ -118,8 +120,11 @@ def compare_methods(
     observed = np.stack([t["difference"].to_numpy() for t in tables])
     p_value, p_table, critical = max_t(observed, np.stack(nulls, axis=1), intervals.level)
     for i, table in enumerate(tables):
-        power = POWER_AT * np.sqrt(table["variance"].to_numpy())
-        tables[i] = table.assign(p_value=p_value[i], p_table=p_table[i], could_see=critical[i] + power)
+        seen = critical[i] + POWER_AT * np.sqrt(table["variance"].to_numpy())
+        attainable = (seen > 0) & (seen < 1) & (2 / 2 ** table["persons"] <= 1 - intervals.level + 1e-9)
+        tables[i] = table.assign(
+            p_value=p_value[i], p_table=p_table[i], could_see=np.where(attainable, seen, np.nan)
+        )
     return pd.concat(tables, ignore_index=True)[list(TESTED)]
 
 

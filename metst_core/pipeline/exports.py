@@ -14,7 +14,7 @@ from metst_core import files
 from metst_core.datasets import SUBMISSION_COLUMNS
 from metst_core.files import one_line, run_record, write_json
 from metst_core.footage import latest_limits, limits_line
-from metst_core.inference import NOTICE, RESULT_COLUMNS, Findings, meaning
+from metst_core.inference import RESULT_COLUMNS, Findings, meaning
 from metst_core.tables import CLASSES, check_table_path, write_table
 
 MOST_LINES = 25
@@ -25,7 +25,7 @@ def as_dict(result: Findings) -> dict[str, Any]:
     """Everything but the ROI motion, as plain values (NaN becomes null when written as JSON)."""
     return {
         "video": str(result.path),
-        "notice": NOTICE,
+        "notice": result.model.notice,
         "fps": result.fps,
         "n_frames": result.n_frames,
         "size": result.size,

@@ -89,6 +89,7 @@ def write_eaf(found: Findings, path: str | Path) -> Path:
         )  # fmt: skip
     slots = ElementTree.SubElement(root, "TIME_ORDER")
     number = 0
+    instants: list[tuple[int, str]] = []
     for tier in tiers_of(found):
         element = ElementTree.SubElement(
             root,
@@ -101,13 +102,16 @@ def write_eaf(found: Findings, path: str | Path) -> Path:
             number += 1
             ends = [f"ts{2 * number - 1}", f"ts{2 * number}"]
             for name, second in zip(ends, (mark.start, mark.end), strict=True):
-                milliseconds = str(round(1000 * second))
-                ElementTree.SubElement(slots, "TIME_SLOT", TIME_SLOT_ID=name, TIME_VALUE=milliseconds)
+                instants.append((round(1000 * second), name))
             one = ElementTree.SubElement(
                 ElementTree.SubElement(element, "ANNOTATION"), "ALIGNABLE_ANNOTATION",
                 ANNOTATION_ID=f"a{number}", TIME_SLOT_REF1=ends[0], TIME_SLOT_REF2=ends[1],
             )  # fmt: skip
             ElementTree.SubElement(one, "ANNOTATION_VALUE").text = _clean(mark.text)
+    for milliseconds, name in sorted(
+        instants, key=lambda instant: instant[0]
+    ):  # ELAN wants them in order of time
+        ElementTree.SubElement(slots, "TIME_SLOT", TIME_SLOT_ID=name, TIME_VALUE=str(milliseconds))
     last = ElementTree.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId")
     last.text = str(number)
     ElementTree.SubElement(

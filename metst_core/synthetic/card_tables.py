@@ -1,12 +1,13 @@
 """The tables of the data card, from plans and films: `python -m metst_core.synthetic.card_tables data/synthme.md`.
 
-A table stands between `<!-- table: NAME -->` and `<!-- end of NAME -->`.  `likeness` and `releases` come from plans
+A table stands between `<!-- table: NAME -->` and `<!-- end of NAME -->`.  `knobs`, `likeness` and `releases` come from plans
 alone, in seconds; `pictures` needs films, which `--films FOLDER` makes there (a few minutes) or takes from there.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pandas as pd
 from metst_core.errors import InputError
 from metst_core.files import write_text
 from metst_core.landmarks import MediaPipeLandmarker
+from metst_core.synthetic.conditions import CONDITIONS, Conditions, conditions_of
 from metst_core.synthetic.difficulty import difficulty_of
 from metst_core.synthetic.films import film_tables
 from metst_core.synthetic.from_pictures import picture_measures, picture_table
@@ -77,6 +79,23 @@ def picture_lines(folder: Path) -> list[str]:
     return _markdown(["quantity", "real", "source", *FILMED], rows)
 
 
+def knob_lines() -> list[str]:
+    """Markdown of the knobs in which the tiers differ."""
+    tiers = [conditions_of(tier) for tier in CONDITIONS]
+    rows = []
+    for field in dataclasses.fields(Conditions):
+        values = [_shown(getattr(tier, field.name)) for tier in tiers]
+        if len(set(values)) > 1:
+            rows.append([f"`{field.name}`", *values])
+    return _markdown(["knob", *CONDITIONS], rows)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return " to ".join(f"{v:g}" for v in value)
+    return value if isinstance(value, str) else f"{value:g}"
+
+
 def release_lines() -> list[str]:
     """Markdown of the releases of version 2; of the test part the persons alone."""
     rows = []
@@ -123,6 +142,7 @@ def main() -> None:
     parser.add_argument("--films", type=Path, help="also measure films, made in this folder")
     given = parser.parse_args()
     text = given.card.read_text(encoding="utf-8")
+    text = put(text, "knobs", knob_lines())
     text = put(text, "likeness", likeness_lines(likeness_tables()))
     text = put(text, "releases", release_lines())
     if given.films is not None:

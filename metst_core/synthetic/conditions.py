@@ -45,7 +45,7 @@ class Conditions:
     * `background`: "still", "swaying" or "people" (somebody passes)
     """
 
-    macro_overlap: float = 0.2
+    macro_overlap: float = 0.1
     blink_cut: float = 0.08
     blink_per_minute: float = 17.0
     gaze_per_minute: float = 8.0

@@ -21,6 +21,9 @@ LARGEST = {5: 0.035, 7: 0.05, 9: 0.07, 24: 0.07}
 ME_GAP = 0.4
 """Least time between two MEs, seconds; assumed."""
 
+MACRO_GAP = 0.2
+"""Least time between a macro-expression and an ME that it keeps off, seconds, while there is room; assumed."""
+
 SAME_UNITS = 2
 """Macro-expressions per ME that use its AUs."""
 
@@ -146,7 +149,7 @@ def plan_macro(
             onset = (
                 _over(draw, event, length, n_frames)
                 if over
-                else _apart(draw, length, n_frames, micro, events)
+                else _apart(draw, length, n_frames, fps, micro, events)
             )
             events.append(_macro(draw, person, aus, event.emotion, event.label, onset, length))
     extra = (prior.macro_per_me - SAME_UNITS) * prior.me_per_minute
@@ -155,7 +158,7 @@ def plan_macro(
         emotion = draw.weighted(tuple(sheet.causes), _in_order(prior, sheet))
         cause, aus, _ = draw_label(draw, sheet, emotion, person.liking)
         length = _macro_length(draw, person, prior, n_frames, fps)
-        onset = _apart(draw, length, n_frames, micro, events)
+        onset = _apart(draw, length, n_frames, fps, micro, events)
         events.append(_macro(draw, person, aus, emotion, cause, onset, length))
     return events
 
@@ -187,10 +190,12 @@ def _over(draw: Stream, event: Event, length: int, n_frames: int) -> int:
     return min(max(1, draw.integer(low, max(low, high))), n_frames - 1 - length)
 
 
-def _apart(draw: Stream, length: int, n_frames: int, micro: Sequence[Event], macro: Sequence[Event]) -> int:
+def _apart(
+    draw: Stream, length: int, n_frames: int, fps: float, micro: Sequence[Event], macro: Sequence[Event]
+) -> int:
     """An onset apart from MEs and other macro-expressions; where there is no room, from MEs; else anywhere."""
-    for others in ([*micro, *macro], micro):
-        free = place(draw, length, n_frames, others, 0)
+    for others, gap in (([*micro, *macro], MACRO_GAP * fps), (micro, MACRO_GAP * fps), (micro, 0)):
+        free = place(draw, length, n_frames, others, gap)
         if free is not None:
             return free
     return draw.integer(0, n_frames - 1 - length)

@@ -201,7 +201,7 @@ PRIORS: dict[str, Prior] = {
             rate_spread=0.3, emotions={"negative": 2, "positive": 1, "surprise": 1, "others": 1},
             source="lengths of both sheets, cut at 1 s; the rest assumed, for learning",
             strength=Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.004, 0.015, 0.021, 0.027, 0.033, 0.035)),
-            macro_longest=2.0,
+            macro_longest=1.5,
         ),
     )
 }  # fmt: skip

@@ -82,7 +82,7 @@ def test_networks_are_left_out_where_there_is_no_room(finished, tmp_path, monkey
 def test_by_hand_starts_from_what_is_there(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(prepared, "find_prepared", lambda: None)
     alone = by_hand(tmp_path / "alone")
-    assert (alone.profile_name, alone.prepared) == ("smoke", False)
+    assert (alone.profile_name, alone.prepared, alone.out) == ("smoke", False, tmp_path / "smoke")
     folder = prepare(finished.out, tmp_path / "prepared")
     assert (folder / MANIFEST).is_file()
     monkeypatch.setattr(prepared, "find_prepared", lambda: folder)

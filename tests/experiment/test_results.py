@@ -156,8 +156,9 @@ def test_half_files_of_a_killed_call_are_no_results_and_no_pictures(tmp_path):
 @pytest.mark.parametrize("damage", [b"", b"{half", b"[]", b'{"seeds": 3, "checksum": "0"}', b"\xff\xfe"])
 def test_a_damaged_file_of_a_run_names_the_command_that_makes_it_anew(tmp_path, file, command, damage):
     record_results(tmp_path)
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "01a_picture.png").write_bytes(b"a picture")
     path = tmp_path / file
-    path.parent.mkdir(exist_ok=True)
     path.write_bytes(damage)
     with pytest.raises(InputError) as caught:
         refresh(tmp_path)

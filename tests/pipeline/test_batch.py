@@ -65,6 +65,7 @@ class TestLooking:
         (folder / "anna" / "up").symlink_to(folder)
         assert len(named_videos([str(folder)])) == 6
         assert len(named_videos([str(folder)], [folder / "ben"])) == 3
+        assert len(named_videos([str(folder)], [folder])) == 6  # outputs may go where the videos are
 
 
 class TestNames:

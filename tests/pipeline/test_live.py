@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from support.own_videos import analysed, landmarker, mouth_at, mouth_model, picture
+from support.own_videos import analysed, landmarker, mouth_at, picture
 
 from metst_core.errors import InputError
 from metst_core.inference import TrainedModel
@@ -90,13 +90,18 @@ def test_the_camera_is_told_scores_that_stay(clip, model, result, monkeypatch):
     assert widget.live is None
 
 
+def small_model():
+    """A network that can be run frame by frame, of random weights."""
+    return TrainedModel(METST(width=4, d_state=2, depth=1), "metst", k_p=5, threshold=0.2)
+
+
 def test_frames_that_come_too_fast_are_dropped_and_counted():
     slow = threading.Event()
 
     def waiting(image):
         slow.wait(10)
 
-    live = LiveScore(mouth_model(), waiting)
+    live = LiveScore(small_model(), waiting)
     for number in range(150):
         live.push(np.zeros((20, 20, 3), np.uint8), number / 30)
     slow.set()
@@ -108,7 +113,7 @@ def test_what_goes_wrong_in_the_thread_is_told():
     def broken(image):
         raise InputError("no such camera")
 
-    live = LiveScore(mouth_model(), broken)
+    live = LiveScore(small_model(), broken)
     live.push(np.zeros((20, 20, 3), np.uint8), 0.0)
     with pytest.raises(InputError, match="no such camera"):
         live.finish()
@@ -121,7 +126,7 @@ DAY = 86_400.0
 @pytest.mark.parametrize("jump", [DAY, -DAY, 365 * DAY, 3.0, -3.0])
 def test_a_clock_that_is_set_is_no_pause_to_fill(jump):
     """Filling a jump of days frame by frame would hang the notebook."""
-    live = LiveScore(mouth_model(), landmarker)
+    live = LiveScore(small_model(), landmarker)
     still = picture()
     for number in range(60):
         live.push(mouth_at(number / 30, (), still), number / 30 + (jump if number >= 30 else 0.0))
@@ -130,7 +135,7 @@ def test_a_clock_that_is_set_is_no_pause_to_fill(jump):
 
 
 def test_a_short_pause_is_filled_and_no_time_is_no_frame():
-    live = LiveScore(mouth_model(), landmarker)
+    live = LiveScore(small_model(), landmarker)
     frame = np.zeros((20, 20, 3), np.uint8)
     for seconds in (0.0, float("nan"), float("inf"), 1.0):
         live.push(frame, seconds)
@@ -140,7 +145,7 @@ def test_a_short_pause_is_filled_and_no_time_is_no_frame():
 
 @pytest.mark.parametrize("buffers", [[], [b""], [b"no picture"], [b"\xff\xd8\xff\xd9"]])
 def test_an_empty_camera_picture_is_passed_over(buffers):
-    widget = camera_widget(mouth_model(), landmarker=lambda: landmarker)
+    widget = camera_widget(small_model(), landmarker=lambda: landmarker)
     widget._heard(widget, {"kind": "start"}, [])
     widget._heard(widget, {"kind": "frame", "seconds": 0.0}, buffers)
     good = cv2.imencode(".jpg", np.zeros((20, 20, 3), np.uint8))[1].tobytes()

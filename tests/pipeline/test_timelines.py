@@ -96,6 +96,7 @@ class TestElan:
         path = pipeline.write_eaf(with_intervals(result, rows), tmp_path / "a b" / "c.eaf")
         root = ElementTree.parse(path).getroot()
         slots = {s.get("TIME_SLOT_ID"): int(s.get("TIME_VALUE")) for s in root.iter("TIME_SLOT")}
+        assert list(slots.values()) == sorted(slots.values())
         tiers = {}
         for tier in root.iter("TIER"):
             spans = [

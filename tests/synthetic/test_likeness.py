@@ -1,13 +1,11 @@
 """The table of likeness: a source for every real value, and the data card says what the plans give."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 
 from metst_core.errors import InputError
-from metst_core.synthetic import CONDITIONS, Conditions, conditions_of
-from metst_core.synthetic.card_tables import likeness_lines, likeness_tables, put, release_lines
+from metst_core.synthetic.card_tables import knob_lines, likeness_lines, likeness_tables, put, release_lines
 
 CARD = Path(__file__).parents[2] / "data" / "synthme.md"
 
@@ -38,7 +36,11 @@ def test_version_1_stands_beside_without_what_it_has_not(tables):
 
 def test_the_data_card_has_the_tables(tables):
     text = CARD.read_text()
-    for name, lines in (("likeness", likeness_lines(tables)), ("releases", release_lines())):
+    for name, lines in (
+        ("knobs", knob_lines()),
+        ("likeness", likeness_lines(tables)),
+        ("releases", release_lines()),
+    ):
         assert put(text, name, lines) == text, f"python -m metst_core.synthetic.card_tables {CARD}"
 
 
@@ -47,18 +49,3 @@ def test_a_table_goes_between_its_marks_alone():
     assert put(card, "x", ["new", "rows"]) == "a\n<!-- table: x -->\nnew\nrows\n<!-- end of x -->\nb\n"
     with pytest.raises(InputError, match="table: y"):
         put(card, "y", [])
-
-
-def test_the_data_card_has_the_knobs_of_every_tier():
-    tiers = [conditions_of(tier) for tier in CONDITIONS]
-
-    def shown(value):
-        if isinstance(value, tuple):
-            return " to ".join(f"{v:g}" for v in value)
-        return value if isinstance(value, str) else f"{value:g}"
-
-    text = CARD.read_text()
-    for field in dataclasses.fields(Conditions):
-        values = [shown(getattr(c, field.name)) for c in tiers]
-        row = f"| `{field.name}` | {' | '.join(values)} |"
-        assert row in text or len(set(values)) == 1, f"the data card should say {row}"

@@ -462,23 +462,23 @@ def test_a_damaged_truth_is_named_and_its_video_made_anew(small_set):
             InputError, match=r"s002_v01\.npz: the truth of a video is damaged .*generate the set again"
         ):
             read_truth(root, "s002", "v01")
-    generate(root, 2, 1, 2.0, seed=5, tier="easy", me_per_minute=60, progress=False)
+    generate(root, 2, 1, 2.0, seed=5, tier="easy", version=1, me_per_minute=60, progress=False)
     assert read_truth(root, "s002", "v01")["iod"] > 0 and bytes_of(root) == before
     assert not list(root.rglob(".*"))
 
 
 def test_the_workers_of_a_generation_end_with_it_and_their_death_is_a_sentence(tmp_path, monkeypatch):
     """They are those of `workers.on_backend`, whose end with the parent is tested there; here, one is killed."""
-    monkeypatch.setattr(generation, "_make_video", _die)
+    monkeypatch.setattr(generation, "_make_videos", _die)
     with pytest.raises(MetstError, match=r"worker process was killed.*n_jobs=2 \(finished videos are kept\)"):
-        generate(tmp_path, 2, 1, 1.0, progress=False, n_jobs=2)
+        generate(tmp_path, 2, 1, 1.0, version=1, progress=False, n_jobs=2)
     asked = []
     monkeypatch.setattr(
         generation, "on_backend", lambda *given: asked.append(given) or workers.on_backend("loky", 1)
     )
-    monkeypatch.setattr(generation, "_make_video", lambda *given: None)
+    monkeypatch.setattr(generation, "_make_videos", lambda *given: 0)
     with pytest.raises(MetstError):  # no video was made
-        generate(tmp_path, 1, 1, 1.0, progress=False, n_jobs=2)
+        generate(tmp_path, 1, 1, 1.0, version=1, progress=False, n_jobs=2)
     assert asked == [("loky", 2)]
 
 

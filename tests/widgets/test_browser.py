@@ -226,7 +226,10 @@ def test_a_change_is_drawn_within_a_tenth_of_a_second(alone):
 # --- in JupyterLab and Voila ------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A folder with notebook 05 in it, its parameters set to a small run that was made up in a second."""
+    """A folder with notebook 05 in it, its parameters set to a small run that was made up in a second.
+
+    Beside it a notebook of one cell that shows an explorer.
+    """
     import nbformat
 
     folder = tmp_path_factory.mktemp("jupyter")
@@ -241,6 +244,13 @@ def prepared(tmp_path_factory):
     )
     notebook.metadata.pop("jupytext", None)
     nbformat.write(notebook, folder / "05.ipynb")
+    notebook.cells = [
+        nbformat.v4.new_code_cell(
+            f"import sys\nsys.path.insert(0, {str(ROOT / 'tests')!r})\n"
+            "from support.made_up_explorer import made_up_explorer\nmade_up_explorer(120, n_permutations=19)"
+        )
+    ]
+    nbformat.write(notebook, folder / "explorer.ipynb")
     return folder
 
 
@@ -286,9 +296,10 @@ def use_the_explorer(page, errors, shots, name):
 
 
 @pytest.mark.parametrize(
-    ("module", "place"), [("jupyterlab", "lab/tree/05.ipynb"), ("notebook", "notebooks/05.ipynb")]
+    ("module", "place"),
+    [("jupyterlab", "lab/tree/explorer.ipynb"), ("notebook", "notebooks/explorer.ipynb")],
 )
-def test_notebook_05_in_jupyterlab_and_notebook_7(module, place, chromium, prepared, shots):
+def test_the_explorer_in_jupyterlab_and_notebook_7(module, place, chromium, prepared, shots):
     pytest.importorskip(module, reason=f"{module} is not installed (pip install {module})")
     token = secrets.token_hex(8)
     arguments = [f"--IdentityProvider.token={token}", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
