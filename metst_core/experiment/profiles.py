@@ -57,7 +57,7 @@ PROFILES = {
         train={**_SMALL, "epochs": 4, "width": 16, "d_state": 8, "blocks_per_stage": 1, "depth": 2, "learning_rate": 3e-3},
     ),
     "default": Profile(
-        16, 2, 15.0,
+        16, 2, 15.0, n_seeds=2,
         train={**_SMALL, "groups": 4, "epochs": 20, "width": 32, "blocks_per_stage": 1, "depth": 4, "learning_rate": 2e-3},
     ),
     "full": Profile(60, 4, 60.0, tier="interview", prior="casme3", train={"device": "cuda"}, train_official=True),

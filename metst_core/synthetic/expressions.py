@@ -7,13 +7,10 @@ from collections.abc import Sequence
 
 from metst_core.synthetic.action_units import UNITS
 from metst_core.synthetic.conditions import Conditions
-from metst_core.synthetic.draws import Quantiles, Stream
+from metst_core.synthetic.draws import Stream
 from metst_core.synthetic.events import BLINK_UNITS, Event, place
 from metst_core.synthetic.persons import Person
 from metst_core.synthetic.priors import MACRO_SECONDS, Prior, Sheet, draw_label
-
-MACRO_STRENGTH = Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.03, 0.045, 0.06, 0.08, 0.11, 0.13))
-"""Assumed: a clearly visible expression."""
 
 LARGEST = {5: 0.035, 7: 0.05, 9: 0.07, 24: 0.07}
 """AU -> how far it can go, IOD, where that is less than a macro-expression's largest strength; by eye."""
@@ -151,7 +148,7 @@ def plan_macro(
                 if over
                 else _apart(draw, length, n_frames, fps, micro, events)
             )
-            events.append(_macro(draw, person, aus, event.emotion, event.label, onset, length))
+            events.append(_macro(draw, person, prior, (event.emotion, event.label, aus), onset, length))
     extra = (prior.macro_per_me - SAME_UNITS) * prior.me_per_minute
     for _ in range(draw.happenings(extra * n_frames / fps / 60)):
         sheet = draw.choice(prior.sheets)
@@ -159,7 +156,7 @@ def plan_macro(
         cause, aus, _ = draw_label(draw, sheet, emotion, person.liking)
         length = _macro_length(draw, person, prior, n_frames, fps)
         onset = _apart(draw, length, n_frames, fps, micro, events)
-        events.append(_macro(draw, person, aus, emotion, cause, onset, length))
+        events.append(_macro(draw, person, prior, (emotion, cause, aus), onset, length))
     return events
 
 
@@ -202,12 +199,19 @@ def _apart(
 
 
 def _macro(
-    draw: Stream, person: Person, aus: tuple[int, ...], emotion: str, cause: str, onset: int, length: int
+    draw: Stream,
+    person: Person,
+    prior: Prior,
+    what: tuple[str, str, tuple[int, ...]],
+    onset: int,
+    length: int,
 ) -> Event:
+    """A macro-expression; `what` is its emotion, cause and AUs."""
+    emotion, cause, aus = what
     rise = max(1, round(length * draw.uniform(0.15, 0.35)))
     hold = int(length * draw.uniform(0.1, 0.4))
-    top = MACRO_STRENGTH.values[-1]
-    strength = min(MACRO_STRENGTH.at(draw.near(person.amplitude, _HABIT)), LARGEST.get(aus[0], top))
+    top = prior.macro_strength.values[-1]
+    strength = min(prior.macro_strength.at(draw.near(person.amplitude, _HABIT)), LARGEST.get(aus[0], top))
     drawn = _units(draw, person, aus, strength, one_sided=False)
     units = {name: min(value, LARGEST.get(_au(name), top)) for name, value in drawn.items()}
     lags = _lags(draw, units, aus[0], rise)

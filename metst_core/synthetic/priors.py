@@ -114,6 +114,9 @@ ME_STRENGTH = Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.004, 0.008, 0.012, 0.0
 """Apex of the leading unit, IOD.  The range and the skew are assumed: nobody has measured it on licensed data.
 Short real expressions that resemble CASME II moved by .021 at the median (quartiles .017, .035; blinks included)."""
 
+MACRO_STRENGTH = Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.03, 0.045, 0.06, 0.08, 0.11, 0.13))
+"""Assumed: a clearly visible expression."""
+
 MACRO_SECONDS = Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.5, 0.9, 1.4, 2.2, 3.6, 4.0))
 """Assumed, within the half second to four seconds of Ekman (Telling Lies, 1985)."""
 
@@ -126,6 +129,7 @@ class Prior:
     * `longest`: no ME is longer, seconds
     * `me_per_minute`: mean number per minute, over all persons and films
     * `strength`: apex of the leading unit, IOD
+    * `macro_strength`: the same of macro-expressions
     * `macro_longest`: no macro-expression is longer, seconds
     * `macro_per_me`: macro-expressions per ME, 2 or more; two of them use the AUs of the ME, what is above
       two has nothing to do with MEs and comes in films without any as well
@@ -143,6 +147,7 @@ class Prior:
     emotions: Mapping[str, float] | None
     source: str
     strength: Quantiles = ME_STRENGTH
+    macro_strength: Quantiles = MACRO_STRENGTH
     macro_longest: float = MACRO_SECONDS.values[-1]
 
     @property
@@ -201,6 +206,7 @@ PRIORS: dict[str, Prior] = {
             rate_spread=0.3, emotions={"negative": 2, "positive": 1, "surprise": 1, "others": 1},
             source="lengths of both sheets, cut at 1 s; the rest assumed, for learning",
             strength=Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.004, 0.015, 0.021, 0.027, 0.033, 0.035)),
+            macro_strength=Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.05, 0.065, 0.08, 0.095, 0.12, 0.13)),
             macro_longest=1.5,
         ),
     )

@@ -8,7 +8,7 @@ from support.recorded_run import METRIC, record_results
 from metst_core.errors import InputError
 from metst_core.experiment import answer, collect_results, write_answer
 from metst_core.experiment.answer import MARKS
-from metst_core.files import write_sealed
+from metst_core.files import write_json
 
 pytestmark = pytest.mark.quick
 
@@ -42,10 +42,11 @@ def test_what_is_told_apart_was_seen_and_the_rest_could_not_be_told():
 
 def test_the_answer_lands_between_its_marks(tmp_path):
     record_results(tmp_path)
-    whole = json.loads(collect_results(tmp_path).read_text())
-    rows = [{**whole["comparisons"][0], **row} for row in results(0.1, 0.3)["comparisons"]]
-    whole |= {"methods": {"metst_plus": whole["methods"]["<b>"]}, "comparisons": rows}
-    write_sealed(whole, tmp_path / "results.json")
+    file = tmp_path / "results" / "04_evaluation.json"
+    found = json.loads(file.read_text())
+    found["methods"] = {"metst_plus": found["methods"]["<b>"]}
+    write_json(found | {"comparisons": results(0.1, 0.3)["comparisons"]}, file)
+    collect_results(tmp_path)
     page = tmp_path / "README.md"
     page.write_text(f"before\n{MARKS[0]}\nstale\n{MARKS[1]}\nafter\n")
     write_answer(tmp_path, page)

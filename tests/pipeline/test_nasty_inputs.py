@@ -395,8 +395,11 @@ FACES = {
     "cat": (cat, {"face_lost"}),
     "two": (lambda f: np.hstack([f, f[:, ::-1]]), {"several_faces"}),
     "turned": (turned, {"face_turned"}),
-    "small": (lambda f: cv2.resize(f, (120, 120), interpolation=cv2.INTER_AREA), {"face_too_small"}),
-    "dark": (lambda f: (0.15 * f).astype(np.uint8), {"too_dark"}),
+    "small": (
+        lambda f: cv2.resize(f, (120, 120), interpolation=cv2.INTER_AREA),
+        {"face_too_small", "not_judged"},
+    ),
+    "dark": (lambda f: (0.15 * f).astype(np.uint8), {"too_dark", "not_judged"}),
     "fine": (np.copy, set()),
 }
 
