@@ -1,12 +1,10 @@
 """The three sentences turn with the numbers, and land between their marks."""
 
-import json
-
 import pytest
-from support.recorded_run import METRIC
+from support.recorded_run import METRIC, record_results
 
 from metst_core.errors import InputError
-from metst_core.experiment import answer, write_answer
+from metst_core.experiment import answer, collect_results, write_answer
 from metst_core.experiment.answer import MARKS
 
 pytestmark = pytest.mark.quick
@@ -40,7 +38,8 @@ def test_what_is_told_apart_was_seen_and_the_rest_could_not_be_told():
 
 
 def test_the_answer_lands_between_its_marks(tmp_path):
-    (tmp_path / "results.json").write_text(json.dumps(results(0.1, 0.3)))
+    record_results(tmp_path)
+    collect_results(tmp_path)
     page = tmp_path / "README.md"
     page.write_text(f"before\n{MARKS[0]}\nstale\n{MARKS[1]}\nafter\n")
     write_answer(tmp_path, page)
