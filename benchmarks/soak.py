@@ -81,6 +81,8 @@ def fuzzing(seconds: float, seed: int, folder: Path) -> dict[str, Any]:
     wrong: list[str] = []
     while time.monotonic() < end or round_number == 0:
         for number, (name, loader) in enumerate(LOADERS.items()):
+            if round_number and time.monotonic() > end:
+                break
             place = folder / "fuzz" / str(number)
             found = in_child(
                 lambda loader=loader, place=place, n=round_number, number=number: [

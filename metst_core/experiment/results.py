@@ -13,7 +13,7 @@ import pandas as pd
 from metst_core.errors import InputError, MissingError
 from metst_core.experiment.baselines import DRAWS, chance_scores, motion_spotter
 from metst_core.experiment.comparisons import Scored, compare, predicted
-from metst_core.experiment.schema import HEADLINE, check_results
+from metst_core.experiment.schema import HEADLINE, LAYOUT, check_results
 from metst_core.extraction import MotionSet
 from metst_core.files import read_sealed, understood, visible, write_sealed
 from metst_core.metrics import INTERVALS, Intervals, evaluate, interval_text, score_intervals
@@ -66,7 +66,7 @@ def results_dict(
         table = compare(there, known, intervals, classes, seeded)
         comparisons += [{"protocol": protocol, **row} for row in table.to_dict("records")]
     return {
-        "schema": 3,
+        "schema": LAYOUT,
         "methods": {
             name: {
                 protocol: _method(result, intervals, classes, runs.get(name, {}).get(protocol, ()))

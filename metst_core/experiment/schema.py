@@ -37,9 +37,19 @@ their own.
 """
 
 
+LAYOUT = 3
+"""The version of this layout."""
+SINCE = {"recall": 3, "methods.*.*.seeds": 3}
+"""The entries that runs of an earlier layout do not have."""
+
+
 def check_results(results: Mapping[str, Any]) -> None:
     """Raise an `InputError` that names the first entry in which `results` departs from `SCHEMA`."""
+    said = results.get("schema") if isinstance(results, Mapping) else None
+    layout = said if isinstance(said, int) else LAYOUT
     for path, meaning in SCHEMA.items():
+        if layout < SINCE.get(path, 0):
+            continue
         for place, value in _at(results, path.split(".")):
             if value is _ABSENT:
                 raise InputError(f"results: {place} is missing ({meaning}); write them anew")

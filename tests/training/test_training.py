@@ -287,17 +287,6 @@ def test_two_jobs_give_the_numbers_of_one_bit_for_bit(motion, tiny_run, tmp_path
     assert same(leave_one_subject_out(motion, TINY, tmp_path, n_jobs=2), tiny_run[0])
 
 
-@pytest.mark.slow
-def test_a_dask_cluster_of_two_workers_gives_the_same_numbers(motion, tiny_run, tmp_path):
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None) as cluster,
-        distributed.Client(cluster),
-    ):
-        result = leave_one_subject_out(motion, TINY, tmp_path, n_jobs=-1, backend="dask")
-    assert same(result, tiny_run[0])
-
-
 def test_backends_that_are_not_there_are_named(motion, tmp_path):
     with pytest.raises(InputError, match="backend 'dask' cannot be used"):
         leave_one_subject_out(motion, TINY, tmp_path, backend="dask")
