@@ -48,11 +48,13 @@ def work(video: str, first: int, cores: int, out: str) -> None:
     from metst_core.inference import Analysis
     from metst_core.pipeline import analyse
 
-    next(iter(Analysis(video)))  # imports, compiled kernels, MediaPipe's graphs; the frames are counted
+    next(
+        iter(Analysis(video, phases=1))
+    )  # imports, compiled kernels, MediaPipe's graphs; the frames are counted
 
     def timed() -> dict[str, Any]:
         started = time.perf_counter()
-        result = analyse(video, progress=False)
+        result = analyse(video, progress=False, phases=1)
         analysed = time.perf_counter()
         folder = Path(out)
         result.to_csv(folder / "table.csv")

@@ -7,6 +7,7 @@ whatever ends the run, what was done is on disk (the table of all frames is writ
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,9 @@ def add_parser(commands: Any) -> None:
     what.add_argument("--image-fps", type=float, default=30.0, help="frames per second of folders of images")
     how = parser.add_argument_group("how")
     how.add_argument("--jobs", type=int, default=1, metavar="N", help="videos worked on at once")
+    how.add_argument("--phases", type=int, metavar="N",
+                     help="window phases that the score is the mean of; 1 is fastest, and what it says hangs on where the "
+                     "video begins (the weights' own number)")  # fmt: skip
     how.add_argument("--resume", action="store_true",
                      help="take what is done with these weights and options, and go on; what was written stays up to "
                      "date, what was changed since is not touched")  # fmt: skip
@@ -113,6 +117,8 @@ def run(options: argparse.Namespace) -> int:
         tasks = pipeline.per_face(tasks)
     outputs = Outputs(options, tasks)  # an hour of work should not end at a folder that cannot be written
     model = pipeline.load_model(options.weights)
+    if options.phases is not None:
+        model = dataclasses.replace(model, phases=whole_number("--phases", options.phases, 1))
     print(f"{model.notice}\n", file=sys.stderr)
     work = pipeline.Work(pipeline.analyse, model, options.image_fps, WRITERS, outputs.kept_in, options.resume)
     every = _one_by_one if n_jobs == 1 or len(outputs.tasks) == 1 else _at_once
