@@ -296,7 +296,7 @@ for name, by_protocol in compared["without_others"].items():  # SAMM-LV is also 
 figure = plots.comparison(
     table[table["protocol"] == "strict"],
     HEADLINE,
-    "leave one subject out, strict protocol",
+    f"{result.config.folding}, strict protocol",
 )
 run.figure(
     figure,
@@ -488,7 +488,7 @@ PUBLISHED_SCORES.rename_axis("method")
 side_by_side = beside_published(
     texts, f"| ours on {'SynthME' if dataset == 'synthetic' else dataset}, strict"
 )
-side_by_side.rename_axis("STRS, leave one subject out")
+side_by_side.rename_axis(f"STRS, {result.config.folding}")
 
 # %% [markdown]
 # ## 4.8 Seven traps
