@@ -488,7 +488,7 @@ PUBLISHED_SCORES.rename_axis("method")
 side_by_side = beside_published(
     texts, f"| ours on {'SynthME' if dataset == 'synthetic' else dataset}, strict"
 )
-side_by_side.rename_axis(f"STRS, {result.config.folding}")
+side_by_side.rename_axis(f"STRS; published: leave one subject out, ours: {result.config.folding}")
 
 # %% [markdown]
 # ## 4.8 Seven traps
