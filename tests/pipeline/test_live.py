@@ -23,7 +23,7 @@ def model(request):
     torch.manual_seed(3)
     features, blocks = ("metst", "depth") if request.param is METST else ("metst_plus", "blocks_per_stage")
     network = request.param(width=8, d_state=4, **{blocks: 1})
-    return TrainedModel(network, features, window=20, k_p=5, threshold=0.2)
+    return TrainedModel(network, features, window=20, k_p=5, threshold=0.2, phases=1)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_the_camera_is_told_scores_that_stay(clip, model, result, monkeypatch):
 
 def small_model():
     """A network that can be run frame by frame, of random weights."""
-    return TrainedModel(METST(width=4, d_state=2, depth=1), "metst", k_p=5, threshold=0.2)
+    return TrainedModel(METST(width=4, d_state=2, depth=1), "metst", k_p=5, threshold=0.2, phases=1)
 
 
 def test_frames_that_come_too_fast_are_dropped_and_counted():

@@ -198,7 +198,7 @@ def test_play_runs_at_the_videos_speed_and_stops_at_its_end(alone):
     move_slider(page, 60)
     page.locator(".roi-explorer .play").click()
     page.wait_for_function(
-        "document.querySelector('.roi-explorer').dataset.frame === '119'", timeout=15_000 * LOAD
+        "() => document.querySelector('.roi-explorer').dataset.frame === '119'", timeout=15_000 * LOAD
     )
     assert "play" in page.locator(".roi-explorer .play").inner_text()
 
