@@ -31,6 +31,8 @@ def move_slider(page, frame):
     page.wait_for_function(
         "f => document.querySelector('.roi-explorer').dataset.shown === String(f)", arg=frame
     )
+    # What was drawn is on the screen two frames later; a busy machine takes the picture before that.
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 # --- alone on a page --------------------------------------------------------------------------------
