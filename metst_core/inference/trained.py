@@ -50,8 +50,8 @@ class TrainedModel:
         finds something in every video.
     calibration: None where there is none; the confidence is then NaN.
     strategy: "fixed", the papers' apex and `k_p` frames to either side; "extensible" (`decoding`); or "motion", measured.
-    phases: how many window phases the score is the mean of (`inference.phases`), in `analyse` and `limits`; threshold
-        and calibration hold for this number.
+    phases: how many window phases the score is the mean of (`inference.phases`) in `analyse`; threshold and calibration
+        hold for this number.  `limits` and `adapt` measure one.
     """
 
     network: Network
