@@ -48,8 +48,9 @@ def decode_trace(
 ) -> pd.DataFrame:
     """Prediction table of one video at the model's rate, from score `(T,)` and probabilities `(T, 5)`.
 
-    Where the model measures ends in the motion (`intervals_of`) they are `k_p` frames from the apex here.  With the model's own `threshold`, a peak of the smoothed score counts from there on (and from the mean of
-    the video on); without one, the papers' rule holds.
+    Where the model measures ends in the motion (`intervals_of`) they are `k_p` frames from the apex here.  With the
+    model's own `threshold`, a peak of the smoothed score counts from there on (and from the mean of the video on);
+    without one, the papers' rule holds.
     """
     smoothed = smooth(score, trained.k_p)
     p, spread = trained.p, float(smoothed.max() - smoothed.mean())
