@@ -235,7 +235,7 @@ def _blend(n: int, values: np.ndarray, texels: np.ndarray, cloth: np.ndarray, st
 
 
 @compiled(fastmath=True, inline="always")
-def _part(texel: int, shift: int) -> float:
+def _part(texel: int, shift: int) -> Any:
     return np.float32(np.int32((np.uint32(texel) >> np.uint32(shift)) & np.uint32(255)))
 
 

@@ -287,7 +287,7 @@ def test_a_row_of_skin_shaded_at_once_is_shaded_as_each_place_by_itself():
     _blend(n, values, texels, colours[7], steps)
     one_by_one = [_skin(t, np.float32(p), y, planes, texture, colours) for p, t in enumerate(which)]
     assert np.abs(steps.T - np.floor(4096 * np.clip(one_by_one, 0, 1))).max() <= 1
-    assert steps.std() > 500 and len(_TO_SRGB) == 4097 and 0 <= steps.min() and steps.max() <= 4096
+    assert steps.std() > 500 and len(_TO_SRGB) == 4097 and steps.min() >= 0 and steps.max() <= 4096
 
 
 def test_a_turn_is_yaw_then_pitch_then_roll_and_grows_from_none():
