@@ -104,7 +104,7 @@ def analyse(video: Path, out: Path, outputs: str) -> dict[str, Any]:
     return {
         "seconds": time.perf_counter() - started,
         "seconds_of_analysis": analysed,
-        "peak_memory_mb": usage.ru_maxrss / (1e3 if sys.platform == "linux" else 1e6),
+        "peak_memory_mb": usage.ru_maxrss * (1024 if sys.platform == "linux" else 1) / 1e6,
         "intervals": len((out / "a.csv").read_text().splitlines()) - 1,
         "output_mb": {path.name: path.stat().st_size / 1e6 for path in sorted(out.iterdir())},
         "on_the_way": marks,

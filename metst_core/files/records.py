@@ -30,8 +30,23 @@ _RECORDED_PACKAGES = (
 
 
 def write_json(value: Any, path: str | Path) -> Path:
-    """Write `value` as indented JSON, atomically; NaN becomes null, NumPy numbers become numbers."""
-    return write_text(json.dumps(plain(value), indent=2, allow_nan=False) + "\n", path)
+    """Write `value` as indented JSON, atomically; NaN becomes null, NumPy numbers become numbers.
+
+    It goes to the file piece by piece, and of its arrays only the one that is being written is ever turned into Python's
+    numbers: an hour of film has a million, and their text as a whole takes a hundred times what the arrays take.
+    """
+    pieces = _Encoder(indent=2, allow_nan=False).iterencode(_plain(value, arrays=False))
+    with atomic_path(path) as temporary, temporary.open("w", encoding="ascii", newline="") as file:
+        file.writelines(pieces)
+        file.write("\n")
+    return Path(path)
+
+
+class _Encoder(json.JSONEncoder):
+    """Writes what `_plain` left: arrays, each as the lists that it holds, when its turn has come."""
+
+    def default(self, value: Any) -> Any:
+        return plain(value) if _is_array(value) else super().default(value)
 
 
 def write_text(text: str, path: str | Path) -> Path:
@@ -143,14 +158,24 @@ def _git_commit() -> str | None:
 
 def plain(value: Any) -> Any:
     """`value` in terms of dict, list, str, int, float, bool and None."""
+    return _plain(value)
+
+
+def _plain(value: Any, arrays: bool = True) -> Any:
+    """`plain`; without `arrays` it leaves these as they are."""
     if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): _plain(v, arrays) for k, v in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(v) for v in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
+        return [_plain(v, arrays) for v in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
     if hasattr(value, "tolist"):
-        return plain(value.tolist())
+        return _plain(value.tolist()) if arrays or not _is_array(value) else value
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else None
     if isinstance(value, Path):
         return str(value)
     return value
+
+
+def _is_array(value: Any) -> bool:
+    """Whether `value` holds several numbers in NumPy's way, with a dimension or more."""
+    return hasattr(value, "tolist") and getattr(value, "ndim", 0) > 0

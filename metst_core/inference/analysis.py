@@ -24,7 +24,7 @@ import itertools
 import math
 import time
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -46,6 +46,7 @@ from metst_core.inference.phases import (
     Averaged,
     Shot,
     Stretch,
+    joined,
     phases_of,
     smoothed_voices,
     spread_of,
@@ -304,8 +305,8 @@ class Analysis:
             raise InputError(f"{self.path}: nothing is analysed yet; iterate over the analysis first")
         trained, done_shots = self.trained, self._done()
         n_done = sum(n for _, n in done_shots)
-        said = Averaged(*_joined(shot.averaged(n) for shot, n in done_shots))
-        every = Stretch(*_joined(shot.measured(n) for shot, n in done_shots))
+        said = Averaged(*joined(shot.averaged(n) for shot, n in done_shots))
+        every = Stretch(*joined(shot.measured(n) for shot, n in done_shots))
         seen = self._log.seen(n_done)
         flagged = self._log.flagged(every.has_face, every.is_busy)
         flagged["cut"][[n for cut in self._cuts for n in (cut - 1, cut) if n < n_done]] = True
@@ -329,12 +330,14 @@ class Analysis:
         judged = judged.apply(lambda column: original(column.to_numpy(float)) == 1, result_type="expand")
         marks["not_judged"] = done & ~judged.any(axis=1).to_numpy() & ~marks["face_lost"]
         marks["not_analysed"] = ~done
-        path = path_of(every.motion, every.start)
-        traces = (score, said.probabilities, path, self.subject, self.video)
         each = smoothed_voices(each, score, trained.k_p)
+        traces = (score, said.probabilities, path_of(every.motion, every.start), self.subject, self.video)
+        table = self._table(intervals_of(trained, *traces), each, marks)
+        near = self._table(near_misses(trained, *traces), each, marks)
+        del traces  # the path of an hour is 30 MB
         measured = Measured(
-            motion=original(every.motion.astype(np.float32)),
-            head=original(every.head.astype(np.float32)),
+            motion=original(every.motion),
+            head=original(every.head),
             shift=original(every.shift.astype(np.float32)),
             reference=original(self._map[every.start]),
             bounds=original(seen.bounds),
@@ -348,8 +351,8 @@ class Analysis:
             fps=self.fps,
             n_frames=len(self.times),
             size=self.size,
-            table=self._table(intervals_of(trained, *traces), each, marks),
-            near=self._table(near_misses(trained, *traces), each, marks),
+            table=table,
+            near=near,
             score=original(score),
             smoothed=original(smoothed),
             spread=original(spread),
@@ -473,11 +476,6 @@ class Analysis:
             yield
         finally:
             self._work[what] += time.perf_counter() - start
-
-
-def _joined(parts: Iterable[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
-    """Stretches of frames one after the other."""
-    return [np.concatenate(values) for values in zip(*parts, strict=True)]
 
 
 def film_clock(path: Path, image_fps: float) -> tuple[float, np.ndarray, tuple[int, int]]:

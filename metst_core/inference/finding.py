@@ -89,13 +89,14 @@ def measured_ends(path: np.ndarray, apexes: np.ndarray, k_p: int, features: str 
     of the apex; onset and offset are the first frames to either side with less than `AT_REST` of that.
     """
     counts = np.array([roi is not REFERENCE for roi in select_rois(features)])
-    path, last = np.asarray(path, float)[:, np.repeat(counts, 2)], len(path) - 1
+    used, last = np.flatnonzero(np.repeat(counts, 2)), len(path) - 1
     reach, k_p = max(1, round(REACH * k_p)), max(1, k_p)
     ends = np.zeros((len(apexes), 2), np.int64)
     for row, apex in enumerate(apexes.tolist()):
         first, end = max(0, apex - reach), min(last, apex + reach)
         way = np.linspace(0, 1, end - first + 1)[:, None]
-        moved = path[first : end + 1] - (1 - way) * path[first] - way * path[end]
+        here = np.asarray(path[first : end + 1], float)[:, used]
+        moved = here - (1 - way) * here[0] - way * here[-1]
         lengths = np.hypot(moved[:, 0::2], moved[:, 1::2])
         near = slice(max(0, apex - first - k_p), apex - first + k_p + 1)
         strongest = np.argsort(lengths[near].max(axis=0), kind="stable")[-_STRONGEST:]

@@ -8,7 +8,7 @@ windows and of the first halves.  The spread over the voices says how much of a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -96,12 +96,17 @@ class Stretch(NamedTuple):
 
     @classmethod
     def of(cls, window: MotionWindow, first: int) -> Self:
-        """What a window of the first phase speaks for; the film's frame `first` is the window's frame 0 of its shot."""
+        """What a window of the first phase speaks for; the film's frame `first` is the window's frame 0 of its shot.
+
+        A copy: the other half of the window is not held in memory with it.
+        """
         part = spoken_for(window.start, window.motion.shape[1], len(window.has_face))
         start = np.full(part.stop - part.start, first + window.start)
         busy = moves_much(window.motion)[part]
-        motion, head, shift = (values[:, part].T for values in (window.motion, window.head, window.shift))
-        return cls(window.has_face[part], busy, motion, head, shift, start)
+        motion, head, shift = (
+            values[:, part].T.copy() for values in (window.motion, window.head, window.shift)
+        )
+        return cls(window.has_face[part].copy(), busy, motion, head, shift, start)
 
 
 class Shot:
@@ -120,7 +125,7 @@ class Shot:
         self._measured: list[Stretch] = []
 
     def add(self, window: MotionWindow, score: np.ndarray, probabilities: np.ndarray) -> None:
-        """Take in a window and what was said of its frames, `(k,)` and `(k, 5)`."""
+        """Take in a copy of a window and of what was said of its frames, `(k,)` and `(k, 5)`, as far as it speaks."""
         half, n_real = self._half, len(window.has_face)
         phase = window.start % half
         part = spoken_for(window.start, 2 * half, n_real)
@@ -128,8 +133,8 @@ class Shot:
             self._measured.append(Stretch.of(window, self.first))
         if part.start and phase + half in self._said:
             first = slice(0, min(half, n_real))
-            self._said[phase + half].append((score[first], probabilities[first]))
-        self._said[phase].append((score[part], probabilities[part]))
+            self._said[phase + half].append((score[first].copy(), probabilities[first].copy()))
+        self._said[phase].append((score[part].copy(), probabilities[part].copy()))
 
     def n_said(self, ended: bool) -> int:
         """Of how many frames all has been said; `ended`: nothing more will be."""
@@ -150,4 +155,10 @@ class Shot:
 
     def measured(self, n_frames: int) -> Stretch:
         """What was measured in the first `n_frames` frames."""
-        return Stretch(*(np.concatenate(v)[:n_frames] for v in zip(*self._measured, strict=True)))
+        self._measured = [Stretch(*joined(self._measured))]  # one array from now on, not its parts beside it
+        return Stretch(*(values[:n_frames] for values in self._measured[0]))
+
+
+def joined(parts: Iterable[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
+    """Stretches of frames one after the other, array by array; of a single one its own arrays."""
+    return [np.concatenate(each) if len(each) > 1 else each[0] for each in zip(*parts, strict=True)]

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import to_hex
 
 from metst_core.files import run_record, write_text
 from metst_core.footage import limits_line
@@ -22,7 +21,6 @@ from metst_core.inference import MOTION, NEAR, Findings, TrainedModel
 from metst_core.pipeline.exports import confidence_text, headline, judged_line, quality_lines
 from metst_core.pipeline.reel import Clip, Still, clips_of, still_of
 from metst_core.pipeline.summary import verdict_of
-from metst_core.plots import EMOTION_COLOURS, ROI_COLOURS
 from metst_core.rois import Bounds
 from metst_core.templates import render
 from metst_core.version import __version__
@@ -42,6 +40,8 @@ def write_page(result: Findings, path: str | Path, progress: bool = False) -> Pa
 
 def page_html(result: Findings, clips: list[Clip], still: Still) -> str:
     """The page of one video, with its `clips` shown frame by frame, and a frame with what was looked at."""
+    from metst_core.plots import EMOTION_COLOURS
+
     rows = _rows(result.table, result.model)
     near = _rows(result.near.nlargest(MOST_NEAR, "score").sort_index(), result.model)
     verdict, why = verdict_of(result)
@@ -86,6 +86,8 @@ def result_html(result: Findings) -> str:
 
 def _rows(table: pd.DataFrame, model: TrainedModel) -> list[dict[str, Any]]:
     """The intervals with what the templates say about them."""
+    from metst_core.plots import EMOTION_COLOURS
+
     return [
         {
             **row,
@@ -108,17 +110,25 @@ def _card(row: dict[str, Any], clip: Clip) -> dict[str, Any]:
 
 def _overlay(boxes: dict[str, Bounds], motion: np.ndarray | None = None) -> list[dict[str, Any]]:
     """The ROI boxes that hold anything, with their colours and, where motion `(2R,)` is given, their arrows."""
+    colours = _roi_colours()
     overlay = []
     for r, (name, box) in enumerate(boxes.items()):
         if box.empty:
             continue
         dx, dy = (0.0, 0.0) if motion is None else (ARROW_GAIN * motion[2 * r + part] for part in (0, 1))
         x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
-        colour = to_hex(ROI_COLOURS[name])
-        overlay.append(
-            {"name": name.replace("_", " "), "box": box, "x": x, "y": y, "dx": dx, "dy": dy, "colour": colour}
-        )
+        label, colour = name.replace("_", " "), colours[name]
+        overlay.append({"name": label, "box": box, "x": x, "y": y, "dx": dx, "dy": dy, "colour": colour})
     return overlay
+
+
+def _roi_colours() -> dict[str, str]:
+    """ROI -> its colour in HTML."""
+    from matplotlib.colors import to_hex
+
+    from metst_core.plots import ROI_COLOURS
+
+    return {name: to_hex(colour) for name, colour in ROI_COLOURS.items()}
 
 
 def _still(still: Still) -> dict[str, Any]:
@@ -182,6 +192,8 @@ def _method(result: Findings) -> str:
 
 
 def _page_data(result: Findings, clips: list[Clip]) -> dict[str, Any]:
+    from metst_core.plots import EMOTION_COLOURS
+
     intervals = [
         {
             "number": int(row.Index),
@@ -203,12 +215,14 @@ def _page_data(result: Findings, clips: list[Clip]) -> dict[str, Any]:
         ],
         "quality": result.quality[["flag", "first_seconds", "last_seconds"]].to_dict("records"),
         "gain": ARROW_GAIN,
-        "colours": {name: to_hex(colour) for name, colour in ROI_COLOURS.items()},
+        "colours": _roi_colours(),
         "clips": [_clip_data(result, clip) for clip in clips],
     }
 
 
 def _clip_data(result: Findings, clip: Clip) -> dict[str, Any]:
+    from metst_core.plots import EMOTION_COLOURS
+
     return {
         "number": int(clip.number),
         "onset": clip.onset,

@@ -10,13 +10,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from matplotlib.colors import to_rgb
 from tqdm import tqdm
 
 from metst_core import rois
 from metst_core.inference import Findings, alone
 from metst_core.motion import BOXES, WindowTracker, box_flow, cut_crop, find_reference
-from metst_core.plots import EMOTION_COLOURS
 from metst_core.video import nearest_in_map, read_frames, resample_map, write_video
 from metst_core.workers import one_opencv_thread, prefetched
 
@@ -273,5 +271,9 @@ def _name(picture: np.ndarray, row: Any, height: int) -> None:
 
 
 def _rgb(emotion: str) -> tuple[int, int, int]:
+    from matplotlib.colors import to_rgb  # here: tables alone need no Matplotlib, which takes 30 MB
+
+    from metst_core.plots import EMOTION_COLOURS
+
     r, g, b = (round(255 * c) for c in to_rgb(EMOTION_COLOURS[emotion]))
     return r, g, b

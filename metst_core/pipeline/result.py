@@ -13,10 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from metst_core.files import check_no_input, run_record, write_json
@@ -26,9 +25,11 @@ from metst_core.models import Network
 from metst_core.pipeline.exports import as_dict, headline, printed, summary_text, write_frames, write_megc
 from metst_core.pipeline.page import result_html, write_page
 from metst_core.pipeline.reel import write_annotated_video
-from metst_core.plots import ScoreLine, score_timeline
 from metst_core.tables import write_table
 from metst_core.video import files_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,6 +49,8 @@ class AnalysisResult(Findings):
 
     def plot(self, annotations: pd.DataFrame | None = None) -> Figure:
         """Score, intervals and quality over time; with `annotations` (this video's), the truth beside them."""
+        from metst_core.plots import ScoreLine, score_timeline
+
         line = ScoreLine(self.score, self.fps, self.smoothed, self.threshold, self.times)
         return score_timeline(line, annotations, self.table, self.quality, self.path.name)
 

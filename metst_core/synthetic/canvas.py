@@ -8,7 +8,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from scipy.spatial import cKDTree
 
 from metst_core.synthetic.rasteriser import visible_triangles
 from metst_core.synthetic.texture_space import TEXTURE_SIZE, latitude_longitude, texture_corners
@@ -48,7 +47,7 @@ class Canvas:
         holes = (chosen < 0).astype(np.uint8)
         row, column = np.mgrid[: TEXTURE_SIZE[0], : TEXTURE_SIZE[1]]
         if holes.any():  # the eyes, the mouth, the back's seam: as their neighbours
-            filled = cKDTree(np.argwhere(holes == 0)).query(np.argwhere(holes == 1))[1]
+            filled = _tree(np.argwhere(holes == 0)).query(np.argwhere(holes == 1))[1]
             at[holes == 1] = at[holes == 0][filled]
         latitude = 90 - (row + 0.5) * 360 / TEXTURE_SIZE[1]
         longitude = np.abs((column + 0.5) * 360 / TEXTURE_SIZE[1] - 180)
@@ -61,9 +60,16 @@ class Canvas:
         return front[tree.query(points)[1]][:, ::-1].astype(float)
 
     @functools.cached_property
-    def _front(self) -> tuple[np.ndarray, cKDTree]:
+    def _front(self) -> tuple[np.ndarray, Any]:
         front = np.argwhere((self.angles[..., 1] < 75) & (self.angles[..., 0] > -75))
-        return front, cKDTree(self.at[front[:, 0], front[:, 1], :2])
+        return front, _tree(self.at[front[:, 0], front[:, 1], :2])
+
+
+def _tree(points: np.ndarray) -> Any:
+    """`scipy.spatial.cKDTree` of points (n, d)."""
+    from scipy.spatial import cKDTree  # here: whoever paints nobody does without its 20 MB
+
+    return cKDTree(points)
 
 
 def linear(colour: Any) -> np.ndarray:

@@ -37,6 +37,10 @@ from metst_core.training.fold import Fold, ScoreTrace, decode_traces
 from metst_core.training.material import Material
 
 _REMEDY = "remove its folder"
+# From pandas 3.1 on every number is read back as it was written, and the option is deprecated.
+_EXACT: dict[str, Any] = (
+    {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
+)
 _WITHOUT = "without_weights"
 _COUNTS = ("k_p", "n_videos", "windows_with_me", "windows_without_me")
 _FOLD_FILES = ("weights.safetensors", "predictions.csv", "history.csv", "traces.npz", "fold.json")
@@ -102,7 +106,7 @@ class RunFolder:
     def read(self, subject: str) -> StoredFold:
         """What a finished fold left."""
         folder = fold_folder(self.path, subject)
-        history = pd.read_csv(folder / "history.csv", float_precision="round_trip")
+        history = pd.read_csv(folder / "history.csv", **_EXACT)
         summary = read_sealed(folder / "fold.json", _REMEDY)["summary"]
         return StoredFold(summary, history.assign(subject=subject), read_traces(folder / "traces.npz"))
 

@@ -1,12 +1,14 @@
 """Hashes follow contents; a run record can be traced; a folder belongs to one run."""
 
 import json
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from metst_core.errors import InputError
-from metst_core.files import claim_folder, content_hash, run_record, value_hash, write_json
+from metst_core.files import claim_folder, content_hash, plain, run_record, value_hash, write_json
 
 pytestmark = pytest.mark.quick
 
@@ -79,3 +81,36 @@ def test_json_that_would_break_the_reader_is_named_too(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(InputError, match=r"run\.json: is no JSON"):
         claim_folder(tmp_path, {"seed": 1})
+
+
+# --- large values go to the file in pieces ----------------------------------------------------------
+
+
+def test_what_is_written_in_pieces_is_what_json_says_in_one(tmp_path):
+    value = {
+        "none": None, "yes": True, "odd": "\udcff é \n", 3: (1, 2.5), "set": {2, 1}, "path": Path("a/b"), "empty": [], "no": {},
+        "numbers": np.array([[0.1, np.nan], [np.inf, -0.0]]), "whole": np.arange(3, dtype=np.int16), "one": np.float32(0.1),
+        "flat": np.array(2.0), "nothing": np.zeros((0, 2)), "marks": np.array([True, False]), "deep": [{"x": np.ones(2)}],
+    }  # fmt: skip
+    text = write_json(value, tmp_path / "x.json").read_bytes().decode("ascii")
+    assert text == json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
+    assert json.loads(text) == plain(value)
+
+
+def test_what_json_cannot_say_is_refused_and_leaves_no_file(tmp_path):
+    with pytest.raises(TypeError, match="object"):
+        write_json({"a": np.arange(3), "b": object()}, tmp_path / "x.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_arrays_take_no_more_memory_to_write(tmp_path):
+    def peak(n: int) -> int:
+        value = {str(i): np.random.default_rng(i).random(4_000) for i in range(n)}
+        tracemalloc.start()
+        try:
+            write_json(value, tmp_path / "x.json")
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(8) < 1.5 * peak(1)
