@@ -6,6 +6,7 @@ Of such threads one runs ahead of another (`prefetched`), or each has a lane of 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import queue
 import threading
@@ -44,6 +45,21 @@ def cores(most: int = 4) -> int:
     Two on a machine of two threads.  `most`, because each holds some 700 MB of libraries and windows.
     """
     return min(most, joblib.cpu_count(), max(2, joblib.cpu_count(only_physical_cores=True)))
+
+
+_M_ARENA_MAX = -8  # of glibc's malloc.h
+
+
+def share_memory() -> None:
+    """From now on threads take their memory from two pools, not from one each, where the C library is glibc."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+
+
+def give_back_memory() -> None:
+    """Return to the system what was freed and is still held, where the C library is glibc."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextlib.contextmanager

@@ -107,7 +107,9 @@ def run(options: argparse.Namespace) -> int:
     from metst_core.checks import whole_number
     from metst_core.cli.outputs import WRITERS, Outputs, all_outputs
     from metst_core.datasets import named_videos
+    from metst_core.workers import share_memory
 
+    share_memory()
     n_jobs = whole_number("--jobs", options.jobs, 1)
     face = None if options.face == "all" else pipeline.FaceChoice.of(options.face)
     options = all_outputs(options)

@@ -37,7 +37,7 @@ from metst_core.checks import whole_number
 from metst_core.decoding import smooth
 from metst_core.errors import InputError, MetstError
 from metst_core.files import plain_name
-from metst_core.inference.contrast import path_of
+from metst_core.inference.contrast import Displacement
 from metst_core.inference.faces import FaceChoice, FaceFinder, LandmarkFaceFinder, MediaPipeFaceFinder
 from metst_core.inference.finding import intervals_of, near_misses, threshold_of
 from metst_core.inference.judged import bundled_judgement, motion_of_parts, unrest_of
@@ -72,7 +72,7 @@ from metst_core.video import (
     resample_map,
     timestamps,
 )
-from metst_core.workers import one_opencv_thread, one_thread, prefetched
+from metst_core.workers import give_back_memory, one_opencv_thread, one_thread, prefetched
 
 RESULT_COLUMNS = (
     *PREDICTION_COLUMNS, "confidence", "spread", "onset_seconds", "apex_seconds", "offset_seconds", "flags",
@@ -290,6 +290,7 @@ class Analysis:
         finally:
             spent = time.perf_counter() - started - outside
             self._work["flow"] = spent - self._work["model"]
+        give_back_memory()  # the result takes some
         yield self.n_done
 
     def stop(self, reason: str = STOPPED) -> bool:
@@ -316,8 +317,12 @@ class Analysis:
         to_model = nearest_in_map(self._map, np.arange(len(self.times)))
         done = to_model < n_done
 
+        as_filmed = np.array_equal(to_model, np.arange(n_done))
+
         def original(values: np.ndarray) -> np.ndarray:
             kind = np.float32 if values.dtype == np.float32 else float
+            if as_filmed:
+                return values.astype(kind, copy=False)
             out = np.full((len(self.times), *values.shape[1:]), np.nan, kind)
             out[done] = values[to_model[done]]
             return out
@@ -331,10 +336,15 @@ class Analysis:
         marks["not_judged"] = done & ~judged.any(axis=1).to_numpy() & ~marks["face_lost"]
         marks["not_analysed"] = ~done
         each = smoothed_voices(each, score, trained.k_p)
-        traces = (score, said.probabilities, path_of(every.motion, every.start), self.subject, self.video)
+        traces = (
+            score,
+            said.probabilities,
+            Displacement(every.motion, every.start),
+            self.subject,
+            self.video,
+        )
         table = self._table(intervals_of(trained, *traces), each, marks)
         near = self._table(near_misses(trained, *traces), each, marks)
-        del traces  # the path of an hour is 30 MB
         measured = Measured(
             motion=original(every.motion),
             head=original(every.head),

@@ -46,16 +46,33 @@ def motion_path(windows: np.ndarray, n_frames: int | None = None) -> np.ndarray:
     return stitch((windows + starts[:, :, None]).transpose(0, 2, 1), n_frames)
 
 
-def path_of(motion: np.ndarray, references: np.ndarray) -> np.ndarray:
+class Displacement:
     """`motion_path` from motion per frame `(T, 2R)` and the frame `(T,)` that each is measured against.
 
+    Computed slice by slice where it is asked for: of an hour as a whole it would be 30 MB.
     Where a shot begins the path goes on from where it was: nobody knows how far the picture was moved.
     """
-    path = np.asarray(motion, float).copy()
-    for start in np.unique(references).tolist():
-        here = references == start
-        path[here] += path[start if not here[start] else max(0, start - 1)] if start else 0.0
-    return path
+
+    def __init__(self, motion: np.ndarray, references: np.ndarray) -> None:
+        starts, self._of = np.unique(references, return_inverse=True)
+        self._motion = np.asarray(motion)
+        self._from = np.zeros((len(starts), self._motion.shape[1]))
+        for number, start in enumerate(starts.tolist()):
+            known = start if self._of[start] != number else max(0, start - 1)
+            if start:
+                self._from[number] = self[known : known + 1][0]
+
+    def __len__(self) -> int:
+        return len(self._motion)
+
+    def __getitem__(self, frames: slice) -> np.ndarray:
+        """Displacement `(n, 2R)` of a slice of frames."""
+        return np.asarray(self._motion[frames], float) + self._from[self._of[frames]]
+
+
+def path_of(motion: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """`Displacement` of all frames, `(T, 2R)`."""
+    return Displacement(motion, references)[:]
 
 
 def peak_intervals(score: np.ndarray, k_p: int, height: float) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from metst_core.decoding import decode, smooth, spot_threshold
+from metst_core.inference.contrast import Displacement
 from metst_core.inference.trained import MOTION, TrainedModel
 from metst_core.rois import REFERENCE, select_rois
 
@@ -27,7 +28,7 @@ def intervals_of(
     trained: TrainedModel,
     score: np.ndarray,
     probabilities: np.ndarray,
-    path: np.ndarray,
+    path: np.ndarray | Displacement,
     subject: str = "",
     video: str = "",
 ) -> pd.DataFrame:
@@ -65,7 +66,7 @@ def near_misses(
     trained: TrainedModel,
     score: np.ndarray,
     probabilities: np.ndarray,
-    path: np.ndarray,
+    path: np.ndarray | Displacement,
     subject: str = "",
     video: str = "",
 ) -> pd.DataFrame:
@@ -81,7 +82,9 @@ def threshold_of(smoothed: np.ndarray, trained: TrainedModel) -> float:
     return spot_threshold(smoothed, trained.p) if trained.threshold is None else trained.threshold
 
 
-def measured_ends(path: np.ndarray, apexes: np.ndarray, k_p: int, features: str = "metst_plus") -> np.ndarray:
+def measured_ends(
+    path: np.ndarray | Displacement, apexes: np.ndarray, k_p: int, features: str = "metst_plus"
+) -> np.ndarray:
     """Onset and offset `(n, 2)` of the movements around `apexes (n,)`, from the displacement `path (T, 2R)` itself.
 
     A movement is the mean length of the displacement of the ROIs that move most near the apex, against a straight line

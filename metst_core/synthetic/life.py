@@ -109,10 +109,10 @@ def plan_head(
         size = conditions.sway * {"shift_x": 1, "shift_y": 1, "scale": 0.3}.get(name, _SWAY_DEGREES)
         head[:, axis] += size * waves(draw, n_frames, fps, (1.5, 12.0))
     if bouts and conditions.speech_head:
-        size = conditions.speech_head * _speaking(bouts, n_frames, fps)
+        spoken = conditions.speech_head * _speaking(bouts, n_frames, fps)
         for name, share in _SPOKEN_SHARES.items():
             moved = waves(draw, n_frames, fps, _SPOKEN_SECONDS)
-            head[:, HEAD_NAMES.index(name)] += share * size * moved
+            head[:, HEAD_NAMES.index(name)] += share * spoken * moved
     most = np.array(head_reach(conditions))
     head = np.clip(head, -most, most)
     head[:, HEAD_NAMES.index("scale")] += 1
