@@ -44,6 +44,7 @@ from metst_core.experiment.claims import (
     window_claim,
 )
 from metst_core.experiment.comparisons import over_seeds
+from metst_core.experiment.decoders import run_decoders
 from metst_core.experiment.ideas import IDEAS
 from metst_core.experiment.profiles import MAIN_JOB, PROFILES, Profile
 from metst_core.experiment.results import (
@@ -365,6 +366,14 @@ class Run:
                 if (folder / "run.json").is_file() and config == shared_decoding(config):
                     found[training_key(config, window)] = folder
         return found
+
+    def decoders(self, models: Sequence[str] = ()) -> pd.DataFrame:
+        """Which decoder methods of this run do better with, chosen in nested folds (`run_decoders`), in `claims_folder`.
+
+        The methods are those of which the profile has several seeds unless they are named.
+        """
+        outer = {m: self.trained(m)["strict"] for m in models or self.profile.seeded}
+        return run_decoders(self.motion(), outer, self.claims_folder(), self._fold_jobs, self.intervals)
 
     def claims_folder(self, only: Sequence[str] = ()) -> Path:
         """Where `claims` keeps its tables: all claims, all ideas of related papers, or those that were named."""
