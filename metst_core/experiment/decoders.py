@@ -119,8 +119,8 @@ def run_decoders(
     choices: dict[str, str] = {}
     for model, result in outer.items():
         nested = nested_decoder(motion, result, out / "decoder" / model, decoders, n_jobs=n_jobs)
-        for name, run in zip(NAMES, (result, result.redecoded(**SUSPECTED), nested), strict=True):
-            runs[model, name] = run
+        decoded: tuple[Scored, ...] = (result, result.redecoded(**SUSPECTED), nested)
+        runs |= {(model, name): run for name, run in zip(NAMES, decoded, strict=True)}
         choices[model] = "; ".join(
             f"{row.fold}: {row.strategy}, smoothing {row.smoothing or '2 k_p'}, p {row.p:g}"
             for row in nested.choices.itertuples()
