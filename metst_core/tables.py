@@ -31,6 +31,9 @@ ANNOTATION_COLUMNS = ("subject", "video", "onset", "apex", "offset", "emotion")
 PREDICTION_COLUMNS = (*ANNOTATION_COLUMNS, "score")
 VIDEO_COLUMNS = ("subject", "video", "fps", "n_frames", "path")
 
+MICRO, MACRO = KINDS = ("micro", "macro")
+"""What an interval is: a micro- or a macro-expression (a table without the column `kind` holds micro ones)."""
+
 FIRST_ROW = 2
 """The first row below the header of a CSV file, as a spreadsheet counts."""
 

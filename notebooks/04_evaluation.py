@@ -65,11 +65,13 @@ from metst_core.experiment import (
     claims_page,
     comparison_in_words,
     comparison_table,
+    decoders_in_words,
     describe,
     errors_by_kind,
     headline_texts,
     one_of_each,
     read_claims,
+    read_decoders,
     view_of,
 )
 from metst_core.experiment.exercises import a_run_to_break, counts_per_person, pooled_f1
@@ -369,6 +371,15 @@ for answer in claims.answers.to_dict("records"):
 if len(claims.table):
     by_length = [c for c in claims.table.columns if c.startswith("recall, ")]
     display(claims.table.set_index(["claim", "level"])[["size", "seeds", *by_length]].round(2))
+
+# %% [markdown]
+# Is another *decoder* better than the papers'? Whoever looks at the people tested always finds one. Here each fold's own training people chose it, in folds of their own (`metst claims --only decoder`):
+
+# %%
+Markdown(
+    "\n".join(f"* {line}" for line in decoders_in_words(read_decoders(run.out)))
+    or "Nothing has been computed."
+)
 
 # %% [markdown]
 # ## 4.5 The knobs

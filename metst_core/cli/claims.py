@@ -21,7 +21,7 @@ def add_parser(commands: Any) -> None:
         nargs="+",
         default=[],
         metavar="CLAIM",
-        help="these claims alone, or ideas of related papers (ideas: all of them)",
+        help="these claims alone, or ideas of related papers (ideas: all of them); decoder: which decoder, chosen in nested folds",
     )
     parser.add_argument(
         "--hours",
@@ -56,12 +56,17 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from pathlib import Path
 
-    from metst_core.experiment import Budget, Run, keep
+    from metst_core.experiment import Budget, Run, decoders_in_words, keep
     from metst_core.files import atomic_path
     from metst_core.plots import claim
 
     budget = Budget(options.hours, options.seeds, tuple(options.rates))
     run = Run.reopened(options.run, options.data_root, options.jobs)
+    if options.only == ["decoder"]:
+        print("\n".join(decoders_in_words(run.decoders())))
+        if options.keep:
+            print(f"{keep(run.claims_folder(), options.keep)}: the table as it is kept")
+        return 0
     found = run.claims(options.only, budget, options.windows)
     folder = run.claims_folder(options.only)
     for answer in found.answers.to_dict("records"):

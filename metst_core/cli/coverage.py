@@ -41,6 +41,12 @@ def run(options: argparse.Namespace) -> int:
         .round(3)
         .to_string()
     )
+    marks = shown[(shown["what"] == "marked tables") & (shown["method"] == "max-T")]
+    for row in marks.itertuples():
+        print(
+            f"tables of equal methods with a mark, {row.persons} persons, {row.seeds} seed(s), {row.metric}: {row.share:.3f}; "
+            f"so few simulations leave {row.share_low:.3f} to {row.share_high:.3f}"
+        )
     if options.out:
         print(f"{write_table(table, options.out)}: the table, with the worst population beside the mean")
     return 0

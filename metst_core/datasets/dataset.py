@@ -39,7 +39,8 @@ class Dataset:
     `n_frames` and `fps` are those of the frames that `frames` yields, and it keeps the videos without a
     micro-expression.  `fps` is the rate of the recording and `frame_step` how many recorded frames one
     yielded frame stands for.  `window` is the window length k that goes with the set.  `report` (`file, row, problem,
-    action`) has a line for every row or file that was repaired or left out.
+    action`) has a line for every row or file that was repaired or left out.  `macro` is an annotation table of
+    macro-expressions, empty where none were asked for: nothing is trained on them or scored unless `expressions` is used.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Dataset:
     window: int = 50
     report: pd.DataFrame = field(default_factory=lambda: Report().table())
     reader: VideoReader = field(default_factory=VideoReader)
+    macro: pd.DataFrame = field(default_factory=tables.empty_annotations)
 
     @property
     def frame_rate(self) -> float:
@@ -60,6 +62,13 @@ class Dataset:
     def subjects(self) -> list[str]:
         """Subject ids in natural order."""
         return sorted(self.videos["subject"].unique(), key=natural_key)
+
+    @property
+    def expressions(self) -> pd.DataFrame:
+        """Micro- and macro-expressions in one table with a column `kind`, as `metrics.evaluate(..., kinds=...)` takes it."""
+        parts = [self.annotations.assign(kind=tables.MICRO), self.macro.assign(kind=tables.MACRO)]
+        both = pd.concat([p for p in parts if len(p)] or parts, ignore_index=True)
+        return both.sort_values(["subject", "video", "onset", "offset"], kind="stable", ignore_index=True)
 
     def path(self, subject: str, video: str) -> Path:
         """Where a video's frames are."""

@@ -25,9 +25,9 @@ from metst_core.datasets.sheets import (
     letters,
 )
 from metst_core.errors import InputError
-from metst_core.tables import ANNOTATION_COLUMNS
+from metst_core.tables import ANNOTATION_COLUMNS, KINDS, MACRO, MICRO
 
-INTERVAL_COLUMNS = (*ANNOTATION_COLUMNS, "file", "row")
+INTERVAL_COLUMNS = (*ANNOTATION_COLUMNS, "kind", "file", "row")
 
 EMOTION_GROUPS = {
     "happy": "positive", "happiness": "positive",
@@ -90,17 +90,26 @@ def read_casme3_sheet(root: Path, rules: Rules, report: Report, labels: str | No
 
 
 def read_sammlv_sheets(
-    root: Path, rules: Rules, report: Report, labels: str | None = None, codes: str | None = None
+    root: Path,
+    rules: Rules,
+    report: Report,
+    labels: str | None = None,
+    codes: str | None = None,
+    kinds: Sequence[str] = (MICRO,),
 ) -> pd.DataFrame:
-    """As `read_casme3_sheet`, from the two SAMM-LV sheets joined on sample and type; without macro rows."""
+    """As `read_casme3_sheet`, from the two SAMM-LV sheets joined on sample and type; rows of `kinds` alone.
+
+    A macro-expression that the FACS codes give no emotion, or an unknown one, is one of the others: nothing scores it.
+    """
     code_sheet = find_sheet(root, FACS_SHEET, report, codes)
     long_sheet = find_sheet(root, SAMMLV_SHEET, report, labels, other_than=code_sheet.file)
-    emotions = _facs_emotions(code_sheet, report)
-    rows = list(_with_sammlv_ids(long_sheet, emotions, report))
-    used = {(cells["sample"], "micro") for _, cells in rows}
+    emotions = _facs_emotions(code_sheet, kinds, report)
+    rows = list(_with_sammlv_ids(long_sheet, emotions, kinds, report))
+    used = {(cells["sample"], cells["kind"]) for _, cells in rows}
     for key, (_, row) in emotions.items():
-        if key not in used and key[1] == "micro":
-            report.add(code_sheet.file, row, f"no micro-expression {key[0]} in {long_sheet.file}", "left out")
+        if key not in used and key[1] in kinds:
+            said = f"no {key[1]}-expression {key[0]} in {long_sheet.file}"
+            report.add(code_sheet.file, row, said, "left out")
     return _intervals(rows, long_sheet.file, rules, report)
 
 
@@ -191,7 +200,8 @@ def _intervals(
         for repair in repairs:
             problem, _, action = repair.rpartition(": ")
             report.add(file, number, problem or action, action if problem else "apex treated as missing")
-        kept.append((cells["subject"], cells["video"], *interval, emotion, file, number))
+        kind = cells.get("kind", MICRO)
+        kept.append((cells["subject"], cells["video"], *interval, emotion, kind, file, number))
     return pd.DataFrame(kept, columns=list(INTERVAL_COLUMNS))
 
 
@@ -218,7 +228,7 @@ def _with_casme3_ids(sheet: Sheet, report: Report) -> Iterator[tuple[int, dict[s
 
 
 def _with_sammlv_ids(
-    sheet: Sheet, emotions: dict[tuple[str, str], tuple[Any, int]], report: Report
+    sheet: Sheet, emotions: dict[tuple[str, str], tuple[Any, int]], kinds: Sequence[str], report: Report
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, cells in sheet.rows:
         sample = _sample(cells["filename"])
@@ -226,23 +236,33 @@ def _with_sammlv_ids(
         if sample is None:
             said = as_text(cells["filename"])[:40]
             report.add(sheet.file, number, f"{said!r} is not <subject>_<video>_<sample>", "left out")
-        elif kind == "macro":
-            report.add(sheet.file, number, "a macro-expression", "left out, as published")
-        elif kind != "micro":
+        elif kind in KINDS and kind not in kinds:
+            report.add(sheet.file, number, f"a {kind}-expression", _NOT_ASKED[kind])
+        elif kind not in KINDS:
             report.add(sheet.file, number, f"unknown type {as_text(cells['type'])[:40]!r}", "left out")
-        elif (sample, kind) not in emotions:
+        elif (sample, kind) not in emotions and kind == MICRO:
             report.add(sheet.file, number, f"no emotion for {sample} in the FACS codes", "left out")
         else:
             subject, video, _ = sample.split("_")
             said = as_id(cells.get("subject"))
             if said and id_parts(said) != id_parts(subject):
                 report.add(sheet.file, number, f"subject {said[:40]} beside {sample}", f"read as {subject}")
-            emotion = emotions[sample, kind][0]
+            emotion = emotions.get((sample, kind), ("", 0))[0]
+            if kind == MACRO and letters(emotion) not in EMOTION_GROUPS:
+                report.add(
+                    sheet.file, number, f"no emotion for the macro-expression {sample}", "others is used"
+                )
+                emotion = "others"
             found = {"subject": subject, "video": f"{subject}_{video}", "sample": sample, "emotion": emotion}
-            yield number, {**cells, **found}
+            yield number, {**cells, **found, "kind": kind}
 
 
-def _facs_emotions(sheet: Sheet, report: Report) -> dict[tuple[str, str], tuple[Any, int]]:
+_NOT_ASKED = {MICRO: "left out, as asked", MACRO: "left out, as published"}
+
+
+def _facs_emotions(
+    sheet: Sheet, kinds: Sequence[str], report: Report
+) -> dict[tuple[str, str], tuple[Any, int]]:
     """Emotion cell and row number by (sample, type)."""
     emotions: dict[tuple[str, str], tuple[Any, int]] = {}
     for number, cells in sheet.rows:
@@ -258,8 +278,8 @@ def _facs_emotions(sheet: Sheet, report: Report) -> dict[tuple[str, str], tuple[
             )
         else:
             emotions[sample, kind] = (cells["emotion"], number)
-            if kind == "macro":
-                report.add(sheet.file, number, "a macro-expression", "left out, as published")
+            if kind not in kinds:
+                report.add(sheet.file, number, f"a {kind}-expression", _NOT_ASKED[kind])
     return emotions
 
 

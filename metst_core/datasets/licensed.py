@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from metst_core.datasets.labels import read_casme3_sheet, read_sammlv_sheets
 from metst_core.datasets.readers import NumberedImagesReader, SteppedImagesReader, image_number, visible
 from metst_core.datasets.rules import Report, Rules, choose_rules
 from metst_core.errors import InputError, MissingError
+from metst_core.tables import KINDS, MACRO, MICRO
 from metst_core.video import list_images
 
 _Images = tuple[str, str, Path]
@@ -49,7 +50,8 @@ class LicensedSet:
 
     `workbooks` are the options of its `read_sheets` that name one.  `first_image` is the number of the first
     image (None: any); `gaps` and `oddities` say what becomes of gaps in the numbering, and of images that have
-    no number or one that another has.  `where_from` says what to do if the set is not found.
+    no number or one that another has.  `where_from` says what to do if the set is not found.  `kinds` are the kinds
+    of expression that its sheets hold.
     """
 
     fps: float
@@ -63,6 +65,7 @@ class LicensedSet:
     gaps: str
     oddities: str
     where_from: str
+    kinds: tuple[str, ...] = (MICRO,)
 
 
 SAMMLV_STEP = 7
@@ -94,6 +97,7 @@ LICENSED = {
         gaps="images are counted as they come",
         oddities="images are counted as they come",
         where_from="give the folder that holds SAMM_longvideos and the two label workbooks (data/sammlv.md)",
+        kinds=KINDS,
     ),
 }
 
@@ -127,7 +131,16 @@ def read_labels(name: str, root: Path, options: dict[str, Any]) -> tuple[pd.Data
     overrides = {rule: options[rule] for rule in RULE_NAMES if rule in options}
     rules = choose_rules(options.get("rules", "official"), overrides)
     books = {book: options[book] for book in known.workbooks if book in options}
-    return known.read_sheets(root, rules, report, **books), rules, report
+    kinds = {"kinds": kinds_of(options["kinds"])} if "kinds" in options else {}
+    return known.read_sheets(root, rules, report, **books, **kinds), rules, report
+
+
+def kinds_of(asked: str | Sequence[str]) -> tuple[str, ...]:
+    """The kinds of expression that the option `kinds` names: a sequence, or a text with commas."""
+    kinds = tuple(k.strip() for k in asked.split(",")) if isinstance(asked, str) else tuple(asked)
+    if not kinds or len(set(kinds)) < len(kinds) or not set(kinds) <= set(KINDS):
+        raise InputError(f"kinds is {asked!r}; give {' or '.join(KINDS)}, or both")
+    return kinds
 
 
 def licensed(
@@ -143,9 +156,12 @@ def licensed(
     window = 2 * half_window(options.get("window", known.window))
     intervals = intervals.copy()
     intervals[FRAME_COLUMNS] //= known.frame_step
-    annotations = fit_annotations(intervals, videos, rules, report)
+    of_kind = {kind: intervals[intervals["kind"] == kind] for kind in KINDS}
+    annotations = fit_annotations(of_kind[MICRO], videos, rules, report)
+    any_length = replace(rules, longest=1e6)
+    macro = fit_annotations(of_kind[MACRO], videos, any_length, report)
     return Dataset(
-        name, annotations, videos, known.fps, known.frame_step, window, report.table(), known.reader
+        name, annotations, videos, known.fps, known.frame_step, window, report.table(), known.reader, macro
     )
 
 

@@ -44,7 +44,16 @@ _WHERE_FROM = {
 
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "synthetic": ("fps", "window"),
-    **{name: ("rules", *known.workbooks, "window", *RULE_NAMES) for name, known in LICENSED.items()},
+    **{
+        name: (
+            "rules",
+            *known.workbooks,
+            "window",
+            *RULE_NAMES,
+            *(("kinds",) if len(known.kinds) > 1 else ()),
+        )
+        for name, known in LICENSED.items()
+    },
     "folder": ("fps", "image_fps", "window", "too_long", "longest"),
 }
 """The sets' names, and the options that `load_dataset` takes for each."""
@@ -62,7 +71,8 @@ def load_dataset(name: str, root: str | Path | None = None, **options: Any) -> D
     `folder`: one's own videos; options `fps` (resample every video to this rate), `image_fps` (the rate of
     folders of images, 30), `window` (50), `too_long` and `longest` (of `Rules`).  `synthetic`: what `metst synth` wrote, the same layout.  `casme3`
     and `sammlv`: the sets as distributed; options `rules` (`official` or `complete`), `labels` (and for
-    SAMM-LV `codes`: the workbook to use, where several fit), `window`, and every field of `sheets.Rules`.
+    SAMM-LV `codes`: the workbook to use, where several fit), `window`, and every field of `sheets.Rules`.  `sammlv` also
+    has `kinds`: with `("micro", "macro")` its macro-expressions are read too, into `Dataset.macro`.
 
     Raises `MissingError` naming the file that is not there, and `InputError` naming the row or option.
 

@@ -30,12 +30,25 @@ from metst_core.experiment.claims import (
     window_claim,
 )
 from metst_core.experiment.comparisons import Scored, compare, over_seeds, verdict
-from metst_core.experiment.decoders import DECODERS, NestedResult, nested_decoder
+from metst_core.experiment.decoders import (
+    DECODERS,
+    NestedResult,
+    decoders_in_words,
+    nested_decoder,
+    run_decoders,
+)
 from metst_core.experiment.exercises import check, write_student
 from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
 from metst_core.experiment.held_out import HeldOut, calibrate
 from metst_core.experiment.ideas import IDEAS, PAPERS, Paper, idea_table
-from metst_core.experiment.kept_claims import StoredClaims, claims_page, keep, read_claims, write_claims
+from metst_core.experiment.kept_claims import (
+    StoredClaims,
+    claims_page,
+    keep,
+    read_claims,
+    read_decoders,
+    write_claims,
+)
 from metst_core.experiment.notebooks import execute, reproduce
 from metst_core.experiment.own_weights import check_profile_here, train_weights
 from metst_core.experiment.page import refresh, write_page
@@ -116,6 +129,7 @@ __all__ = [
     "compare_runs",
     "comparison_in_words",
     "comparison_table",
+    "decoders_in_words",
     "describe",
     "errors_by_kind",
     "execute",
@@ -134,6 +148,7 @@ __all__ = [
     "over_seeds",
     "prepare",
     "read_claims",
+    "read_decoders",
     "read_order",
     "read_results",
     "recall_tables",
@@ -142,6 +157,7 @@ __all__ = [
     "results_dict",
     "run_ablation",
     "run_claims",
+    "run_decoders",
     "run_name",
     "score_files",
     "score_released",

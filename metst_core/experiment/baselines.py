@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from metst_core.decoding import spot_threshold
+from metst_core.decoding import half_length, spot_threshold
 from metst_core.errors import InputError
 from metst_core.experiment.comparisons import Scored
 from metst_core.extraction import MotionSet
@@ -47,7 +47,9 @@ class BaselineResult:
     evaluation: Evaluation
 
 
-def motion_spotter(motion: MotionSet, protocol: str = "strict", p: float = 0.55) -> BaselineResult:
+def motion_spotter(
+    motion: MotionSet, protocol: str = "strict", p: float = 0.55, known: pd.DataFrame | None = None
+) -> BaselineResult:
     """Spot by the main-direction motion of the ROIs and Moilanen's threshold; nothing is trained.
 
     The per-frame score is `motion_contrast`, not smoothed further.  Peaks above `mean + p (max - mean)` and at
@@ -55,15 +57,22 @@ def motion_spotter(motion: MotionSet, protocol: str = "strict", p: float = 0.55)
     annotations the protocol allows, and every interval is named as the most frequent emotion of the other
     subjects (the first in class order on a tie): this spotter knows no emotions, so that its recognition and
     STRS are those of always saying the same.  Subjects that the protocol leaves without a video, or without
-    another annotated subject, are left out.
+    another annotated subject, are left out.  With `known`, annotations of other persons, half length and emotion come
+    from these alone.
     """
     if protocol not in PROTOCOLS:
         raise InputError(f"protocol is {protocol!r}; use one of {', '.join(PROTOCOLS)}")
     videos = scored_videos(motion.windows, motion.annotations, protocol)
     annotated = motion.annotations["subject"]
-    subjects = [s for s in dict.fromkeys(s for s, _ in videos) if (annotated != s).any()]
-    k_p = {s: fold_half_length(motion.annotations, s, protocol) for s in subjects}
-    names = {s: majority_emotion(motion.annotations[annotated != s]) for s in subjects}
+    everybody = dict.fromkeys(s for s, _ in videos)
+    if known is None:
+        subjects = [s for s in everybody if (annotated != s).any()]
+        k_p = {s: fold_half_length(motion.annotations, s, protocol) for s in subjects}
+        names = {s: majority_emotion(motion.annotations[annotated != s]) for s in subjects}
+    else:
+        subjects = list(everybody)
+        k_p = dict.fromkeys(subjects, half_length(known))
+        names = dict.fromkeys(subjects, majority_emotion(known))
     traces = {
         key: motion_contrast(motion.windows[key], k_p[key[0]], motion.n_frames(*key))
         for key in videos

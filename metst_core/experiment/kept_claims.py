@@ -14,6 +14,7 @@ from metst_core.errors import InputError, MissingError
 from metst_core.files import read_json, visible, write_text
 
 TABLES = ("claims.csv", "answers.csv", "record.json")
+DECODER_TABLES = ("decoder.csv", "decoder_record.json")
 MARKS = ("<!-- the claims, by `make figures` -->", "<!-- end of the claims -->")
 
 
@@ -78,12 +79,23 @@ def read_claims(run_dir: str | Path | None = None, ideas: bool = False) -> Store
 def keep(folder: str | Path, out_dir: str | Path) -> Path:
     """Copy a computed table, its record and its figures (not its networks) to `out_dir`; the path."""
     folder, out = Path(folder), Path(out_dir)
-    if not (folder / TABLES[0]).is_file():
+    there = [folder / name for name in (*TABLES, *DECODER_TABLES) if (folder / name).is_file()]
+    if not there:
         raise MissingError(f"{folder / TABLES[0]}: no table to keep; compute it with `metst claims`")
     out.mkdir(parents=True, exist_ok=True)
-    for file in [folder / name for name in TABLES] + visible(folder, "*.png"):
+    for file in [*there, *visible(folder, "*.png")]:
         shutil.copyfile(file, out / file.name)
     return out
+
+
+def read_decoders(run_dir: str | Path | None = None) -> pd.DataFrame:
+    """The table of `run_decoders` of a run's folder, else the one that came with the code, else an empty one."""
+    for place in (None if run_dir is None else Path(run_dir) / "claims", kept_folder()):
+        if place is not None and (place / DECODER_TABLES[0]).is_file():
+            return pd.read_csv(place / DECODER_TABLES[0], keep_default_na=True).fillna(
+                {"choices": "", "verdict": ""}
+            )
+    return pd.DataFrame(columns=["model", "decoder", "choices", "verdict"])
 
 
 def claims_page(stored: StoredClaims) -> str:

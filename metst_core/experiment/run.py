@@ -44,6 +44,7 @@ from metst_core.experiment.claims import (
     window_claim,
 )
 from metst_core.experiment.comparisons import over_seeds
+from metst_core.experiment.decoders import run_decoders
 from metst_core.experiment.ideas import IDEAS
 from metst_core.experiment.profiles import MAIN_JOB, PROFILES, Profile
 from metst_core.experiment.results import (
@@ -285,7 +286,7 @@ class Run:
         """
         if self.prepared:
             return pd.DataFrame(self._results()["seeds"].get(model, []))
-        folders = self._seed_folders(model, self.profile.n_seeds if n_seeds is None else n_seeds)
+        folders = self.seed_folders(model, n_seeds)
         return over_seeds(self.motion(), self.config(model), folders, self._fold_jobs)[1]
 
     def trained_over_seeds(self, *models: str) -> dict[str, pd.DataFrame]:
@@ -298,7 +299,7 @@ class Run:
             return {name: pd.DataFrame(known[name]) for name in asked if name in known}
         found = {}
         for model in models or self.profile.seeded:
-            folders = self._seed_folders(model, self.profile.n_seeds)
+            folders = self.seed_folders(model)
             if len(folders) == 1:
                 return {}
             for folder in folders.values():
@@ -308,12 +309,14 @@ class Run:
 
     def _seeded(self, model: str, protocols: Sequence[str]) -> dict[str, list[LosoResult]]:
         """The runs of `trained_over_seeds` by protocol; of networks trained under `official` there is one seed."""
-        folders = self._seed_folders(model, self.profile.n_seeds)
+        folders = self.seed_folders(model)
         strict = list(over_seeds(self.motion(), self.config(model), folders, self._fold_jobs)[0].values())
         named = ("strict",) if self.profile.train_official else protocols
         return {protocol: [run.under(protocol) for run in strict] for protocol in named if len(strict) > 1}
 
-    def _seed_folders(self, model: str, n_seeds: int) -> dict[int, Path]:
+    def seed_folders(self, model: str, n_seeds: int | None = None) -> dict[int, Path]:
+        """Where the strict runs of a model lie, by training seed: as many as the profile says, or `n_seeds`."""
+        n_seeds = self.profile.n_seeds if n_seeds is None else n_seeds
         if n_seeds < 1:
             raise InputError(f"n_seeds is {n_seeds}; give 1 or more")
         names = ["strict", *(f"seed-{self.seed + i}" for i in range(1, n_seeds))]
@@ -348,23 +351,34 @@ class Run:
         base = self.config("metst_plus")
         if windows:
             chosen.append(window_claim(list(sets), next(iter(sets)), base.epochs))
-        runner = Runner(
-            sets,
-            self.out / "claims" / "networks",
-            self._fold_jobs,
-            folders=self._trained_folders(next(iter(sets))),
-        )
-        return run_claims(runner, base, self.claims_folder(only), chosen, budget, self.intervals)
+        return run_claims(self.runner(sets), base, self.claims_folder(only), chosen, budget, self.intervals)
+
+    def runner(self, sets: Mapping[int, MotionSet] | None = None) -> Runner:
+        """What trains further configurations on this run's motion, and finds those that were trained here before.
+
+        `sets`: motion by window length, the run's own first (and alone, unless given).
+        """
+        sets = self._sets(()) if sets is None else sets
+        folders = self._trained_folders(next(iter(sets)))
+        return Runner(dict(sets), self.out / "claims" / "networks", self._fold_jobs, folders=folders)
 
     def _trained_folders(self, window: int) -> dict[str, Path]:
         """Where this run's own networks lie, by `training_key`; without those that are decoded in their own way."""
         found = {}
         for model in self.profile.models:
-            for seed, folder in self._seed_folders(model, self.profile.n_seeds).items():
+            for seed, folder in self.seed_folders(model).items():
                 config = self.config(model, seed=seed)
                 if (folder / "run.json").is_file() and config == shared_decoding(config):
                     found[training_key(config, window)] = folder
         return found
+
+    def decoders(self, models: Sequence[str] = ()) -> pd.DataFrame:
+        """Which decoder methods of this run do better with, chosen in nested folds (`run_decoders`), in `claims_folder`.
+
+        The methods are those of which the profile has several seeds unless they are named.
+        """
+        outer = {m: self.trained(m)["strict"] for m in models or self.profile.seeded}
+        return run_decoders(self.motion(), outer, self.claims_folder(), self._fold_jobs, self.intervals)
 
     def claims_folder(self, only: Sequence[str] = ()) -> Path:
         """Where `claims` keeps its tables: all claims, all ideas of related papers, or those that were named."""

@@ -33,7 +33,6 @@ from metst_core.metrics.intervals import (
 )
 from metst_core.metrics.matching import interval_iou, match_intervals, match_tables
 from metst_core.metrics.scores import (
-    KINDS,
     METRICS,
     PRESETS,
     SCORING,
@@ -48,6 +47,7 @@ from metst_core.metrics.scores import (
 )
 from metst_core.metrics.simulation import COVERAGE_COLUMNS, PERSONS, simulate
 from metst_core.metrics.strata import LENGTHS, RECALL_COLUMNS, recall_by, recall_by_length, share_ends
+from metst_core.tables import KINDS
 
 __all__ = [
     "COVERAGE_COLUMNS",

@@ -18,7 +18,7 @@ import pandas as pd
 from metst_core.checks import one_of
 from metst_core.errors import InputError
 from metst_core.metrics.matching import match_tables
-from metst_core.tables import CLASSES, EMOTIONS, as_name, check_annotations, check_predictions
+from metst_core.tables import CLASSES, EMOTIONS, KINDS, as_name, check_annotations, check_predictions
 
 METRICS = (
     "spotting_precision",
@@ -87,10 +87,6 @@ def class_indices(classes: Sequence[str]) -> list[int]:
     if not names or any(not isinstance(c, str) or names.count(c) > 1 or c not in EMOTIONS for c in names):
         raise InputError(f"classes is {classes!r}; use a list of distinct names of {', '.join(EMOTIONS)}")
     return [EMOTIONS.index(c) for c in names]
-
-
-KINDS = ("micro", "macro")
-"""What an interval is: a micro- or a macro-expression (a table without the column `kind` holds micro ones)."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -36,8 +37,11 @@ from metst_core.metrics.intervals import (
 from metst_core.metrics.scores import METRICS
 from metst_core.tables import CLASSES, EMOTIONS
 
-COVERAGE_COLUMNS = ("what", "method", "persons", "seeds", "metric", "share", "lowest", "n")
-"""`share` is the mean over populations of how often an interval covered (or a table had a mark), `lowest` the worst
+COVERAGE_COLUMNS = (
+    "what", "method", "persons", "seeds", "metric", "share", "share_low", "share_high", "lowest", "n",
+)  # fmt: skip
+"""`share` is the mean over populations of how often an interval covered (or a table had a mark), `share_low` to
+`share_high` the 95% interval that so many simulations leave for it (Wilson's), `lowest` the worst
 population's (of tables: the highest), `n` the simulations of each population."""
 
 PERSONS = (4, 6, 8, 12, 16, 24, 30, 50, 100)
@@ -277,7 +281,21 @@ def _over_populations(rows: pd.DataFrame) -> pd.DataFrame:
     found = rows.groupby(keys, sort=False)
     table = found["share"].agg(["mean", "min", "max"]).assign(n=found["n"].first()).reset_index()
     worst = np.where(table["what"] == "marked tables", table["max"], table["min"])
-    return table.rename(columns={"mean": "share"}).assign(lowest=worst)[list(COVERAGE_COLUMNS)].round(4)
+    low, high = simulated_ends(table["mean"].to_numpy(), table["n"].to_numpy() * found.size().to_numpy())
+    table = table.rename(columns={"mean": "share"}).assign(lowest=worst, share_low=low, share_high=high)
+    return table[list(COVERAGE_COLUMNS)].round(4)
+
+
+def simulated_ends(share: np.ndarray, n: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's interval of shares of `n` simulations each: what their number leaves open.
+
+    >>> [float(end.round(3)) for end in simulated_ends(np.array(0.066), np.array(1000))]
+    [0.052, 0.083]
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return middle - half, middle + half
 
 
 def _multinomial(rng: np.random.Generator, n: np.ndarray, shares: np.ndarray) -> np.ndarray:

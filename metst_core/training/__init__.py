@@ -28,7 +28,7 @@ from metst_core.training.optimise import (
     joint_loss,
     scale_factors,
 )
-from metst_core.training.store import fold_folder, fold_model, restore_run
+from metst_core.training.store import fold_folder, fold_model, read_traces, restore_run, write_traces
 
 __all__ = [
     "METHODS",
@@ -54,10 +54,12 @@ __all__ = [
     "held_out_groups",
     "joint_loss",
     "leave_one_subject_out",
+    "read_traces",
     "restore_run",
     "run_protocols",
     "scale_factors",
     "scored_videos",
     "train_fold",
     "windows_of",
+    "write_traces",
 ]

@@ -57,8 +57,16 @@ class Fold:
         return f"<p>{html.escape(repr(self))}</p>{self.history.tail(1).to_html(index=False)}"
 
 
-def train_fold(motion: MotionSet, subject: str, config: TrainConfig, watch: bool = False) -> Fold:
+def train_fold(
+    motion: MotionSet,
+    subject: str,
+    config: TrainConfig,
+    watch: bool = False,
+    persons: Sequence[str] | None = None,
+) -> Fold:
     """Train on every subject but `subject` and run the model over that subject's videos.
+
+    With `persons` these are held out together, and `subject` is the name of the fold.
 
     With `watch` the history also has the loss on the held-out subject's windows, epoch by epoch; it is only looked
     at, and the network is the same.
@@ -66,7 +74,7 @@ def train_fold(motion: MotionSet, subject: str, config: TrainConfig, watch: bool
     Raises `FoldError` when the fold cannot be trained: no micro-expression among the training subjects, no
     video of the held-out subject to predict, or a loss that is not finite.
     """
-    return fold_of(Material.of(motion.select(config.features)), str(subject), config, watch)
+    return fold_of(Material.of(motion.select(config.features)), str(subject), config, watch, persons)
 
 
 def fold_of(

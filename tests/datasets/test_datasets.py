@@ -28,6 +28,7 @@ from metst_core.datasets import (
     write_tables,
 )
 from metst_core.errors import InputError, MetstError, MissingError
+from metst_core.metrics import evaluate
 from metst_core.tables import ANNOTATION_COLUMNS, EMOTIONS, PREDICTION_COLUMNS, check_annotations
 from metst_core.video import write_video
 
@@ -210,6 +211,48 @@ def test_sammlv_counts_in_every_seventh_frame(sammlv):
     assert frames == list(range(1, 102, 7))  # natural order, image 1 first
     assert len(frames) == dataset.videos["n_frames"][0]
     assert report_of(dataset) == {(13, "left out, as published"), (14, "kept")}
+
+
+def test_sammlv_holds_macro_expressions_where_they_are_asked_for(sammlv):
+    """Frames by hand: (value - 1) // 7; sample 5 is a macro-expression of 6.3 s without FACS codes in the second video."""
+    sammlv_sheets(
+        sammlv,
+        [
+            long_row("006_1_1", 1, 7, 8),
+            long_row("006_1_3", 10, 20, 90, "Macro"),
+            long_row("007_2_5", 1, 8, 1260, "Macro"),
+            long_row("007_2_6", 1, 8, 9, "Meso"),
+        ],
+        [
+            facs_row("006_1_1", "Contempt"),
+            facs_row("006_1_3", "Happiness", "Macro"),
+            facs_row("006_1_9", "Anger", "Macro"),
+        ],
+    )
+    alone, both = load_dataset("sammlv", sammlv), load_dataset("sammlv", sammlv, kinds=("micro", "macro"))
+    assert rows_of(alone.annotations) == rows_of(both.annotations) == [("006", "006_1", 0, 0, 1, "negative")]
+    assert alone.macro.empty and set(alone.expressions["kind"]) == {"micro"}
+    assert rows_of(both.macro) == [
+        ("006", "006_1", 1, 2, 12, "positive"),
+        ("007", "007_2", 0, 1, 2, "others"),  # cut at the end of 15 images
+    ]
+    assert both.expressions["kind"].tolist() == ["micro", "macro", "macro"]
+    said = set(both.report["problem"])
+    assert "unknown type 'Meso'" in said and "no emotion for the macro-expression 007_2_5" in said
+    assert any(s.startswith("no macro-expression 006_1_9 in") for s in said)
+    assert not (both.report["action"] == "left out, as published").any()
+    assert (alone.report["action"] == "left out, as published").sum() == 4  # two rows in each sheet
+    found = both.expressions.assign(score=1.0)
+    assert evaluate(found, both.expressions, kinds=("micro", "macro")).tp == 3
+    mixed = evaluate(found.assign(kind="macro"), both.expressions, kinds=("micro", "macro"))
+    assert (mixed.tp, mixed.fp, mixed.fn) == (2, 1, 1)  # a micro-expression called a macro one
+    labels = load_labels("sammlv", sammlv, kinds="micro,macro")
+    assert labels.macro["offset"].tolist() == [12, 179]  # without videos there is no end to cut at
+    assert len(load_labels("sammlv", sammlv, kinds=("macro",)).annotations) == 0
+    with pytest.raises(InputError, match="kinds is 'meso'"):
+        load_dataset("sammlv", sammlv, kinds="meso")
+    with pytest.raises(InputError, match=r"casme3: unknown option\(s\) kinds"):
+        load_dataset("casme3", sammlv, kinds=("macro",))
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=3, max_size=3).map(sorted), st.integers(1, 12))

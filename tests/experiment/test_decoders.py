@@ -9,7 +9,8 @@ from support.made_up_motion import TINY, made_up_motion
 
 from metst_core.decoding import smooth, spot_intervals
 from metst_core.errors import InputError
-from metst_core.experiment import nested_decoder
+from metst_core.experiment import decoders_in_words, keep, nested_decoder, read_decoders, run_decoders
+from metst_core.metrics import Intervals
 from metst_core.training import leave_one_subject_out
 
 FEW = (
@@ -51,6 +52,30 @@ def test_each_person_is_decoded_as_her_fold_chose(motion, outer, tmp_path):
     )
     with pytest.raises(InputError, match="decoders is empty"):
         nested_decoder(motion, outer, tmp_path, ())
+
+
+def test_three_decoders_of_a_method_in_one_table(motion, outer, tmp_path, monkeypatch):
+    folder = tmp_path / "claims"
+    table = run_decoders(motion, {"metst": outer}, folder, intervals=Intervals(n=30), decoders=FEW)
+    assert table["decoder"].tolist() == ["papers", "smoothing 3, extensible", "chosen in nested folds"]
+    by_name = table.set_index("decoder")
+    expected = outer.redecoded(strategy="extensible", smoothing=3).evaluation
+    assert by_name.loc["papers", "strs"] == outer.evaluation.strs and np.isnan(
+        by_name.loc["papers", "strs_difference"]
+    )
+    assert by_name.loc["smoothing 3, extensible", "spotting_f1"] == expected.spotting_f1
+    nested = nested_decoder(motion, outer, folder / "decoder" / "metst", FEW)  # read back
+    assert by_name.loc["chosen in nested folds", "spotting_f1"] == nested.evaluation.spotting_f1
+    choices = by_name.loc["chosen in nested folds", "choices"]
+    assert choices.count(";") == 2 and all(f"group {i}: " in choices for i in (1, 2, 3))
+    said = decoders_in_words(table)
+    assert len(said) == 2 and all("against the papers' decoder" in s for s in said)
+    monkeypatch.setattr("metst_core.experiment.kept_claims.kept_folder", lambda: None)
+    assert decoders_in_words(read_decoders(tmp_path)) == said and read_decoders().empty
+    assert {p.name for p in keep(folder, tmp_path / "kept").iterdir()} == {
+        "decoder.csv",
+        "decoder_record.json",
+    }
 
 
 def test_a_narrow_average_sees_a_short_peak_that_a_wide_one_hides():
