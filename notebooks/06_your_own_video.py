@@ -389,7 +389,9 @@ print(
     f"{len(live.score)} scores, at the latest {live.delay:.2f} s after their frame; on a machine that keeps up, the smoothed score "
     f"is known {model.delay_seconds:.2f} s late (what the network looks ahead, and the smoothing)"
 )
-if truth is not None:
+if live.dropped:
+    print(f"this machine fell behind: {live.dropped} frames were dropped, so these scores are not those of the film")
+elif truth is not None:
     assert np.allclose(live.score, outcomes["as it is"].score, atol=1e-5)  # the same windows, the same scores
 
 figure, ax = plt.subplots(figsize=(10, 2.4), layout="constrained")
