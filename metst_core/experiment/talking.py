@@ -58,12 +58,12 @@ class Recipe:
     """The persons of every part, how many of the choosing ones are planted in pixels for the gain, and the training."""
 
     train: tuple[FilmSet, ...] = (
-        FilmSet("train", "interview", 8, 10, 12.0),
-        FilmSet("train_calm", "calm", 21, 3, 6.0),
+        FilmSet("train", "interview", 8, 8, 10.0),
+        FilmSet("train_calm", "calm", 21, 2, 6.0),
     )
-    choose: FilmSet = field(default_factory=lambda: FilmSet("choose", "interview", 42, 6, 15.0))
-    report: FilmSet = field(default_factory=lambda: FilmSet("report", "interview", 0, 6, 15.0))
-    calm: FilmSet = field(default_factory=lambda: FilmSet("calm", "calm", 0, 5, 8.0, 20.0))
+    choose: FilmSet = field(default_factory=lambda: FilmSet("choose", "interview", 42, 5, 12.0))
+    report: FilmSet = field(default_factory=lambda: FilmSet("report", "interview", 0, 6, 12.0))
+    calm: FilmSet = field(default_factory=lambda: FilmSet("calm", "calm", 0, 4, 8.0, 20.0))
     n_gain: int = 1
     per_minute: float = 20.0
     fit: Fit = field(default_factory=Fit)
@@ -294,10 +294,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.films_only:
         for each in (*recipe.train, recipe.choose):
             flows_of(each.generate(work), work, desc=each.name)
+        recipe.choose.planted(work, recipe.per_minute, recipe.n_gain)
         for each in (recipe.report, recipe.calm):
             each.generate(work)
         recipe.report.planted(work, recipe.per_minute)
-        recipe.choose.planted(work, recipe.per_minute, recipe.n_gain)
         return
     model = make(recipe, work)
     model = dataclasses.replace(model, card={**model.card, "report": report(recipe, model, work)})

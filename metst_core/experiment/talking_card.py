@@ -151,9 +151,7 @@ def _default(calm: Mapping[str, Any], rival: Mapping[str, Any]) -> str:
     def total(numbers: Mapping[str, Any]) -> tuple[float, float]:
         rows = [_plain(numbers, part)["all"] for part in ("upper", "lower")]
         n = sum(row["of"] for row in rows)
-        return (sum(row["count"] for row in rows) / n if n else math.nan), numbers["false_per_judged_minute"][
-            "value"
-        ]
+        return (sum(row["count"] for row in rows) / n if n else math.nan), _rate(numbers)
 
     (mine, false), (theirs, their_false) = total(calm), total(rival)
     better = mine >= theirs and false <= their_false

@@ -78,6 +78,7 @@ from metst_core.workers import one_opencv_thread, one_thread, prefetched
 
 RESULT_COLUMNS = (
     *PREDICTION_COLUMNS, "confidence", "spread", "onset_seconds", "apex_seconds", "offset_seconds", "flags",
+    "judged_upper", "judged_lower",
 )  # fmt: skip
 """Columns of `Findings.table`."""
 
@@ -96,7 +97,8 @@ class Findings:
 
     table: `RESULT_COLUMNS`; `score` is the smoothed score at the apex, `confidence` the calibrated
         probability that the interval is a micro-expression (at IoU 0.5), `spread` the standard deviation of that
-        score over the voices (`phases`; NaN with one), `flags` the quality flags that touch it.
+        score over the voices (`phases`; NaN with one), `flags` the quality flags that touch it, `judged_upper` and
+        `judged_lower` whether these parts of the face were judged at the apex.
     score, smoothed: per frame `(n_frames,)`, 0..1, the mean over the window phases; NaN where nothing was analysed, 0
         where there was no face.  phases: how many there are.
     spread: standard deviation of the smoothed score over the voices, `(n_frames,)`; NaN with one.
@@ -356,8 +358,8 @@ class Analysis:
             fps=self.fps,
             n_frames=len(self.times),
             size=self.size,
-            table=self._table(intervals_of(trained, *traces), each, marks),
-            near=self._table(near_misses(trained, *traces), each, marks),
+            table=self._table(intervals_of(trained, *traces), each, marks, judged),
+            near=self._table(near_misses(trained, *traces), each, marks, judged),
             score=original(score),
             smoothed=original(smoothed),
             spread=original(spread),
@@ -397,10 +399,12 @@ class Analysis:
         path = judged_path(heard.steps, is_judged, is_upper_roi(trained.features))
         return said_where_judged(heard, is_judged), judged, path
 
-    def _table(self, found: pd.DataFrame, each: np.ndarray, marks: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    def _table(
+        self, found: pd.DataFrame, each: np.ndarray, marks: Mapping[str, np.ndarray], judged: pd.DataFrame
+    ) -> pd.DataFrame:
         """Intervals at the model's rate as intervals in the frames of the video, with all that is said of them.
 
-        each: the smoothed score of every voice, `(n, V)`.
+        each: the smoothed score of every voice, `(n, V)`.  judged: of the frames of the video.
         """
         trained = self.trained
         at_apex = each[found["apex"].to_numpy(np.int64)]
@@ -415,6 +419,8 @@ class Analysis:
             " ".join(flag for flag, mark in marks.items() if mark[row.onset : row.offset + 1].any())
             for row in found.itertuples()
         ]
+        for part in judged:
+            found[f"judged_{part}"] = judged[part].to_numpy(bool)[found["apex"].to_numpy(np.int64)]
         return found[list(RESULT_COLUMNS)].astype({"flags": str, "confidence": float, "spread": float})
 
     def _frames(self) -> Iterator[tuple[np.ndarray, bool]]:
