@@ -58,12 +58,12 @@ class Recipe:
     """The persons of every part, how many of the choosing ones are planted in pixels for the gain, and the training."""
 
     train: tuple[FilmSet, ...] = (
-        FilmSet("train", "interview", 8, 8, 10.0),
-        FilmSet("train_calm", "calm", 21, 2, 6.0),
+        FilmSet("train", "interview", 8, 7, 8.0),
+        FilmSet("train_calm", "calm", 21, 1, 6.0),
     )
-    choose: FilmSet = field(default_factory=lambda: FilmSet("choose", "interview", 42, 5, 12.0))
-    report: FilmSet = field(default_factory=lambda: FilmSet("report", "interview", 0, 6, 12.0))
-    calm: FilmSet = field(default_factory=lambda: FilmSet("calm", "calm", 0, 4, 8.0, 20.0))
+    choose: FilmSet = field(default_factory=lambda: FilmSet("choose", "interview", 42, 4, 10.0))
+    report: FilmSet = field(default_factory=lambda: FilmSet("report", "interview", 0, 4, 10.0))
+    calm: FilmSet = field(default_factory=lambda: FilmSet("calm", "calm", 0, 2, 8.0, 20.0))
     n_gain: int = 1
     per_minute: float = 20.0
     fit: Fit = field(default_factory=Fit)
@@ -263,17 +263,19 @@ def _ratio(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
     }  # fmt: skip
 
 
-def report(recipe: Recipe, model: TrainedModel, work: Path) -> dict[str, Any]:
-    """The numbers of the persons who decided nothing."""
+def report(recipe: Recipe, model: TrainedModel, work: Path, rival: bool = True) -> dict[str, Any]:
+    """The numbers of the persons who decided nothing; with `rival` those of the weights "bundled" on the calm films."""
     films = recipe.report.generate(work)
     planted = recipe.report.planted(work, recipe.per_minute)
     calm = recipe.calm.generate(work)
-    return {
-        "rendered": numbers_of(tested(films, model, work, desc="interview")),
+    told = {
         "planted": numbers_of(tested(planted, model, work, films, "interview, planted")),
+        "rendered": numbers_of(tested(films, model, work, desc="interview")),
         "calm": numbers_of(tested(calm, model, work, desc="calm")),
-        "calm_bundled": numbers_of(tested(calm, load_model(), work, desc="calm, bundled")),
     }
+    if rival:
+        told["calm_bundled"] = numbers_of(tested(calm, load_model(), work, desc="calm, bundled"))
+    return told
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -289,6 +291,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--films-only", action="store_true", help="render and measure the films, nothing else"
     )
+    parser.add_argument(
+        "--no-rival", action="store_true", help='leave out the weights "bundled" on the calm films'
+    )
     given = parser.parse_args(arguments)
     work, recipe = as_path("--work", given.work), Recipe()
     if given.films_only:
@@ -300,7 +305,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         recipe.report.planted(work, recipe.per_minute)
         return
     model = make(recipe, work)
-    model = dataclasses.replace(model, card={**model.card, "report": report(recipe, model, work)})
+    model = dataclasses.replace(
+        model, card={**model.card, "report": report(recipe, model, work, not given.no_rival)}
+    )
     place = save_model(model, Path(given.out) / EDITIONS["aligned"].name)
     print("\n".join(section(load_model(place))))
     if given.card:

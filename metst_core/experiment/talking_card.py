@@ -37,7 +37,7 @@ def section(model: TrainedModel) -> list[str]:
     """The section, in words."""
     card = model.card
     told, recipe = card["report"], card["recipe"]
-    talking, calm, rival = told["planted"], told["calm"], told["calm_bundled"]
+    talking, calm, rival = told["planted"], told["calm"], told.get("calm_bundled")
     gains = ", ".join(f"{row['gain']:.2f} ({row['correlation']:.2f})" for row in card["gain"])
     gates = ", ".join(
         f"{part} {value:.2f}" if value > 0 else f"{part}: never"
@@ -56,7 +56,7 @@ def section(model: TrainedModel) -> list[str]:
         _film_row("interviews, as they are (with rendered micro-expressions)", told["rendered"]),
         _film_row("the same, movements planted in pixels", talking),
         _film_row("calm", calm),
-        _film_row("calm, with the weights `bundled`", rival),
+        *([_film_row("calm, with the weights `bundled`", rival)] if rival else []),
         "",
         "Touched (the apex of a find lies in the movement); in the judged columns those whose own part was judged at their apex:",
         "",
@@ -81,14 +81,15 @@ def _film_row(name: str, numbers: Mapping[str, Any]) -> str:
     )
 
 
-def _strength_rows(every: Sequence[Mapping[str, Any]]) -> list[str]:
+def _strength_rows(every: Sequence[Mapping[str, Any] | None]) -> list[str]:
     planted, rendered, calm, rival = every
+    assert planted is not None and rendered is not None and calm is not None
     rows = []
     for i, row in enumerate(planted["rows"]):
         strength = f"{row['from']:g} to {row['to']:g}" if row["to"] < 1 else f"{row['from']:g} and more"
         cells = [
             _count(row["judged"]), _count(row["all"]), _count(rendered["rows"][i]["judged"]), _count(rendered["rows"][i]["all"]),
-            _count(calm["rows"][i]["judged"]), _count(rival["rows"][i]["all"]),
+            _count(calm["rows"][i]["judged"]), _count(rival["rows"][i]["all"]) if rival else "not measured",
         ]  # fmt: skip
         rows.append(f"| {_NAMES[row['part']]} | {strength} | " + " | ".join(cells) + " |")
     return rows
@@ -145,8 +146,13 @@ def _missed(model: TrainedModel, numbers: Mapping[str, Any]) -> str:
     return " ".join(said)
 
 
-def _default(calm: Mapping[str, Any], rival: Mapping[str, Any]) -> str:
+def _default(calm: Mapping[str, Any], rival: Mapping[str, Any] | None) -> str:
     """Which weights are the default, and why."""
+    if rival is None:
+        return (
+            "The default of `analyse` stays `bundled`: the two were not compared on the same calm films. Choose `--weights aligned` "
+            "for a face that talks."
+        )
 
     def total(numbers: Mapping[str, Any]) -> tuple[float, float]:
         rows = [_plain(numbers, part)["all"] for part in ("upper", "lower")]
