@@ -11,7 +11,15 @@ from support.own_videos import landmarker, picture, write_clip
 from metst_core.aligned import N_CHANNELS, AlignedFrame
 from metst_core.errors import InputError, MissingError
 from metst_core.footage import limits
-from metst_core.inference import AlignedShot, Analysis, TrainedModel, load_model, predict_parts, save_model
+from metst_core.inference import (
+    AlignedShot,
+    Analysis,
+    TrainedModel,
+    load_model,
+    predict_parts,
+    save_model,
+    unrest_of,
+)
 from metst_core.inference import talking as room
 from metst_core.pipeline import analyse, summary_table, summary_text
 from metst_core.rivals import PartsNetwork
@@ -92,19 +100,20 @@ def test_a_part_that_is_not_judged_says_nothing(moving):
     assert upper.table["judged_upper"].all() and not upper.table["judged_lower"].any()
 
 
-def test_the_unrest_of_one_part_does_not_shut_the_other(moving):
-    """The mouth moves, the brows do not: a gate between the two shuts the lower face alone, where it moves."""
-    found = found_in(moving, model())
-    shot = AlignedShot(0, network())
-    analysis = Analysis(moving, model(), landmarker=landmarker)
+def test_the_unrest_of_one_part_does_not_shut_the_other(tmp_path):
+    """The mouth moves from 1.6 s on, the brows never: a gate between the two shuts the lower face alone, where it moves."""
+    clip = write_clip(tmp_path / "clip.avi", seconds=3.0, apexes=(1.8, 2.2, 2.6))
+    analysis = Analysis(clip, model(), landmarker=landmarker)
     for _ in analysis:
         pass
-    shot = analysis._shots[0]
-    unrest = shot.heard(found.n_frames).unrest.max(axis=0)
-    assert unrest[1] > 2 * unrest[0]
-    gated = found_in(moving, model(unrest[1] / 4, unrest[1] / 4))
+    [shot] = analysis._shots
+    unrest = unrest_of(shot.heard(90).unrest, 50)
+    gate = (unrest[:, 1].min() + unrest[:, 1].max()) / 2
+    assert unrest[:, 0].max() < gate
+    gated = found_in(clip, model(gate, gate))
     assert gated.judged["upper"].all()
-    assert 0 < gated.judged["lower"].mean() < 1
+    assert gated.judged["lower"].tolist() == (unrest[:, 1] <= gate).tolist()
+    assert 0.2 < gated.judged["lower"].mean() < 0.8
 
 
 def test_every_output_says_which_part_was_judged(moving):
