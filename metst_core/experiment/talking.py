@@ -62,7 +62,7 @@ class Recipe:
         FilmSet("train_calm", "calm", 21, 1, 6.0),
     )
     choose: FilmSet = field(default_factory=lambda: FilmSet("choose", "interview", 42, 4, 10.0))
-    report: FilmSet = field(default_factory=lambda: FilmSet("report", "interview", 0, 4, 10.0))
+    report: FilmSet = field(default_factory=lambda: FilmSet("report", "interview", 0, 8, 10.0))
     calm: FilmSet = field(default_factory=lambda: FilmSet("calm", "calm", 0, 2, 8.0, 20.0))
     n_gain: int = 1
     per_minute: float = 20.0
@@ -268,9 +268,12 @@ def report(recipe: Recipe, model: TrainedModel, work: Path, rival: bool = True) 
     films = recipe.report.generate(work)
     planted = recipe.report.planted(work, recipe.per_minute)
     calm = recipe.calm.generate(work)
+    in_pixels = tested(planted, model, work, films, "interview, planted")
+    as_they_are = tested(films, model, work, desc="interview")
     told = {
-        "planted": numbers_of(tested(planted, model, work, films, "interview, planted")),
-        "rendered": numbers_of(tested(films, model, work, desc="interview")),
+        "planted": numbers_of(in_pixels),
+        "rendered": numbers_of(as_they_are),
+        "interview": numbers_of([*in_pixels, *as_they_are]),
         "calm": numbers_of(tested(calm, model, work, desc="calm")),
     }
     if rival:

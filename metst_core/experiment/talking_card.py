@@ -17,6 +17,9 @@ GOAL, MOST_FALSE = 0.5, 1.0
 """What was aimed at in interviews: this share of the plain movements of the judged upper face touched, at so many false finds
 per judged minute."""
 
+ENOUGH = 30
+"""Movements from which on a share is more than a hint."""
+
 PLAIN = 0.012
 """Movements of this strength or more are plain (inter-ocular distances)."""
 
@@ -64,9 +67,9 @@ def section(model: TrainedModel) -> list[str]:
         "|---|---|---|---|---|---|---|---|",
         *_strength_rows([talking, told["rendered"], calm, rival]),
         "",
-        _goal(talking),
+        _goal(told["interview"]),
         "",
-        _missed(model, talking),
+        _missed(model, told["interview"]),
         "",
         _default(calm, rival),
     ]
@@ -106,14 +109,13 @@ def _goal(numbers: Mapping[str, Any]) -> str:
     """Whether what was aimed at was reached."""
     share, false = _plain(numbers, "upper")["judged"], numbers["false_per_judged_minute"]
     if not share["of"] or not false["of"]:
-        return "Nothing of the upper face was judged, so what was aimed at was missed."
+        return "No plain movement of the upper face lay where it is judged, so whether what was aimed at is reached is unknown."
     hit = share["value"] >= GOAL and false["value"] <= MOST_FALSE
     how = "reached" if hit else "missed"
-    sure = (
-        "" if share["low"] >= GOAL or not hit else " The interval reaches below it: more persons would tell."
-    )
+    sure = "" if share["of"] >= ENOUGH else f" With {share['of']:.0f} movements that is hardly a measurement."
     return (
-        f"Aimed at in interviews: {GOAL:.2f} of the upper face's movements of {PLAIN:g} IOD and more touched where it is judged, at "
+        f"Aimed at in interviews (planted and rendered together): {GOAL:.2f} of the upper face's movements of {PLAIN:g} IOD and more "
+        "touched where it is judged, at "
         f"{MOST_FALSE:.1f} false finds per judged minute. Measured: {_with_interval(share, '.2f')} at {_with_interval(false, '.1f')}: "
         f"{how}.{sure}"
     )
