@@ -301,7 +301,7 @@ class PartsNetwork(Network):
         self.in_channels = in_channels
         self.upper = TCNPathway(upper, hidden, depth)
         self.lower = TCNPathway(in_channels - upper, hidden, depth)
-        self.score_head = nn.Conv1d(2 * hidden, 2, 1, groups=2)
+        self.score_head = nn.Conv1d(2 * hidden, 2, 1, groups=2)  # type: ignore[assignment]
         self.class_head = nn.Linear(2 * hidden, n_classes)
 
     @property
