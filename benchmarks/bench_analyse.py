@@ -1,6 +1,7 @@
 """Seconds of video per second of work of `analyse`, and where the time goes.
 
     python benchmarks/bench_analyse.py [--seconds 10] [--rounds 3] [--size 640] [--json FILE]
+    python benchmarks/bench_analyse.py --aligned    the weights "aligned" alone, on one core
 
 A synthetic person in a picture of `size` x `size` pixels at 30 frames per second, H.264-like compression (MPEG-4 part
 2), is analysed with the bundled weights:
@@ -101,14 +102,42 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def aligned(options: argparse.Namespace, video: Path) -> None:
+    """Seconds of film per second with the weights "aligned", and where the time goes; in this process, pinned to one core."""
+    from metst_core.pipeline import analyse
+
+    pin(0, 1)
+    analyse(video, "aligned", progress=False)  # imports, kernels, graphs
+    runs = []
+    for _ in range(options.rounds):
+        started = time.perf_counter()
+        found = analyse(video, "aligned", progress=False)
+        runs.append({"video": found.duration, "wall": time.perf_counter() - started, "parts": found.seconds})
+    speed = statistics.median(run["video"] / run["wall"] for run in runs)
+    parts = {
+        name: 1000
+        * statistics.median(run["parts"].get(name, 0.0) for run in runs)
+        / (30.0 * runs[0]["video"])
+        for name in PARTS[:5]
+    }
+    what = f'analyse, weights "aligned", {options.size} x {options.size}, one core'
+    line = Line(what, "s a s of film", "the film's own length", 1 / speed, floor=1.0)
+    write(options, [line], video_seconds_per_second=speed, ms_per_frame=parts)
+
+
 def main() -> None:
     made = parser(__doc__, "analyse", rounds=3)
     made.add_argument("--seconds", type=float, default=10.0)
     made.add_argument("--size", type=int, default=640)
+    made.add_argument("--aligned", action="store_true", help='the weights "aligned" alone')
     made.add_argument("--work", nargs=4, metavar=("VIDEO", "FIRST", "CORES", "OUT"), help=argparse.SUPPRESS)
     options = made.parse_args()
     if options.work:
         work(options.work[0], int(options.work[1]), int(options.work[2]), options.work[3])
+        return
+    if options.aligned:
+        with tempfile.TemporaryDirectory() as folder:
+            aligned(options, make_video(Path(folder), options.seconds, options.size))
         return
     with tempfile.TemporaryDirectory() as folder:
         video = make_video(Path(folder), options.seconds, options.size)

@@ -273,6 +273,56 @@ def _positions(n_frames: int, features: int, like: Tensor) -> Tensor:
     return torch.cat([torch.sin(frames * rates), torch.cos(frames * rates)], dim=1)[:, :features]
 
 
+class PartsNetwork(Network):
+    """Two TCNs beside each other, one for the upper and one for the lower face, on motion that is aligned frame by frame.
+
+    It reads the channels of `metst_core.aligned`, raw; each goes through `asinh(x / knee)`, so that speech, which moves many
+    times as far, does not drown a small movement.  Not causal.  The score of each part comes from that part's channels
+    alone, the class from both.
+    """
+
+    KNEE = 0.25
+    """Pixels of the aligned crop up to which a step counts in full."""
+
+    def __init__(
+        self, n_classes: int = 5, in_channels: int = 528, upper: int = 240, hidden: int = 48, depth: int = 5
+    ) -> None:
+        nn.Module.__init__(self)
+        sizes = {
+            "n_classes": n_classes,
+            "in_channels": in_channels,
+            "upper": upper,
+            "hidden": hidden,
+            "depth": depth,
+        }
+        self.config = checked_sizes(sizes, "shared")
+        if upper >= in_channels:
+            raise InputError(f"upper is {upper}; it must be below in_channels, {in_channels}")
+        self.in_channels = in_channels
+        self.upper = TCNPathway(upper, hidden, depth)
+        self.lower = TCNPathway(in_channels - upper, hidden, depth)
+        self.score_head = nn.Conv1d(2 * hidden, 2, 1, groups=2)  # type: ignore[assignment]
+        self.class_head = nn.Linear(2 * hidden, n_classes)
+
+    @property
+    def reach(self) -> int:
+        """How many frames to either side an answer hangs on: two convolutions per block."""
+        return int(2 * (2 ** self.config["depth"] - 1))
+
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Channels x (B, C, T), T >= 2 -> logits of the scores of upper and lower face (B, 2, T), of the classes (B, T, n)."""
+        self._check(x)
+        x = torch.asinh(x / self.KNEE).transpose(1, 2)
+        n = self.config["upper"]
+        both = torch.cat([self.upper(x[..., :n]), self.lower(x[..., n:])], dim=-1)
+        return self.score_head(both.transpose(1, 2)), self.class_head(both)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Channels x (B, C, T), T >= 2 -> the higher score of both parts (B, T) in 0..1 and logits (B, T, n_classes)."""
+        scores, logits = self.parts(x)
+        return torch.sigmoid(scores).amax(dim=1), logits
+
+
 SEQUENCE_NETWORKS: dict[str, type[_SequenceNetwork]] = {
     "lstm": LSTMNetwork,
     "tcn": TCNNetwork,

@@ -390,7 +390,9 @@ print(
     f"is known {model.delay_seconds:.2f} s late (what the network looks ahead, and the smoothing)"
 )
 if live.dropped:
-    print(f"this machine fell behind: {live.dropped} frames were dropped, so these scores are not those of the film")
+    print(
+        f"this machine fell behind: {live.dropped} frames were dropped, so these scores are not those of the film"
+    )
 elif truth is not None:
     assert np.allclose(live.score, outcomes["as it is"].score, atol=1e-5)  # the same windows, the same scores
 

@@ -16,12 +16,19 @@ from metst_core.checks import MOST_BLOCKS, as_path, whole_number
 from metst_core.errors import InputError, MissingError, reason
 from metst_core.files import atomic_path
 from metst_core.models import METST, METSTPlus, Network
-from metst_core.rivals import SEQUENCE_NETWORKS, MovingReferenceNetwork, PatchNetwork
+from metst_core.rivals import SEQUENCE_NETWORKS, MovingReferenceNetwork, PartsNetwork, PatchNetwork
 from metst_core.variants import VariantNetwork
 
 _NETWORKS: dict[str, type[Network]] = {
     network.__name__: network
-    for network in (METST, METSTPlus, MovingReferenceNetwork, VariantNetwork, *SEQUENCE_NETWORKS.values())
+    for network in (
+        METST,
+        METSTPlus,
+        MovingReferenceNetwork,
+        PartsNetwork,
+        VariantNetwork,
+        *SEQUENCE_NETWORKS.values(),
+    )
 }
 _NAMED_BEFORE: dict[str, type[Network]] = {"SlidingWindowNetwork": PatchNetwork}
 _METADATA = "metst_model"

@@ -3,7 +3,7 @@
 from metst_core.footage.adapting import Adaptation, adapt
 from metst_core.footage.blind import BlindClip, blind_clips
 from metst_core.footage.films import Film, films_of
-from metst_core.footage.findable import Limits, came_back, hits, limits, limits_of, plan_rounds
+from metst_core.footage.findable import Limits, came_back, hits, limits, limits_of, part_of_units, plan_rounds
 from metst_core.footage.measuring import FilmMotion, measure, measure_planted
 from metst_core.footage.plan import SHAM, STRENGTHS, Manner, plan_events, sort_out
 from metst_core.footage.planting import plant
@@ -39,6 +39,7 @@ __all__ = [
     "limits_text",
     "measure",
     "measure_planted",
+    "part_of_units",
     "plan_events",
     "plan_rounds",
     "plant",

@@ -380,7 +380,12 @@ def hits(finds: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def part_of(event: Event) -> str:
     """Upper or lower: the part of the face in which the event's strongest unit is."""
-    leading = UNITS[UNIT_INDEX[max(event.units, key=lambda name: event.units[name])]].au
+    return part_of_units(event.units)
+
+
+def part_of_units(units: Mapping[str, float]) -> str:
+    """The same of units and how far they move."""
+    leading = UNITS[UNIT_INDEX[max(units, key=lambda name: units[name])]].au
     return "upper" if leading in UPPER_UNITS and leading in ACTION_UNITS else "lower"
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from metst_core.errors import InputError
 from metst_core.footage.films import Film
 from metst_core.footage.track import Track
 from metst_core.footage.warp import warp
@@ -128,6 +129,11 @@ def measure(
     film: Film, model: TrainedModel, face: Track, landmarker: Landmarker, progress: bool = True
 ) -> FilmMotion:
     """Motion and answers of a film as it is; `face` is its track."""
+    if model.is_aligned:
+        raise InputError(
+            f'the weights {model.name!r} read aligned frames, and limits are measured in windows; use "bundled" or a network '
+            "of your own (what these weights find is in data/model_card.md)"
+        )
     numbers = resample_map(face.times, model.fps)
     find = one_at_a_time(landmarker)
     windows = []

@@ -65,6 +65,7 @@ from metst_core.inference.quality import (
     timing_marks,
 )
 from metst_core.inference.shots import CutFinder, shots_of
+from metst_core.inference.talking import AlignedShot, predict_parts
 from metst_core.inference.trained import (
     BUNDLED,
     BUNDLED_NAME,
@@ -97,6 +98,7 @@ __all__ = [
     "QUALITY_COLUMNS",
     "RESULT_COLUMNS",
     "STOPPED",
+    "AlignedShot",
     "Analysis",
     "Averaged",
     "Calibration",
@@ -135,6 +137,7 @@ __all__ = [
     "path_of",
     "peak_intervals",
     "phases_of",
+    "predict_parts",
     "quality_table",
     "runs",
     "save_model",

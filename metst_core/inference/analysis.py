@@ -11,7 +11,7 @@ of windows goes through the network, and only a few numbers per frame are kept. 
 in frames of the original video (0-based, intervals inclusive).
 
 Windows begin anew after a cut and where a lost face comes back (`shots`), and the score is the mean over several
-window phases (`phases`).
+window phases (`phases`).  Weights of the other instrument (`talking`) read motion aligned frame by frame, without windows.
 
 One thread reads frames and looks at their quality, two measure motion (`stream_motion`), and the caller's runs the
 network; the result does not depend on who is faster.
@@ -27,12 +27,13 @@ from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
 import pandas as pd
 
+from metst_core.aligned import SMALLEST, AlignedFrame, aligned_frames
 from metst_core.checks import whole_number
 from metst_core.decoding import smooth
 from metst_core.errors import InputError, MetstError
@@ -40,7 +41,7 @@ from metst_core.files import plain_name
 from metst_core.inference.contrast import Displacement
 from metst_core.inference.faces import FaceChoice, FaceFinder, LandmarkFaceFinder, MediaPipeFaceFinder
 from metst_core.inference.finding import intervals_of, near_misses, threshold_of
-from metst_core.inference.judged import bundled_judgement, motion_of_parts, unrest_of
+from metst_core.inference.judged import bundled_judgement, is_upper_roi, motion_of_parts, unrest_of
 from metst_core.inference.per_frame import Measured, frames_table
 from metst_core.inference.phases import (
     Averaged,
@@ -59,10 +60,12 @@ from metst_core.inference.quality import (
     timing_marks,
 )
 from metst_core.inference.shots import CutFinder, shots_of
+from metst_core.inference.talking import AlignedShot, Heard, judged_parts, judged_path, said_where_judged
 from metst_core.inference.trained import TrainedModel, load_model
 from metst_core.landmarks import Landmarker, MediaPipeLandmarker, one_at_a_time
 from metst_core.models import Network, predict_windows
 from metst_core.motion import MotionWindow, stream_motion, unmeasured
+from metst_core.rivals import PartsNetwork
 from metst_core.tables import PREDICTION_COLUMNS
 from metst_core.video import (
     list_images,
@@ -76,6 +79,7 @@ from metst_core.workers import give_back_memory, one_opencv_thread, one_thread, 
 
 RESULT_COLUMNS = (
     *PREDICTION_COLUMNS, "confidence", "spread", "onset_seconds", "apex_seconds", "offset_seconds", "flags",
+    "judged_upper", "judged_lower",
 )  # fmt: skip
 """Columns of `Findings.table`."""
 
@@ -83,6 +87,7 @@ STOPPED = "stopped"
 """`Findings.trouble` of an analysis that the user stopped."""
 
 _SLOWEST = 3.0  # frames per second; below, resampling would be nothing but repeated frames
+_ALIGNED_AT_ONCE = 32  # aligned frames from one step to the next
 _WINDOWS_AT_ONCE = 4  # windows of each phase per call of the network: about 2 seconds of video
 _FRAMES_AHEAD = 4  # read and turned grey before they are measured
 
@@ -93,7 +98,8 @@ class Findings:
 
     table: `RESULT_COLUMNS`; `score` is the smoothed score at the apex, `confidence` the calibrated
         probability that the interval is a micro-expression (at IoU 0.5), `spread` the standard deviation of that
-        score over the voices (`phases`; NaN with one), `flags` the quality flags that touch it.
+        score over the voices (`phases`; NaN with one), `flags` the quality flags that touch it, `judged_upper` and
+        `judged_lower` whether these parts of the face were judged at the apex.
     score, smoothed: per frame `(n_frames,)`, 0..1, the mean over the window phases; NaN where nothing was analysed, 0
         where there was no face.  phases: how many there are.
     spread: standard deviation of the smoothed score over the voices, `(n_frames,)`; NaN with one.
@@ -206,6 +212,7 @@ class Analysis:
         self.face = FaceChoice.of(face)
         self.trained = load_model(model)
         n_phases = self.trained.phases if phases is None else whole_number("phases", phases, 1)
+        n_phases = 1 if self.trained.is_aligned else n_phases
         self.phases = phases_of(n_phases, self.trained.window)
         self.trouble = ""
         with naming(self.path):
@@ -227,8 +234,10 @@ class Analysis:
         self._log = QualityLog(face_finder, self.trained.fps, self.face)
         self._work: defaultdict[str, float] = defaultdict(float)
         self._cuts: list[int] = []  # the first frames after a cut
-        self._pending: list[tuple[Shot, MotionWindow]] = []
-        self._shots: list[Shot] = []
+        self._pending: list[
+            tuple[Any, Any]
+        ] = []  # a shot and what belongs to it: a window, or an aligned frame
+        self._shots: list[Shot | AlignedShot] = []
         self._has_ended = False
 
     @property
@@ -251,9 +260,9 @@ class Analysis:
         """Frames at the model's rate that have a score."""
         return sum(n for _, n in self._done())
 
-    def _done(self) -> list[tuple[Shot, int]]:
+    def _done(self) -> list[tuple[Any, int]]:
         """The shots of which anything is known, and of how many of their frames: one run from the first frame on."""
-        done: list[tuple[Shot, int]] = []
+        done: list[tuple[Any, int]] = []
         for shot in self._shots:
             n = shot.n_said(self._has_ended)
             if n:
@@ -265,6 +274,7 @@ class Analysis:
     def __iter__(self) -> Iterator[int]:
         started = time.perf_counter()
         outside = 0.0  # time that the caller spent between two steps
+        at_once = _ALIGNED_AT_ONCE if self.trained.is_aligned else _WINDOWS_AT_ONCE * len(self.phases)
         try:
             with (
                 naming(self.path),
@@ -274,7 +284,7 @@ class Analysis:
             ):
                 for shot, window in windows:
                     self._pending.append((shot, window))
-                    if len(self._pending) == _WINDOWS_AT_ONCE * len(self.phases):
+                    if len(self._pending) == at_once:
                         self._score_pending()
                         left = time.perf_counter()
                         yield self.n_done
@@ -290,6 +300,8 @@ class Analysis:
         finally:
             spent = time.perf_counter() - started - outside
             self._work["flow"] = spent - self._work["model"]
+            if self.trained.is_aligned:  # landmarks are found in the same thread
+                self._work["flow"] -= self._work["landmarks"]
         give_back_memory()  # the result takes some
         yield self.n_done
 
@@ -306,9 +318,9 @@ class Analysis:
             raise InputError(f"{self.path}: nothing is analysed yet; iterate over the analysis first")
         trained, done_shots = self.trained, self._done()
         n_done = sum(n for _, n in done_shots)
-        said = Averaged(*joined(shot.averaged(n) for shot, n in done_shots))
         every = Stretch(*joined(shot.measured(n) for shot, n in done_shots))
         seen = self._log.seen(n_done)
+        said, judged, path = self._said(done_shots, every, seen)
         flagged = self._log.flagged(every.has_face, every.is_busy)
         flagged["cut"][[n for cut in self._cuts for n in (cut - 1, cut) if n < n_done]] = True
         lost = flagged["face_lost"]
@@ -331,20 +343,11 @@ class Analysis:
         marks |= timing_marks(self.times, self.fps)
         holes = marks["face_lost"] | marks["cut"] | marks["frames_missing"]
         marks["beside_gap"] = beside(holes, self.times, trained.window / 2 / trained.fps)
-        judged = self._judged(every.motion, seen)
         judged = judged.apply(lambda column: original(column.to_numpy(float)) == 1, result_type="expand")
         marks["not_judged"] = done & ~judged.any(axis=1).to_numpy() & ~marks["face_lost"]
         marks["not_analysed"] = ~done
+        traces = (score, said.probabilities, path, self.subject, self.video)
         each = smoothed_voices(each, score, trained.k_p)
-        traces = (
-            score,
-            said.probabilities,
-            Displacement(every.motion, every.start),
-            self.subject,
-            self.video,
-        )
-        table = self._table(intervals_of(trained, *traces), each, marks)
-        near = self._table(near_misses(trained, *traces), each, marks)
         measured = Measured(
             motion=original(every.motion),
             head=original(every.head),
@@ -361,8 +364,8 @@ class Analysis:
             fps=self.fps,
             n_frames=len(self.times),
             size=self.size,
-            table=table,
-            near=near,
+            table=self._table(intervals_of(trained, *traces), each, marks, judged),
+            near=self._table(near_misses(trained, *traces), each, marks, judged),
             score=original(score),
             smoothed=original(smoothed),
             spread=original(spread),
@@ -382,15 +385,32 @@ class Analysis:
             judged=judged,
         )
 
-    def _judged(self, motion: np.ndarray, seen: Seen) -> pd.DataFrame:
-        """Which of the analysed frames are judged, from their motion (n, 2R) and the looks at the face."""
-        unrest = unrest_of(motion_of_parts(motion.T, self.trained.features), self.trained.window)
-        return bundled_judgement()(unrest, seen)
+    def _said(
+        self, done_shots: list[tuple[Any, int]], every: Stretch, seen: Seen
+    ) -> tuple[Averaged, pd.DataFrame, np.ndarray | Displacement]:
+        """The score of the analysed frames, which of them are judged in which part, and the path of every ROI (n, 2R)."""
+        trained = self.trained
+        if not trained.is_aligned:
+            said = Averaged(*joined(shot.averaged(n) for shot, n in done_shots))
+            unrest = unrest_of(motion_of_parts(every.motion.T, trained.features), trained.window)
+            return said, bundled_judgement()(unrest, seen), Displacement(every.motion, every.start)
+        if all(shot.too_small for shot, _ in done_shots):
+            raise InputError(
+                f"{self.path}: the face is too small to be aligned, under {SMALLEST:g} pixels between the outer corners of "
+                "the eyes; film closer, or at more pixels"
+            )
+        heard = Heard(*joined(shot.heard(n) for shot, n in done_shots))
+        judged = judged_parts(heard.unrest, trained, seen)
+        is_judged = judged.to_numpy(bool) & every.has_face[:, None]
+        path = judged_path(heard.steps, is_judged, is_upper_roi(trained.features))
+        return said_where_judged(heard, is_judged), judged, path
 
-    def _table(self, found: pd.DataFrame, each: np.ndarray, marks: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    def _table(
+        self, found: pd.DataFrame, each: np.ndarray, marks: Mapping[str, np.ndarray], judged: pd.DataFrame
+    ) -> pd.DataFrame:
         """Intervals at the model's rate as intervals in the frames of the video, with all that is said of them.
 
-        each: the smoothed score of every voice, `(n, V)`.
+        each: the smoothed score of every voice, `(n, V)`.  judged: of the frames of the video.
         """
         trained = self.trained
         at_apex = each[found["apex"].to_numpy(np.int64)]
@@ -405,6 +425,8 @@ class Analysis:
             " ".join(flag for flag, mark in marks.items() if mark[row.onset : row.offset + 1].any())
             for row in found.itertuples()
         ]
+        for part in judged:
+            found[f"judged_{part}"] = judged[part].to_numpy(bool)[found["apex"].to_numpy(np.int64)]
         return found[list(RESULT_COLUMNS)].astype({"flags": str, "confidence": float, "spread": float})
 
     def _frames(self) -> Iterator[tuple[np.ndarray, bool]]:
@@ -429,9 +451,24 @@ class Analysis:
 
     def _windows(
         self, frames: Iterator[tuple[np.ndarray, bool]]
-    ) -> contextlib.closing[Generator[tuple[Shot, MotionWindow], None, None]]:
-        """The windows' motion, shot by shot, measured by two threads, which end with the block."""
-        return contextlib.closing(self._shot_by_shot(frames))
+    ) -> contextlib.closing[Generator[tuple[Any, Any], None, None]]:
+        """The windows' motion, shot by shot, measured by two threads, which end with the block; or the aligned frames."""
+        each = self._aligned_shots if self.trained.is_aligned else self._shot_by_shot
+        return contextlib.closing(each(frames))
+
+    def _aligned_shots(
+        self, frames: Iterator[tuple[np.ndarray, bool]]
+    ) -> Generator[tuple[AlignedShot, AlignedFrame], None, None]:
+        network = self.trained.network
+        assert isinstance(network, PartsNetwork)
+        for first, pictures in shots_of(frames):
+            shot = AlignedShot(first, network)
+            self._shots.append(shot)
+            counted = 0
+            for frame in aligned_frames(pictures, self._timed_landmarker):
+                yield shot, frame
+                counted += 1
+            shot.n_frames = counted
 
     def _shot_by_shot(
         self, frames: Iterator[tuple[np.ndarray, bool]]
@@ -472,6 +509,11 @@ class Analysis:
         """Run the network over the windows in hand and add what it says to what there is."""
         pending, self._pending = self._pending, []
         if not pending:
+            return
+        if self.trained.is_aligned:
+            with self._timing("model"), one_thread():
+                for shot, frame in pending:
+                    shot.add(frame)
             return
         with self._timing("model"), one_thread():
             motion = np.stack([window.motion for _, window in pending])

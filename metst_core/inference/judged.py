@@ -14,21 +14,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from metst_core.aligned import PARTS
 from metst_core.errors import MissingError
 from metst_core.files import ASSETS, read_json
 from metst_core.inference.quality import Seen
 from metst_core.rois import REFERENCE, select_rois
 
-PARTS = ("upper", "lower")
-"""Brows and eyelids; mouth and nose."""
-
 _UPPER = ("left_brow", "right_brow", "left_eyelid", "right_eyelid")
+
+
+def is_upper_roi(features: str) -> np.ndarray:
+    """Which ROIs of a feature set belong to the upper face: `(R,)` bool."""
+    return np.array([(roi.parent or roi.name) in _UPPER for roi in select_rois(features)])
 
 
 def motion_of_parts(motion: np.ndarray, features: str) -> np.ndarray:
     """Median length of the ROIs' motion (2R, k) in the upper and the lower face, per frame: `(k, 2)`, pixels of the crop."""
     members = select_rois(features)
-    is_upper = np.array([(roi.parent or roi.name) in _UPPER for roi in members])
+    is_upper = is_upper_roi(features)
     counts = np.array([roi is not REFERENCE for roi in members])
     lengths = np.hypot(motion[0::2], motion[1::2])
     parts = [np.median(lengths[counts & part], axis=0) for part in (is_upper, ~is_upper)]
@@ -60,11 +63,13 @@ class Judgement:
 
     unrest: part -> the unrest (pixels of the 320 crop; the larger one of both parts) above which it is not judged.
     face: limits of what is `OF_THE_FACE`, as far as they were measured.  evidence: what was counted, as stored.
+    apart: each part is judged by its own unrest, whatever the other does.
     """
 
     unrest: Mapping[str, float]
     face: Mapping[str, float]
     evidence: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    apart: bool = False
 
     def __call__(self, unrest: np.ndarray, seen: Seen) -> pd.DataFrame:
         """Which frames are judged: a bool column for each of `PARTS`.
@@ -77,8 +82,10 @@ class Judgement:
                 if name in self.face:
                     values, limit = getattr(seen, name), self.face[name]
                     visible &= values <= limit if side == "most" else values >= limit
-            calm = np.max(unrest, axis=1)
-            return pd.DataFrame({part: visible & (calm <= self.unrest[part]) for part in PARTS})
+            calm = unrest if self.apart else np.max(unrest, axis=1, keepdims=True).repeat(len(PARTS), axis=1)
+            return pd.DataFrame(
+                {part: visible & (calm[:, i] <= self.unrest[part]) for i, part in enumerate(PARTS)}
+            )
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from metst_core import checkpoints
+from metst_core.aligned import PARTS
 from metst_core.checks import half_window, number_between, one_of, whole_number
 from metst_core.decoding import STRATEGIES, SYNERGIES
 from metst_core.errors import InputError, MissingError, reason
@@ -18,6 +19,7 @@ from metst_core.files import ASSETS, read_sealed, sha256_of, value_hash, write_s
 from metst_core.inference.calibration import Calibration
 from metst_core.inference.phases import PHASES
 from metst_core.models import Network
+from metst_core.rivals import PartsNetwork
 from metst_core.rois import FEATURES, roi_names
 from metst_core.streaming import Stream
 
@@ -33,8 +35,13 @@ BUNDLED = ASSETS / "bundled.safetensors"
 
 BUNDLED_NAME = "bundled (synthetic faces)"
 
-EDITIONS = {"bundled": BUNDLED, "bundled-1": ASSETS / "bundled-1.safetensors"}
-"""The weights that come with the package, by name; "bundled-1" is the first edition as it was, with one window phase."""
+EDITIONS = {
+    "bundled": BUNDLED,
+    "bundled-1": ASSETS / "bundled-1.safetensors",
+    "aligned": ASSETS / "aligned.safetensors",
+}
+"""The weights that come with the package, by name; "bundled-1" is the first edition as it was, with one window phase;
+"aligned" another instrument, for faces that talk (`inference.talking`), trained by `metst_core.experiment.talking`."""
 
 MOTION = "motion"
 """`TrainedModel.strategy` that measures onset and offset in the motion around the apex (`inference.finding`)."""
@@ -52,6 +59,8 @@ class TrainedModel:
     strategy: "fixed", the papers' apex and `k_p` frames to either side; "extensible" (`decoding`); or "motion", measured.
     phases: how many window phases the score is the mean of (`inference.phases`) in `analyse`; threshold and calibration
         hold for this number.  `limits` and `adapt` measure one.
+    judged: for a `PartsNetwork`, part of the face -> the unrest (pixels of the aligned crop) above which it is not judged.
+        None: what was measured with the bundled weights holds (`inference.judged`).
     """
 
     network: Network
@@ -65,8 +74,14 @@ class TrainedModel:
     strategy: str = "fixed"
     calibration: Calibration | None = None
     phases: int = PHASES
+    judged: Mapping[str, float] | None = None
     name: str = "a network"
     card: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether it reads motion that is aligned frame by frame (`metst_core.aligned`), not windows of ROI motion."""
+        return isinstance(self.network, PartsNetwork)
 
     @property
     def delay_seconds(self) -> float:
@@ -91,6 +106,8 @@ class TrainedModel:
         for name, values in sorted(self.network.state_dict().items()):
             digest.update(name.encode() + values.detach().cpu().contiguous().numpy().tobytes())
         constants = {name: getattr(self, name) for name in _CONSTANTS if name not in ("name", "card")}
+        if self.judged is None:
+            del constants["judged"]  # the identity of other weights stays what it was
         fit = None if self.calibration is None else (self.calibration.slope, self.calibration.intercept)
         digest.update(value_hash([constants, type(self.network).__name__, fit]).encode())
         return digest.hexdigest()
@@ -106,6 +123,7 @@ _CONSTANTS = (
     "synergy",
     "strategy",
     "phases",
+    "judged",
     "name",
     "card",
 )
@@ -117,6 +135,8 @@ def save_model(trained: TrainedModel, path: str | Path) -> Path:
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: a model is saved as .safetensors; end the name so")
     constants: dict[str, Any] = {name: getattr(trained, name) for name in _CONSTANTS}
+    if trained.judged is None:
+        del constants["judged"]
     if trained.calibration is not None:
         constants["calibration"] = dataclasses.asdict(trained.calibration)
     checkpoints.save(trained.network, path)
@@ -133,6 +153,8 @@ def weight_files(model: str | Path) -> list[Path]:
 def load_model(model: str | Path | Network | TrainedModel = "bundled") -> TrainedModel:
     """The model to analyse with: "bundled" (or another of `EDITIONS`), a path, a network, or one that is loaded already.
 
+    "aligned" is an instrument of its own, for faces that talk: see `inference.talking`.
+
     A path ends in `.safetensors` (what `save_model` or `checkpoints.save` wrote) or is one of the authors'
     checkpoints.  The constants come from the `.json` file beside it; without one, those of CAS(ME)^3 hold (30
     frames per second, windows of 50, the papers' threshold) and there is no calibrated confidence.
@@ -145,9 +167,12 @@ def load_model(model: str | Path | Network | TrainedModel = "bundled") -> Traine
         return TrainedModel(model, features=_features_of(model))
     path = EDITIONS.get(str(model)) or Path(model)
     if path in EDITIONS.values() and not path.is_file():
+        recipe = "talking" if path == EDITIONS["aligned"] else "recipe"
         raise MissingError(
-            f"{path}: the bundled weights are missing; train them with `python -m metst_core.experiment.recipe`"
+            f"{path}: the bundled weights are missing; train them with `python -m metst_core.experiment.{recipe}`"
         )
+    if not path.suffix and not path.exists():
+        raise MissingError(f"no weights are called {str(model)!r}; use {', '.join(EDITIONS)}, or name a file")
     network = (checkpoints.load if path.suffix == ".safetensors" else checkpoints.load_released)(path)
     constants = path.with_suffix(".json")
     if not constants.is_file():
@@ -196,6 +221,8 @@ def _checked(name: str, value: Any) -> Any:
         return None if value is None else number_between(name, value, 0, 1)
     if name in ("synergy", "strategy"):
         return one_of(name, value, SYNERGIES if name == "synergy" else (*STRATEGIES, MOTION))
+    if name == "judged":
+        return {part: number_between(f"judged {part}", value[part], 0, 1e6) for part in PARTS}
     if name == "phases":
         return whole_number(name, number_between(name, value, 1, 10_000), 1)
     wanted = Mapping if name == "card" else str
@@ -217,6 +244,8 @@ def _calibration(slope: Any, intercept: Any, evidence: Any = None) -> Calibratio
 
 
 def _features_of(network: Network) -> str:
+    if isinstance(network, PartsNetwork):
+        return "metst_plus"  # the ROIs whose motion is told beside what it reads
     for features in FEATURES:
         if network.in_channels == 2 * len(roi_names(features)):
             return features

@@ -43,6 +43,7 @@ def as_dict(result: Findings) -> dict[str, Any]:
         "phases": result.phases,
         "face": str(result.face),
         "judged": float(result.is_judged.mean()),
+        **{f"judged_{part}": float(result.judged[part].mean()) for part in result.judged},
         "claims_per_judged_minute": result.claims_per_judged_minute,
         "intervals": printed(result.table).to_dict("records"),
         "near_misses": printed(result.near).to_dict("records"),
@@ -169,15 +170,19 @@ def _find_lines(table: pd.DataFrame, model: TrainedModel) -> list[str]:
 
 
 def judged_line(result: Findings) -> str:
-    """How much of the time is judged, and the claims per judged minute."""
+    """How much of the time each part of the face is judged, and the claims per judged minute."""
     judged = result.is_judged
     if not judged.any():
         return "judged 0% of the time: that nothing is found here says nothing"
+    finds = f"{result.claims_per_judged_minute:.1f} finds per judged minute"
     upper, lower = (float(result.judged[part].mean()) for part in ("upper", "lower"))
-    parts = (
-        f" (brows and lids {upper:.0%}, mouth and nose {lower:.0%})" if abs(upper - lower) >= 0.005 else ""
-    )
-    return f"judged {judged.mean():.0%} of the time{parts}: {result.claims_per_judged_minute:.1f} finds per judged minute"
+    if abs(upper - lower) < 0.005:
+        return f"judged {judged.mean():.0%} of the time: {finds}"
+    where = f"judged: the brows and lids {upper:.0%} of the time, nose and mouth {lower:.0%}"
+    for name, share in (("brows and lids", upper), ("nose and mouth", lower)):
+        if share == 0:
+            where += f" (what the {name} do is not looked for here)"
+    return f"{where}: {finds}"
 
 
 def quality_lines(quality: pd.DataFrame) -> list[str]:

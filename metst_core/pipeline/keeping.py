@@ -43,7 +43,7 @@ from metst_core.landmarks import Landmarker
 from metst_core.pipeline.result import AnalysisResult
 from metst_core.version import __version__
 
-_FORMAT = 2
+_FORMAT = 3
 _TABLES = {"table": RESULT_COLUMNS, "near": RESULT_COLUMNS, "quality": QUALITY_COLUMNS}
 _ARRAYS = ("score", "smoothed", "spread", "probabilities", "times")
 _MEASURED = tuple(field.name for field in fields(Measured))
@@ -52,6 +52,7 @@ _PLAIN = (
 )  # fmt: skip
 _WHOLE = ("onset", "apex", "offset", "first", "last")
 _TEXT = ("subject", "video", "emotion", "flags", "flag", "meaning")
+_YES = tuple(f"judged_{part}" for part in PARTS)
 _OUTPUTS = "outputs.json"
 
 
@@ -160,7 +161,8 @@ def check_free(paths: Iterable[Path], kept: Kept | None, resume: bool, overwrite
 
 def _table(records: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
     table = pd.DataFrame(records, columns=list(columns))
-    kinds = {c: "int64" if c in _WHOLE else str if c in _TEXT else float for c in columns}
+    known = dict.fromkeys(_WHOLE, "int64") | dict.fromkeys(_TEXT, str) | dict.fromkeys(_YES, bool)
+    kinds = {column: known.get(column, float) for column in columns}
     return table.astype(kinds)
 
 

@@ -184,6 +184,13 @@ def _method(result: Findings) -> str:
         if model.strategy == MOTION
         else f"intervals of {2 * model.k_p + 1} frames around them"
     )
+    if model.is_aligned:
+        return (
+            "Every frame is brought to the same place by landmarks that hardly move; optical flow over steps of 1, 4 and 8 frames "
+            f"(at {model.fps:g} frames per second) is averaged in cells, and a convolutional network gives the upper and the lower "
+            f"face a score each, which counts where that part is judged; peaks over {rule}, {ends}. {trust} The emotion is the vote "
+            f"of the interval's frames. Time spent: {spent}."
+        )
     return (
         f"ROI motion ({model.features}) at {model.fps:g} frames per second in windows of {model.window} frames, a "
         f"state-space network's score per frame, the mean over {result.phases} window phase(s), peaks over {rule}, {ends}. "

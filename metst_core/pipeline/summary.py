@@ -18,7 +18,7 @@ from metst_core.tables import write_table
 
 SUMMARY_COLUMNS = (
     "path", "subject", "video", "verdict", "why", "seconds", "n_frames", "fps", "width", "height", "analysed",
-    "usable", "judged", "intervals", "per_minute", "per_judged_minute", "near_misses", "highest", "threshold", "face", "model",
+    "usable", "judged", "judged_upper", "judged_lower", "intervals", "per_minute", "per_judged_minute", "near_misses", "highest", "threshold", "face", "model",
     *(f"share_{flag}" for flag in FLAGS),
 )  # fmt: skip
 """Columns of a summary; `data/outputs.md` says what they mean."""
@@ -98,6 +98,7 @@ def _row(found: Findings) -> dict[str, Any]:
         "analysed": round(float(analysed.mean()), 4),
         "usable": round(float(usable.mean()), 4),
         "judged": round(float(found.is_judged.mean()), 4),
+        **{f"judged_{part}": round(float(found.judged[part].mean()), 4) for part in found.judged},
         "intervals": len(found.table),
         "per_minute": round(len(found.table) / minutes, 2) if minutes else np.nan,
         "per_judged_minute": round(found.claims_per_judged_minute, 2),

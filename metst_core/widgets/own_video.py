@@ -31,6 +31,11 @@ def explorer_of(found: Findings) -> RoiExplorer:
     if not found.has_face:
         raise InputError(f"{found.path}: no face was found, so there is nothing to explore")
     model = found.model
+    if model.is_aligned:
+        raise InputError(
+            f"{found.path}: the explorer shows windows of ROI motion, and the weights {model.name!r} read aligned frames; "
+            'explore it with the weights "bundled"'
+        )
     frame_map = resample_map(found.times, model.fps)
     n_frames = int((nearest_in_map(frame_map, np.arange(found.n_frames)) + 1)[found.n_analysed - 1])
     with one_opencv_thread():

@@ -9,7 +9,7 @@ from support.made_up_motion import made_up_motion
 from metst_core import checkpoints
 from metst_core.errors import InputError
 from metst_core.models import METSTPlus
-from metst_core.rivals import PATCH, SEQUENCE_NETWORKS, MovingReferenceNetwork, PatchNetwork
+from metst_core.rivals import PATCH, SEQUENCE_NETWORKS, MovingReferenceNetwork, PartsNetwork, PatchNetwork
 from metst_core.streaming import Stream
 from metst_core.training import METHODS, TrainConfig, leave_one_subject_out, train_fold
 
@@ -103,3 +103,37 @@ def test_a_rival_trains_is_stored_and_comes_back(name, motion, tmp_path):
     model = checkpoints.load(tmp_path / "folds" / "s0" / "weights.safetensors")
     network = METHODS[name].network
     assert type(model) is {**SEQUENCE_NETWORKS, "moving_reference": MovingReferenceNetwork}[network]
+
+
+def test_each_part_is_heard_from_its_own_channels():
+    torch.manual_seed(0)
+    network = PartsNetwork(in_channels=10, upper=4, hidden=6, depth=2).eval()
+    x = torch.randn(2, 10, 40)
+    changed = x.clone()
+    changed[:, 4:] += 1  # the lower face alone
+    with torch.no_grad():
+        (scores, logits), (scores_changed, logits_changed) = network.parts(x), network.parts(changed)
+        score, _ = network(x)
+    assert torch.equal(scores[:, 0], scores_changed[:, 0])
+    assert not torch.equal(scores[:, 1], scores_changed[:, 1]) and not torch.equal(logits, logits_changed)
+    assert torch.equal(score, torch.sigmoid(scores).amax(dim=1))
+
+
+def test_an_answer_of_parts_hangs_on_the_frames_within_reach():
+    torch.manual_seed(0)
+    network = PartsNetwork(in_channels=10, upper=4, hidden=6, depth=3).eval()
+    x = torch.randn(1, 10, 80)
+    changed = x.clone()
+    changed[..., 40] += 1
+    with torch.no_grad():
+        apart = (network.parts(x)[0] != network.parts(changed)[0]).any(dim=1)[0].nonzero().ravel().tolist()
+    assert (apart[0], apart[-1]) == (40 - network.reach, 40 + network.reach)
+
+
+def test_a_network_of_parts_is_kept(tmp_path):
+    network = PartsNetwork(in_channels=10, upper=4, hidden=6, depth=2).eval()
+    again = checkpoints.load(checkpoints.save(network, tmp_path / "parts.safetensors"))
+    x = torch.randn(1, 10, 30)
+    assert torch.equal(network(x)[0], again(x)[0])
+    with pytest.raises(InputError, match="upper is 10"):
+        PartsNetwork(in_channels=10, upper=10)

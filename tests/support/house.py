@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 LINE = (
     "version", "errors", "checks", "files", "workers", "compiled", "tables", "video", "datasets",
-    "rois", "landmarks", "flow_cpu", "flow", "motion", "windows", "extraction", "ssm", "models", "rivals", "variants", "streaming", "checkpoints",
+    "rois", "landmarks", "flow_cpu", "flow", "motion", "aligned", "windows", "extraction", "ssm", "models", "rivals", "variants", "streaming", "checkpoints",
     "decoding", "metrics", "training",
     "templates", "plots", "synthetic", "inference", "footage", "relations", "experiment", "pipeline", "widgets", "cli",
     "__init__",
