@@ -110,8 +110,10 @@ def _goal(numbers: Mapping[str, Any]) -> str:
     share, false = _plain(numbers, "upper")["judged"], numbers["false_per_judged_minute"]
     if not share["of"] or not false["of"]:
         return "No plain movement of the upper face lay where it is judged, so whether what was aimed at is reached is unknown."
-    hit = share["value"] >= GOAL and false["value"] <= MOST_FALSE
-    how = "reached" if hit else "missed"
+    short = ["too few are touched"] * (share["value"] < GOAL) + ["too many finds are false"] * (
+        false["value"] > MOST_FALSE
+    )
+    how = f"missed, since {' and '.join(short)}" if short else "reached"
     sure = "" if share["of"] >= ENOUGH else f" With {share['of']:.0f} movements that is hardly a measurement."
     return (
         f"Aimed at in interviews (planted and rendered together): {GOAL:.2f} of the upper face's movements of {PLAIN:g} IOD and more "
@@ -136,14 +138,17 @@ def _missed(model: TrainedModel, numbers: Mapping[str, Any]) -> str:
         if limits.get(part, 0) <= 0:
             text += "as it never is: on the persons who chose no gate left enough of them to be found"
         else:
-            text += f"{judged['of'] - judged['count']:.0f} where it is, too weak for the threshold that keeps false finds rare"
+            text += f"{judged['of'] - judged['count']:.0f} where it is, with a score below the threshold that keeps false finds rare"
         said.append(text + ".")
     weak = [row for row in numbers["rows"] if row["to"] == PLAIN]
+    count, n = (sum(row["all"][what] for row in weak) for what in ("count", "of"))
+    reason = (
+        ": a step of 8 frames then moves about a pixel of the aligned crop, as the face does anyway"
+        if count < GOAL * n
+        else ""
+    )
     said.append(
-        "Below "
-        f"{PLAIN:g} IOD {sum(r['all']['count'] for r in weak):.0f} of {sum(r['all']['of'] for r in weak):.0f} are touched: a step of 8 "
-        "frames then moves about a pixel of the aligned crop, as the face does anyway. Films of real persons who talk were not among "
-        "these tests."
+        f"Below {PLAIN:g} IOD {count:.0f} of {n:.0f} are touched{reason}. Films of real persons who talk were not among these tests."
     )
     return " ".join(said)
 
