@@ -23,6 +23,8 @@ ENOUGH = 30
 PLAIN = 0.012
 """Movements of this strength or more are plain (inter-ocular distances)."""
 
+_TRIAL = "`--weights aligned` is a trial for faces that talk: look at what it finds, do not count it."
+
 _NAMES = {"upper": "upper face (brows, lids)", "lower": "lower face (nose, mouth, chin)"}
 
 
@@ -156,10 +158,7 @@ def _missed(model: TrainedModel, numbers: Mapping[str, Any]) -> str:
 def _default(calm: Mapping[str, Any], rival: Mapping[str, Any] | None) -> str:
     """Which weights are the default, and why."""
     if rival is None:
-        return (
-            "The default of `analyse` stays `bundled`: the two were not compared on the same calm films. Choose `--weights aligned` "
-            "for a face that talks."
-        )
+        return f"The default of `analyse` stays `bundled`: the two were not compared on the same calm films. {_TRIAL}"
 
     def total(numbers: Mapping[str, Any]) -> tuple[float, float]:
         rows = [_plain(numbers, part)["all"] for part in ("upper", "lower")]
@@ -171,11 +170,11 @@ def _default(calm: Mapping[str, Any], rival: Mapping[str, Any] | None) -> str:
     why = (
         "no worse on these few minutes; the default stays `bundled` until that holds on more of them"
         if better
-        else "worse in one of both, so the default of `analyse` stays `bundled`"
+        else "the default of `analyse` stays `bundled`"
     )
     return (
         f"On calm films the weights `aligned` touch {mine:.2f} of the plain movements at {false:.1f} false finds per judged minute, "
-        f"`bundled` {theirs:.2f} at {their_false:.1f}: {why}. Choose `--weights aligned` for a face that talks."
+        f"`bundled` {theirs:.2f} at {their_false:.1f}: {why}. {_TRIAL}"
     )
 
 
