@@ -96,7 +96,7 @@ def _trained(
     """The network, trained or as it lies in `work`."""
     how = [dataclasses.asdict(each) for each in recipe.train]
     how += [dataclasses.asdict(recipe.fit), dataclasses.asdict(recipe.draws)]
-    seen = [hashlib.sha256(np.ascontiguousarray(film.cells)).hexdigest() for film in films]
+    seen = [hashlib.sha256(film.cells.tobytes()).hexdigest() for film in films]
     key = value_hash([how, seen, FEATURES_VERSION])
     place = work / "networks" / f"{key[:24]}.safetensors"
     note = place.with_suffix(".json")
