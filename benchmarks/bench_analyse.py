@@ -136,6 +136,9 @@ def main() -> None:
         work(options.work[0], int(options.work[1]), int(options.work[2]), options.work[3])
         return
     if options.aligned:
+        options.json = Path(options.json).with_name(
+            "analyse_aligned.json"
+        )  # beside the other's, not in its place
         with tempfile.TemporaryDirectory() as folder:
             aligned(options, make_video(Path(folder), options.seconds, options.size))
         return

@@ -57,7 +57,7 @@ def add_parser(commands: Any) -> None:
     _add_outputs(parser.add_argument_group("what is written"))
     what = parser.add_argument_group("what is analysed")
     what.add_argument("--weights", default="bundled", metavar="FILE",
-                      help="the weights: bundled, aligned (for a face that talks: upper and lower face are judged apart), a "
+                      help="the weights: bundled, aligned (a trial for faces that talk: upper and lower face are judged apart), a "
                       ".safetensors file (`metst train`), or the authors' checkpoint")  # fmt: skip
     what.add_argument("--face", default="largest", metavar="WHICH",
                       help="which of several faces is followed: largest, left, right, a number from the left, a box "

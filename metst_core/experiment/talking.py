@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -93,10 +94,10 @@ def _trained(
     recipe: Recipe, films: Sequence[FilmFlow], work: Path, progress: bool
 ) -> tuple[PartsNetwork, list[float]]:
     """The network, trained or as it lies in `work`."""
-    what = [dataclasses.asdict(each) for each in (*recipe.train, recipe.fit, recipe.draws)]
-    key = value_hash(
-        [what, [value_hash(film.cells.tobytes().hex()[:4096]) for film in films], FEATURES_VERSION]
-    )
+    how = [dataclasses.asdict(each) for each in recipe.train]
+    how += [dataclasses.asdict(recipe.fit), dataclasses.asdict(recipe.draws)]
+    seen = [hashlib.sha256(film.cells.tobytes()).hexdigest() for film in films]
+    key = value_hash([how, seen, FEATURES_VERSION])
     place = work / "networks" / f"{key[:24]}.safetensors"
     note = place.with_suffix(".json")
     if not (place.is_file() and note.is_file()):
@@ -205,13 +206,13 @@ def _tested(
 def touched_by(finds: np.ndarray, truth: np.ndarray, n: int | None = None) -> np.ndarray:
     """Which true intervals `(m, 3)` hold the apex of a find `(k, 3)`, `(m,)` bool; filled up with no to `n`."""
     apex = finds[:, 1][None]
-    touched: np.ndarray = ((apex >= truth[:, [0]]) & (apex <= truth[:, [2]])).any(axis=1)
+    touched: np.ndarray = np.any((apex >= truth[:, [0]]) & (apex <= truth[:, [2]]), axis=1)
     return touched if n is None else np.concatenate([touched, np.zeros(n - len(touched), bool)])
 
 
 def _in_any(finds: np.ndarray, truth: np.ndarray) -> np.ndarray:
     inside = (finds[:, [1]] >= truth[None, :, 0]) & (finds[:, [1]] <= truth[None, :, 2])
-    in_any: np.ndarray = inside.any(axis=1)
+    in_any: np.ndarray = np.any(inside, axis=1)
     return in_any
 
 

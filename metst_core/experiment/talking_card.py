@@ -23,6 +23,8 @@ ENOUGH = 30
 PLAIN = 0.012
 """Movements of this strength or more are plain (inter-ocular distances)."""
 
+_TRIAL = "`--weights aligned` is a trial for faces that talk: look at what it finds, do not count it."
+
 _NAMES = {"upper": "upper face (brows, lids)", "lower": "lower face (nose, mouth, chin)"}
 
 
@@ -110,8 +112,10 @@ def _goal(numbers: Mapping[str, Any]) -> str:
     share, false = _plain(numbers, "upper")["judged"], numbers["false_per_judged_minute"]
     if not share["of"] or not false["of"]:
         return "No plain movement of the upper face lay where it is judged, so whether what was aimed at is reached is unknown."
-    hit = share["value"] >= GOAL and false["value"] <= MOST_FALSE
-    how = "reached" if hit else "missed"
+    short = ["too few are touched"] * (share["value"] < GOAL) + ["too many finds are false"] * (
+        false["value"] > MOST_FALSE
+    )
+    how = f"missed, since {' and '.join(short)}" if short else "reached"
     sure = "" if share["of"] >= ENOUGH else f" With {share['of']:.0f} movements that is hardly a measurement."
     return (
         f"Aimed at in interviews (planted and rendered together): {GOAL:.2f} of the upper face's movements of {PLAIN:g} IOD and more "
@@ -136,14 +140,17 @@ def _missed(model: TrainedModel, numbers: Mapping[str, Any]) -> str:
         if limits.get(part, 0) <= 0:
             text += "as it never is: on the persons who chose no gate left enough of them to be found"
         else:
-            text += f"{judged['of'] - judged['count']:.0f} where it is, too weak for the threshold that keeps false finds rare"
+            text += f"{judged['of'] - judged['count']:.0f} where it is, with a score below the threshold that keeps false finds rare"
         said.append(text + ".")
     weak = [row for row in numbers["rows"] if row["to"] == PLAIN]
+    count, n = (sum(row["all"][what] for row in weak) for what in ("count", "of"))
+    reason = (
+        ": a step of 8 frames then moves about a pixel of the aligned crop, as the face does anyway"
+        if count < GOAL * n
+        else ""
+    )
     said.append(
-        "Below "
-        f"{PLAIN:g} IOD {sum(r['all']['count'] for r in weak):.0f} of {sum(r['all']['of'] for r in weak):.0f} are touched: a step of 8 "
-        "frames then moves about a pixel of the aligned crop, as the face does anyway. Films of real persons who talk were not among "
-        "these tests."
+        f"Below {PLAIN:g} IOD {count:.0f} of {n:.0f} are touched{reason}. Films of real persons who talk were not among these tests."
     )
     return " ".join(said)
 
@@ -151,10 +158,7 @@ def _missed(model: TrainedModel, numbers: Mapping[str, Any]) -> str:
 def _default(calm: Mapping[str, Any], rival: Mapping[str, Any] | None) -> str:
     """Which weights are the default, and why."""
     if rival is None:
-        return (
-            "The default of `analyse` stays `bundled`: the two were not compared on the same calm films. Choose `--weights aligned` "
-            "for a face that talks."
-        )
+        return f"The default of `analyse` stays `bundled`: the two were not compared on the same calm films. {_TRIAL}"
 
     def total(numbers: Mapping[str, Any]) -> tuple[float, float]:
         rows = [_plain(numbers, part)["all"] for part in ("upper", "lower")]
@@ -166,11 +170,11 @@ def _default(calm: Mapping[str, Any], rival: Mapping[str, Any] | None) -> str:
     why = (
         "no worse on these few minutes; the default stays `bundled` until that holds on more of them"
         if better
-        else "worse in one of both, so the default of `analyse` stays `bundled`"
+        else "the default of `analyse` stays `bundled`"
     )
     return (
         f"On calm films the weights `aligned` touch {mine:.2f} of the plain movements at {false:.1f} false finds per judged minute, "
-        f"`bundled` {theirs:.2f} at {their_false:.1f}: {why}. Choose `--weights aligned` for a face that talks."
+        f"`bundled` {theirs:.2f} at {their_false:.1f}: {why}. {_TRIAL}"
     )
 
 
