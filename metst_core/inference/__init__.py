@@ -26,6 +26,7 @@ from metst_core.inference.finding import (
     intervals_of,
     measured_ends,
     near_misses,
+    scored_ends,
     without_rivals,
 )
 from metst_core.inference.judged import (
@@ -71,6 +72,7 @@ from metst_core.inference.trained import (
     EDITIONS,
     MOTION,
     NOTICE,
+    SCORE,
     TrainedModel,
     load_model,
     save_model,
@@ -96,6 +98,7 @@ __all__ = [
     "PHASES",
     "QUALITY_COLUMNS",
     "RESULT_COLUMNS",
+    "SCORE",
     "STOPPED",
     "Analysis",
     "Averaged",
@@ -138,6 +141,7 @@ __all__ = [
     "quality_table",
     "runs",
     "save_model",
+    "scored_ends",
     "shots_of",
     "smoothed_voices",
     "spoken_for",

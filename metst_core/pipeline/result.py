@@ -49,7 +49,9 @@ class AnalysisResult(Findings):
     def plot(self, annotations: pd.DataFrame | None = None) -> Figure:
         """Score, intervals and quality over time; with `annotations` (this video's), the truth beside them."""
         line = ScoreLine(self.score, self.fps, self.smoothed, self.threshold, self.times)
-        return score_timeline(line, annotations, self.table, self.quality, self.path.name)
+        return score_timeline(
+            line, annotations, self.table, self.quality, self.path.name, self.model.confidence_holds_on
+        )
 
     def to_csv(self, path: str | Path | None = None) -> str | Path:
         """Write the table as CSV, or return it as text without a path."""
