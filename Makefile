@@ -47,10 +47,12 @@ lint: $(STAMP)
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-# The figures and the answer that the README shows: those of the latest run of PROFILE (`make reproduce` redraws them).
+# The figures, the answer and the claims that the README shows: those of the latest run of PROFILE (`make reproduce` redraws
+# them), and of data/claims.
 figures:
 	cp $(foreach f,$(FIGURES),"runs/$(RUN)/figures/$(f).png") figures/
 	$(PY) -m metst_core.experiment.answer "runs/$(RUN)" README.md
+	$(PY) -m metst_core.experiment.kept_claims README.md
 
 # The .ipynb files from their text form (notebooks/*.py), outputs stripped.
 notebooks: $(STAMP)

@@ -62,12 +62,14 @@ from metst_core.experiment import (
     beside_published,
     by_hand,
     check,
+    claims_page,
     comparison_in_words,
     comparison_table,
     describe,
     errors_by_kind,
     headline_texts,
     one_of_each,
+    read_claims,
     view_of,
 )
 from metst_core.experiment.exercises import a_run_to_break, counts_per_person, pooled_f1
@@ -339,6 +341,34 @@ Markdown("\n\n".join(f"{head}\n" + "\n".join(f"* {line}" for line in lines) for 
 # %%
 for name, spread in seeds.items():
     display(spread.set_index("metric").loc[list(HEADLINE)].round(3).rename_axis(name))
+
+# %% [markdown]
+# ### The papers' claims, one by one
+#
+# Each claim has cells of its own: the same network with one thing exchanged, as large as the original where that can be (`size`), and the rivals. That takes hours, so it is computed once, by `metst claims --run runs/default`, and kept in `data/claims`; a run's own table is shown where there is one.
+
+# %%
+claims = read_claims(run.out)
+display(Markdown(claims.origin))
+if len(claims.answers):
+    display(Markdown(claims_page(claims)))
+
+# %% [markdown]
+# The grey band is what the table could not have seen: a dot inside it is no proof of equality. Filled dots are told apart in the test of the whole table. What does each figure say about *its* claim, and what would you still have to exclude?
+
+# %%
+for answer in claims.answers.to_dict("records"):
+    mine = claims.cells(answer["claim"])
+    if len(mine) > 1:
+        display(plots.claim(mine, f"{answer['sentence']} ({answer['answer']})"))
+
+# %% [markdown]
+# And by length: a state could help most with those that a window cuts.
+
+# %%
+if len(claims.table):
+    by_length = [c for c in claims.table.columns if c.startswith("recall, ")]
+    display(claims.table.set_index(["claim", "level"])[["size", "seeds", *by_length]].round(2))
 
 # %% [markdown]
 # ## 4.5 The knobs

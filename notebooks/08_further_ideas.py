@@ -44,10 +44,10 @@ ideas = ()  # names of ideas to compute here and now, such as ("tempo",); none: 
 
 # %%
 import pandas as pd
-from IPython.display import display
+from IPython.display import Markdown, display
 
 from metst_core import plots
-from metst_core.experiment import IDEAS, Run, idea_table
+from metst_core.experiment import IDEAS, Run, idea_table, read_claims
 
 run = Run(profile, dataset, data_root, seed, out_dir, data_options, n_jobs)
 
@@ -67,22 +67,17 @@ with pd.option_context("display.max_colwidth", None):
 # metst claims --run runs/default --only ideas --hours 8
 # ```
 #
-# computes the table, goes on where it was stopped, and says what time did not allow. This notebook reads what it left.
+# computes the table, goes on where it was stopped, and says what time did not allow (`--seeds 1`: with fewer seeds, in less time). This notebook reads what it left; where this run has no table of its own, it shows the one that came with the code.
 
 # %%
-if ideas:
-    found = run.claims(tuple(ideas))
-    table, answers = found.table, found.answers
-else:
-    stored = [run.claims_folder(["ideas"]) / name for name in ("claims.csv", "answers.csv")]
-    table, answers = (pd.read_csv(file) if file.is_file() else pd.DataFrame() for file in stored)
-if answers.empty:
-    print("Nothing has been computed for this run yet; the command above does it.")
-else:
+found = run.claims(tuple(ideas)) if ideas else read_claims(run.out, ideas=True)
+table, answers = found.table, found.answers
+display(Markdown("Computed here and now." if ideas else found.origin))
+if len(answers):
     display(answers.drop(columns=["source"]).set_index("claim").round(3))
 
 # %% [markdown]
-# *held*: better in the test of the whole table. *could not be told*: not marked; the true difference is hardly larger than `strs_difference_could_see`, and may well be 0. A table that was not computed says nothing.
+# *held*: better in the test of the whole table, with as many training seeds as stand beside it (`seeds_first`, `seeds_second`). *could not be told*: not marked; the true difference is hardly larger than `strs_difference_could_see`, and may well be 0. A table that was not computed says nothing.
 
 # %%
 for idea in IDEAS:

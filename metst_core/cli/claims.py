@@ -23,7 +23,23 @@ def add_parser(commands: Any) -> None:
         metavar="CLAIM",
         help="these claims alone, or ideas of related papers (ideas: all of them)",
     )
-    parser.add_argument("--hours", type=float, default=8.0, help="begin no further cell after so long (8)")
+    parser.add_argument(
+        "--hours",
+        type=float,
+        default=8.0,
+        help="train nothing further after so long (8); what is trained is scored",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="at most so many training seeds a cell (as many as each asks for: 3 or 1)",
+    )
+    parser.add_argument(
+        "--keep",
+        metavar="DIR",
+        help="then copy tables, record and figures to DIR (ideas: to its folder ideas); data/claims is what notebooks read",
+    )
     parser.add_argument(
         "--rates", type=float, nargs="*", default=[], metavar="RATE",
         help="learning rates that each fold chooses from by the other folds' persons (none: the run's own)",
@@ -38,15 +54,21 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    from metst_core.experiment import Run
+    from pathlib import Path
+
+    from metst_core.experiment import Budget, Run, keep
     from metst_core.files import atomic_path
     from metst_core.plots import claim
 
+    budget = Budget(options.hours, options.seeds, tuple(options.rates))
     run = Run.reopened(options.run, options.data_root, options.jobs)
-    found = run.claims(options.only, options.hours, options.rates, options.windows)
+    found = run.claims(options.only, budget, options.windows)
     folder = run.claims_folder(options.only)
     for answer in found.answers.to_dict("records"):
-        print(f"{answer['claim']}: {answer['sentence']} ({answer['source']}): {answer['answer']}")
+        said = f"{answer['claim']}: {answer['sentence']} ({answer['source']}): {answer['answer']}"
+        if answer["answer"] != "not computed":
+            said += f", {answer['seeds_first']} against {answer['seeds_second']} seeds"
+        print(said)
         cells = found.cells(answer["claim"])
         if len(cells):
             with atomic_path(folder / f"{answer['claim'].replace(' ', '_')}.png") as temporary:
@@ -54,5 +76,10 @@ def run(options: argparse.Namespace) -> int:
     if found.cut:
         print(f"not computed, for lack of time: {', '.join(found.cut)}")
     if len(found.table):
+        minutes = found.table.groupby("claim", sort=False)["seconds"].sum() / 60
+        print("minutes now: " + ", ".join(f"{name} {spent:.1f}" for name, spent in minutes.items()))
         print(f"{folder / 'claims.csv'}: every cell; the same command goes on where it stopped")
+        if options.keep:
+            kept = Path(options.keep) / ("ideas" if options.only == ["ideas"] else "")
+            print(f"{keep(folder, kept)}: the table as it is kept")
     return 0

@@ -1,6 +1,14 @@
 """A whole run and its page; the authors' networks; the recipe of the bundled weights."""
 
-from metst_core.experiment.ablation import CELLS, Ablation, Cell, run_ablation, window_cells, without_effect
+from metst_core.experiment.ablation import (
+    CELLS,
+    Ablation,
+    Cell,
+    Runner,
+    run_ablation,
+    window_cells,
+    without_effect,
+)
 from metst_core.experiment.answer import Answer, answer, write_answer
 from metst_core.experiment.authors import ReleasedScore, checkpoint_files, read_order, score_released
 from metst_core.experiment.baselines import (
@@ -13,6 +21,7 @@ from metst_core.experiment.baselines import (
 from metst_core.experiment.card import CARD_MARKS, write_card
 from metst_core.experiment.claims import (
     CLAIMS,
+    Budget,
     Claim,
     ClaimsTable,
     chosen_by_others,
@@ -26,6 +35,7 @@ from metst_core.experiment.exercises import check, write_student
 from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
 from metst_core.experiment.held_out import HeldOut, calibrate
 from metst_core.experiment.ideas import IDEAS, PAPERS, Paper, idea_table
+from metst_core.experiment.kept_claims import StoredClaims, claims_page, keep, read_claims, write_claims
 from metst_core.experiment.notebooks import execute, reproduce
 from metst_core.experiment.own_weights import check_profile_here, train_weights
 from metst_core.experiment.page import refresh, write_page
@@ -68,6 +78,7 @@ __all__ = [
     "Ablation",
     "Answer",
     "BaselineResult",
+    "Budget",
     "Cell",
     "Claim",
     "ClaimsTable",
@@ -79,8 +90,10 @@ __all__ = [
     "Recipe",
     "ReleasedScore",
     "Run",
+    "Runner",
     "Scored",
     "Scores",
+    "StoredClaims",
     "ahead",
     "answer",
     "average_precision",
@@ -97,6 +110,7 @@ __all__ = [
     "checkpoint_files",
     "chosen_by_others",
     "claims_named",
+    "claims_page",
     "collect_results",
     "compare",
     "compare_runs",
@@ -109,6 +123,7 @@ __all__ = [
     "find_prepared",
     "headline_texts",
     "idea_table",
+    "keep",
     "majority_emotion",
     "motion_contrast",
     "motion_path",
@@ -118,6 +133,7 @@ __all__ = [
     "over",
     "over_seeds",
     "prepare",
+    "read_claims",
     "read_order",
     "read_results",
     "recall_tables",
@@ -143,6 +159,7 @@ __all__ = [
     "without_effect",
     "write_answer",
     "write_card",
+    "write_claims",
     "write_page",
     "write_student",
     "write_touch_pages",

@@ -15,7 +15,7 @@ from metst_core.errors import InputError
 from metst_core.experiment.comparisons import compare
 from metst_core.experiment.schema import HEADLINE
 from metst_core.extraction import MotionSet
-from metst_core.files import value_hash
+from metst_core.files import value_hash, visible
 from metst_core.metrics import INTERVALS, Intervals
 from metst_core.rivals import count_parameters
 from metst_core.training import LosoResult, TrainConfig, leave_one_subject_out
@@ -26,7 +26,8 @@ class Cell:
     """One level of one factor: the `TrainConfig` fields that it changes, and its window length.
 
     `window` is None where the level has no length of its own; `seeds` is with how many training seeds it is asked
-    (`run_claims`; an ablation takes the run's own).
+    (`run_claims`; an ablation takes the run's own).  `times` are factors on whole numbers of the base's configuration,
+    such as `{"d_state": 2}`, rounded, at least 1; `k_p` is one on the estimated half length, a matter of decoding.
     """
 
     factor: str
@@ -34,6 +35,18 @@ class Cell:
     changes: Mapping[str, Any] = field(default_factory=dict)
     window: int | None = None
     seeds: int = 1
+    times: Mapping[str, float] = field(default_factory=dict)
+
+    def config(self, base: TrainConfig) -> TrainConfig:
+        """The configuration of this cell around `base`; another model comes with its own choices."""
+        changes = dict(self.changes)
+        config = base.with_model(changes.pop("model")) if "model" in changes else base
+        scaled = {
+            name: max(1, round(getattr(base, name) * factor))
+            for name, factor in self.times.items()
+            if name != "k_p"
+        }
+        return dataclasses.replace(config, **changes, **scaled)
 
 
 CELLS = (
@@ -120,7 +133,7 @@ def run_ablation(
             f"motion lacks window length {missing[0]}; extract the videos with it and pass it too"
         )
     base_window = next(iter(sets))
-    runner = Runner(sets, Path(out_dir), n_jobs, {_training_key(base.config, base_window): base})
+    runner = Runner(sets, Path(out_dir), n_jobs, {training_key(base.config, base_window): base})
     rows, results = [], {}
     for cell in tqdm(cells, desc="ablation", unit="cell"):
         config = dataclasses.replace(base.config, **cell.changes)
@@ -140,32 +153,47 @@ def run_ablation(
 
 @dataclass(frozen=True)
 class Runner:
-    """Trains a configuration that is not among the `known` ones, which it finds by `_training_key`."""
+    """Trains a configuration once, however many cells decode it, and finds again what was trained before.
+
+    sets: motion by window length, the base's first.  out_dir: a folder per trained configuration, named by
+    `training_key`.  known: results at hand, folders: those of other runs with the same decoding, both by that key.
+    """
 
     sets: dict[int, MotionSet]
     out_dir: Path
-    n_jobs: int
-    known: dict[str, LosoResult]
+    n_jobs: int = 1
+    known: dict[str, LosoResult] = field(default_factory=dict)
+    folders: Mapping[str, Path] = field(default_factory=dict)
 
-    def run(self, config: TrainConfig, window: int) -> LosoResult:
+    def run(self, config: TrainConfig, window: int, k_p: float = 1) -> LosoResult:
         """A cell's run: trained under the decoding all share, then decoded as the cell wants."""
-        key = _training_key(config, window)
+        key = training_key(config, window)
         if key not in self.known:
             self.known[key] = leave_one_subject_out(
-                self.sets[window], _shared_decoding(config), self.out_dir / key, self.n_jobs
+                self.sets[window], shared_decoding(config), self._folder(key), self.n_jobs
             )
-        return self.known[key].redecoded(config.synergy, config.strategy, config.p, config.smoothing)
+        return self.known[key].redecoded(config.synergy, config.strategy, config.p, config.smoothing, k_p)
+
+    def is_trained(self, config: TrainConfig, window: int) -> bool:
+        """Whether nothing is left to train: the folds are all at hand or in their folder."""
+        key = training_key(config, window)
+        n_folds = config.groups or len(self.sets[window].subjects)
+        return key in self.known or len(visible(self._folder(key) / "folds", "*/fold.json")) >= n_folds
+
+    def _folder(self, key: str) -> Path:
+        return self.folders.get(key, self.out_dir / key)
 
 
-def _shared_decoding(config: TrainConfig) -> TrainConfig:
+def shared_decoding(config: TrainConfig) -> TrainConfig:
     """What a configuration trains: the same for all that only decoding tells apart."""
     return dataclasses.replace(
         config, strategy="fixed", p=TrainConfig.p, smoothing=0, synergy=0 if config.synergy == 0 else 2
     )
 
 
-def _training_key(config: TrainConfig, window: int) -> str:
-    return value_hash([_shared_decoding(config).to_dict(), window])[:12]
+def training_key(config: TrainConfig, window: int) -> str:
+    """The name of what a configuration trains on windows of that many frames."""
+    return value_hash([shared_decoding(config).to_dict(), window])[:12]
 
 
 def _scores(

@@ -6,17 +6,17 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
-from metst_core.checks import one_of
-from metst_core.experiment.ablation import Cell, Runner
+from metst_core.checks import number_between, one_of, whole_number
+from metst_core.experiment.ablation import Cell, Runner, training_key
 from metst_core.experiment.comparisons import Scored, compare, predicted
 from metst_core.experiment.schema import HEADLINE
-from metst_core.extraction import MotionSet
 from metst_core.files import run_record, value_hash, write_json
 from metst_core.metrics import INTERVALS, Evaluation, Intervals, evaluate, recall_by_length, score_intervals
 from metst_core.rivals import count_parameters
@@ -45,31 +45,43 @@ def _cells(factor: str, *levels: tuple[str, Mapping[str, Any]], seeds: int = 1) 
     return tuple(Cell(factor, level, changes, seeds=seeds) for level, changes in levels)
 
 
+def _scaled(factor: str, *levels: tuple[str, Mapping[str, float]]) -> tuple[Cell, ...]:
+    return tuple(Cell(factor, level, times=times) for level, times in levels)
+
+
 def _both_ways(name: str, model: str, words: Sequence[str]) -> tuple[tuple[str, Mapping[str, Any]], ...]:
     return tuple((f"{name}, {word}", {"model": model, "variant": word}) for word in words)
 
 
 _PLUS = {"model": "metst_plus"}
-_WAYS = ("centred", "causal", "centred+local", "causal+local")
+_SEQUENCES = (("LSTM", "lstm"), ("TCN", "tcn"), ("Transformer", "transformer"))
 CLAIMS = (
+    Claim("frame of reference",
+        "Reading forwards, motion counted from the window's first frame, is better than looking both ways from a near frame.",
+        f"{METST}, state transition", "causal, window", "centred, local",
+        _cells("frame of reference", ("causal, window", _PLUS), ("centred, local", {"variant": "centred+local"}),
+            ("centred, window", {"variant": "centred"}), ("causal, local", {"variant": "local"}), seeds=3)),
     Claim("state", "A state carried over the video is better than judging windows one by one.", f"{METST}, abstract",
         "ME-TST+", "window classifier",
-        (*_cells("state", ("ME-TST+", _PLUS), *_both_ways("ME-TST+", "metst_plus", ("centred", "local", "centred+local")), seeds=3),
-         *_cells("state", ("patch, centred+local", {"model": "patch"}), seeds=3),
-         *_cells("state", ("window classifier", {"model": "sliding_window"}), ("ME-TST", {"model": "metst"}),
+        (*_cells("state", ("ME-TST+", _PLUS), ("window classifier", {"model": "sliding_window"}),
+            ("patch, centred+local", {"model": "patch"}), seeds=3),
+         *_cells("state", ("ME-TST", {"model": "metst"}),
+            *(cell for word in ("causal", "centred+local", "centred", "causal+local")
+              for name, model in _SEQUENCES for cell in _both_ways(name, model, (word,))),
             *_both_ways("ME-TST+", "metst_plus", ("look5",)),
-            *_both_ways("patch", "patch", ("causal", "window", "causal+window")),
-            *_both_ways("TCN", "tcn", _WAYS), *_both_ways("LSTM", "lstm", _WAYS),
-            *_both_ways("Transformer", "transformer", _WAYS)))),
+            *_both_ways("patch", "patch", ("causal+local", "centred+window", "causal+window")),
+            *_both_ways("window classifier", "sliding_window", ("causal+local", "centred+window", "causal+window"))))),
     Claim("ROIs", "Fine and whole ROIs together are better than five whole ones.", f"{METST_PLUS}, multi-granularity ROIs",
         "18, mixed", "5",
         _cells("ROIs", ("18, mixed", _PLUS), ("5", {"model": "metst_plus_5"}), ("whole alone", {"variant": "whole"}),
-            ("fine alone", {"variant": "fine"}), ("18, ME-TST", {"model": "metst_18"}))),
+            ("fine alone", {"variant": "fine"}), ("18, ME-TST", {"model": "metst_18"}), ("5, ME-TST", {"model": "metst"}))),
     Claim("time scales", "A slow and a fast path together are better than either.", f"{METST_PLUS}, slow-fast Mamba",
         "slow and fast", "fast alone",
         _cells("time scales", ("slow and fast", _PLUS), ("fast alone", {"variant": "fast"}), ("slow alone", {"variant": "slow"}))),
     Claim("pathways", "Spotting and recognition through one pathway are better than through two.", f"{VRME}, shared parameters",
-        "shared", "separate", _cells("pathways", ("separate", _PLUS), ("shared", {"pathways": "shared"}))),
+        "shared", "separate",
+        (*_cells("pathways", ("separate", _PLUS), ("shared", {"pathways": "shared"})),
+         Cell("pathways", "shared, twice the blocks", {"pathways": "shared"}, times={"blocks_per_stage": 2}))),
     Claim("synergy", "Naming every spotted interval is better than no synergy of results.", f"{METST}, result-level synergy",
         "2", "0", _cells("synergy", ("2", _PLUS), ("0", {"synergy": 0}), ("1", {"synergy": 1}))),
     Claim("ROI relations", "Seeing ROIs together from the first layer on is better than joining them late.",
@@ -77,13 +89,18 @@ CLAIMS = (
         _cells("ROI relations", ("mixed stem", _PLUS), ("apart", {"variant": "apart"}))),
     Claim("intervals", "Ends taken from the score are better than a fixed length.", f"{VRME}, interval selection",
         "extensible", "fixed",
-        _cells("intervals", ("fixed", _PLUS), ("extensible", {"strategy": "extensible"}), ("smoothing 3", {"smoothing": 3}),
-            ("smoothing 3, extensible", {"smoothing": 3, "strategy": "extensible"}), ("p .45", {"p": 0.45}), ("p .65", {"p": 0.65}))),
-    Claim("size", "A deeper network with a larger state is better.", "no claim of the papers: their sizes are given",
-        "state 32", "state 8",
-        _cells("size", ("state 8", {"d_state": 8}), ("state 32", {"d_state": 32}), ("2 blocks a stage", {"blocks_per_stage": 2}))),
+        (*_cells("intervals", ("fixed", _PLUS), ("extensible", {"strategy": "extensible"}), ("smoothing 3", {"smoothing": 3}),
+            ("smoothing 3, extensible", {"smoothing": 3, "strategy": "extensible"})),
+         *_scaled("intervals", ("half length x .5", {"k_p": 0.5}), ("half length x 1.5", {"k_p": 1.5})),
+         *_cells("intervals", ("p .45", {"p": 0.45}), ("p .65", {"p": 0.65})))),
+    Claim("size", "A larger state is better than a smaller one.", "no claim of the papers: their sizes are given",
+        "state doubled", "state halved",
+        (*_cells("size", ("as the run", _PLUS)),
+         *_scaled("size", ("state halved", {"d_state": 0.5}), ("state doubled", {"d_state": 2}),
+            ("twice the blocks", {"blocks_per_stage": 2}), ("three times the blocks", {"blocks_per_stage": 3})))),
 )  # fmt: skip
-"""What is asked, in the order in which it is computed; the cells of decoding alone train nothing."""
+"""What is asked.  Cells are computed claim by claim and turn by turn, those that `first` and `second` name first; the
+cells of decoding alone train nothing.  `frame of reference` is the 2 x 2 that asks whether it is the state."""
 
 
 def window_claim(windows: Sequence[int], base: int, epochs: int) -> Claim:
@@ -101,11 +118,11 @@ def window_claim(windows: Sequence[int], base: int, epochs: int) -> Claim:
 class ClaimsTable:
     """What was computed, and what time did not allow.
 
-    table: a row per cell: `claim, level, model, variant, window, seeds, rates, parameters`, then for each score of
-        `HEADLINE` value, `_low`, `_high`, `_coverage`, against the claim's `second` `_difference`, its `_low`, `_high`,
+    table: a row per cell: `claim, level, model, variant, window, seeds, folds, half_length` (factor), `parameters,
+        seconds, size` (parameters as a part of those of the claim's `second`), then for each score of `HEADLINE` value, `_low`, `_high`, `_coverage`, against the claim's `second` `_difference`, its `_low`, `_high`,
         `_p_table`, `_could_see`; `verdict` on the STRS; recall by length in frames.
     answers: a row per claim: `claim, sentence, source, answer` ("held", "not held", "could not be told", or "not
-        computed"), with the difference in STRS of `first` - `second`.
+        computed"), with the difference in STRS of `first` - `second`, their seeds, and how large `first` is beside it.
     cut: the cells that were not computed.
     """
 
@@ -161,49 +178,130 @@ def chosen_by_others(results: Mapping[Any, LosoResult], metric: str = "strs") ->
     )
 
 
+@dataclass(frozen=True)
+class Budget:
+    """What a table may take.
+
+    hours: after these no cell is begun that would train anything (None: all are).
+    seeds: training seeds of a cell at most (None: as many as it asks for).
+    rates: learning rates of which each fold takes the one that is best on the other folds' persons (none: the
+        configuration's).
+    """
+
+    hours: float | None = None
+    seeds: int | None = None
+    rates: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.hours is not None:
+            number_between("hours", self.hours, 0, 1e5)
+        if self.seeds is not None:
+            whole_number("seeds", self.seeds, 1)
+
+
+UNLIMITED = Budget()
+"""All cells, with the seeds that they ask for."""
+
+
 def run_claims(
-    motion: Mapping[int, MotionSet],
+    runner: Runner,
     base: TrainConfig,
     out_dir: str | Path,
     claims: Sequence[Claim] = CLAIMS,
-    n_jobs: int = 1,
+    budget: Budget = UNLIMITED,
     intervals: Intervals = INTERVALS,
-    rates: Sequence[float] = (),
-    hours: float | None = None,
 ) -> ClaimsTable:
     """Compute the cells of `claims` around a configuration, one after the other, and write what there is.
 
-    `motion` by window length, the base's first.  Every trained network lies in a folder of `out_dir` named after what it
-    is, so a stopped call goes on, and cells that only decoding tells apart are trained once.  `rates`: learning rates of
-    which each fold takes the one that is best on the other folds' persons (none: the configuration's).  After `hours` no
-    further cell is begun; what is left out stands in `cut`.  Of each claim the first cells come first, so that every
-    claim has some.  `claims.csv`, `answers.csv` and `record.json` are written anew after each cell.
+    Every trained network lies where `runner` says, so a stopped call goes on, and what several cells share is trained
+    once.  Of each claim the cells that answer it come first, so that every claim has some.  Once `budget.hours` are over
+    only cells whose networks are all there are computed; the others stand in `cut`.  `claims.csv`, `answers.csv` and
+    `record.json` are written at the end, and on the way as often as costs a tenth of the time at most.
     """
-    out = Path(out_dir)
-    end = None if hours is None else time.monotonic() + 3600 * hours
-    runner = Runner(dict(motion), out, n_jobs, {})
-    order = [
-        (claim, cell)
-        for turn in range(max(len(c.cells) for c in claims))
-        for claim in claims
-        for cell in claim.cells[turn : turn + 1]
-    ]
+    out, started = Path(out_dir), time.monotonic()
+    order = _in_turn(claims)
+    asked = {id(cell): _asked(cell, base, runner, budget) for _, cell in order}
     done: dict[tuple[str, str], _Done] = {}
     cut: list[str] = []
+    trained = Pace()
+    written = _Written(out, base, budget, started)
     found = ClaimsTable(pd.DataFrame(), pd.DataFrame(), ())
-    for claim, cell in tqdm(order, desc="claims", unit="cell"):
-        late = end is not None and time.monotonic() > end
-        if late or (cell.window is not None and cell.window not in motion):
+    bar = tqdm(order, desc="claims", unit="cell")
+    for claim, cell in bar:
+        mine = asked[id(cell)]
+        late = budget.hours is not None and time.monotonic() - started > 3600 * budget.hours
+        if mine is None or (late and not all(runner.is_trained(*one) for one in mine.trainings)):
             cut.append(f"{claim.name}: {cell.level}")
             continue
-        done[claim.name, cell.level] = _computed(cell, base, runner, rates)
+        done[claim.name, cell.level] = _computed(cell, mine, runner, budget, trained)
+        left = {
+            training_key(*one)
+            for a in asked.values()
+            if a
+            for one in a.trainings
+            if not runner.is_trained(*one)
+        }
+        bar.set_postfix_str(trained.said(len(left)))
+        if written.is_due():
+            found = _table(claims, done, cut, intervals)
+            written.write(found)
+    if done:
         found = _table(claims, done, cut, intervals)
-        _write(found, out, base, rates)
-    if cut:
-        found = _table(claims, done, cut, intervals)
-        if done:
-            _write(found, out, base, rates)
+        written.write(found)
+    elif cut:
+        found = ClaimsTable(found.table, _table(claims, done, cut, intervals).answers, tuple(cut))
     return found
+
+
+def _in_turn(claims: Sequence[Claim]) -> list[tuple[Claim, Cell]]:
+    """The cells in the order in which they are computed: of each claim one, those that answer it first."""
+    queues = [
+        (claim, sorted(claim.cells, key=lambda cell, c=claim: cell.level not in (c.first, c.second)))  # type: ignore[misc]
+        for claim in claims
+    ]
+    turns = range(max((len(queue) for _, queue in queues), default=0))
+    return [(claim, cell) for turn in turns for claim, queue in queues for cell in queue[turn : turn + 1]]
+
+
+@dataclass
+class Pace:
+    """How long a network's folds took to train so far."""
+
+    seconds: float = 0.0
+    n: int = 0
+
+    def said(self, n_left: int) -> str:
+        """For how long so many more will take; nothing before one has been trained."""
+        if not self.n:
+            return f"{n_left} networks to train"
+        each = self.seconds / self.n / 60
+        return f"{n_left} networks to train, {each:.1f} min each, {n_left * each:.0f} min"
+
+
+class _Written:
+    """The files of the table, written as often as a tenth of the time allows."""
+
+    def __init__(self, out: Path, base: TrainConfig, budget: Budget, started: float) -> None:
+        self.out, self.base, self.budget = out, base, budget
+        self.last, self.cost = started, 0.0
+
+    def is_due(self) -> bool:
+        self.began = time.monotonic()
+        return self.began - self.last > 10 * self.cost
+
+    def write(self, found: ClaimsTable) -> None:
+        _write(found, self.out, self.base, self.budget)
+        self.last = time.monotonic()
+        self.cost = self.last - self.began
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A cell's configuration, and what has to be trained for it: configurations with their window length."""
+
+    config: TrainConfig
+    window: int
+    trainings: tuple[tuple[TrainConfig, int], ...]
 
 
 @dataclass(frozen=True)
@@ -215,17 +313,34 @@ class _Done:
     seconds: float
 
 
-def _computed(cell: Cell, base: TrainConfig, runner: Runner, rates: Sequence[float]) -> _Done:
-    started = time.monotonic()
-    changes = dict(cell.changes)
-    config = dataclasses.replace(base.with_model(changes.pop("model", base.model)), **changes)
+def _asked(cell: Cell, base: TrainConfig, runner: Runner, budget: Budget) -> _Asked | None:
+    """What a cell asks for; None where its window length has no motion."""
     window = next(iter(runner.sets)) if cell.window is None else cell.window
-    runs: list[Scored] = []
-    for seed in range(config.seed, config.seed + cell.seeds):
-        mine = dataclasses.replace(config, seed=seed)
-        by_rate = {r: runner.run(dataclasses.replace(mine, learning_rate=r), window) for r in rates}
-        runs.append(chosen_by_others(by_rate) if by_rate else runner.run(mine, window))
-    return _Done(cell, config, window, runs, time.monotonic() - started)
+    if window not in runner.sets:
+        return None
+    config = cell.config(base)
+    seeds = [config.seed + i for i in range(min(cell.seeds, budget.seeds or cell.seeds))]
+    rates = budget.rates or (config.learning_rate,)
+    trainings = [(dataclasses.replace(config, seed=s, learning_rate=r), window) for s in seeds for r in rates]
+    return _Asked(config, window, tuple(trainings))
+
+
+def _computed(cell: Cell, asked: _Asked, runner: Runner, budget: Budget, pace: Pace) -> _Done:
+    started = time.monotonic()
+    results: list[LosoResult] = []
+    for config, window in asked.trainings:
+        was_there, began = runner.is_trained(config, window), time.monotonic()
+        results.append(runner.run(config, window, cell.times.get("k_p", 1)))
+        if not was_there:
+            pace.seconds, pace.n = pace.seconds + time.monotonic() - began, pace.n + 1
+    n = len(budget.rates)
+    runs: list[Scored] = list(results)
+    if n:
+        runs = [
+            chosen_by_others(dict(zip(budget.rates, results[i : i + n], strict=True)))
+            for i in range(0, len(results), n)
+        ]
+    return _Done(cell, asked.config, asked.window, runs, time.monotonic() - started)
 
 
 def _table(
@@ -246,6 +361,9 @@ def _table(
         seeds={names[key]: d.runs for key, d in done.items()},
     )  # fmt: skip
     rows = [_row(key, d, compared[compared["b"] == names[key]], intervals) for key, d in done.items()]
+    sizes = {(r["claim"], r["level"]): r["parameters"] for r in rows}
+    for row in rows:
+        row["size"] = row["parameters"] / sizes.get(second[row["claim"]], float("nan"))
     answers = [_answer(claim, {r["level"]: r for r in rows if r["claim"] == claim.name}) for claim in claims]
     return ClaimsTable(pd.DataFrame(rows), pd.DataFrame(answers), tuple(cut))
 
@@ -255,7 +373,8 @@ def _row(key: tuple[str, str], done: _Done, paired: pd.DataFrame, intervals: Int
     row: dict[str, Any] = {
         "claim": key[0], "level": key[1], "model": config.model, "variant": config.variant,
         "window": done.window, "seeds": len(done.runs), "folds": config.folding,
-        "parameters": count_parameters(config.build()), "seconds": round(done.seconds, 1),
+        "half_length": done.cell.times.get("k_p", 1), "parameters": count_parameters(config.build()),
+        "seconds": round(done.seconds, 1),
     }  # fmt: skip
     found = predicted(done.runs)
     truth = done.runs[0].annotations
@@ -283,15 +402,21 @@ def _answer(claim: Claim, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, An
         **about,
         "first": claim.first,
         "second": claim.second,
+        "seeds_first": row["seeds"],
+        "seeds_second": rows[claim.second]["seeds"],
+        "size": row["size"],
         **{k: row[f"strs_{k}"] for k in kept},
         "answer": answer,
     }
 
 
-def _write(found: ClaimsTable, out: Path, base: TrainConfig, rates: Sequence[float]) -> None:
+def _write(found: ClaimsTable, out: Path, base: TrainConfig, budget: Budget) -> None:
     write_table(found.table, out / "claims.csv")
     write_table(found.answers, out / "answers.csv")
-    record = run_record(train=base.to_dict(), rates=list(rates), identity=value_hash(base.to_dict()))
+    record = run_record(
+        train=base.to_dict(), rates=list(budget.rates), seeds_at_most=budget.seeds, hours=budget.hours,
+        date=datetime.now(UTC).date().isoformat(), identity=value_hash(base.to_dict()),
+    )  # fmt: skip
     write_json({**record, "cut": list(found.cut)}, out / "record.json")
 
 

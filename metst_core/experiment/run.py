@@ -24,8 +24,25 @@ from matplotlib.figure import Figure
 from metst_core.checks import whole_number
 from metst_core.datasets import CLASS_SETS, Dataset, load_dataset
 from metst_core.errors import InputError, MissingError
-from metst_core.experiment.ablation import CELLS, Ablation, Cell, run_ablation, window_cells
-from metst_core.experiment.claims import CLAIMS, ClaimsTable, claims_named, run_claims, window_claim
+from metst_core.experiment.ablation import (
+    CELLS,
+    Ablation,
+    Cell,
+    Runner,
+    run_ablation,
+    shared_decoding,
+    training_key,
+    window_cells,
+)
+from metst_core.experiment.claims import (
+    CLAIMS,
+    UNLIMITED,
+    Budget,
+    ClaimsTable,
+    claims_named,
+    run_claims,
+    window_claim,
+)
 from metst_core.experiment.comparisons import over_seeds
 from metst_core.experiment.ideas import IDEAS
 from metst_core.experiment.profiles import MAIN_JOB, PROFILES, Profile
@@ -217,7 +234,7 @@ class Run:
 
     def config(self, model: str, **changes: Any) -> TrainConfig:
         """The training configuration of this profile for `model`."""
-        return TrainConfig(model=model, seed=self.seed, **{**self.profile.train, **changes})
+        return TrainConfig(model=model, **{"seed": self.seed, **self.profile.train, **changes})
 
     def train(self, model: str) -> dict[str, LosoResult]:
         """Every fold of `model`, scored under both protocols; folds that are finished are read back.
@@ -316,15 +333,12 @@ class Run:
         return run_ablation(sets, base, self.out / "ablation", cells, self._fold_jobs, self.intervals)
 
     def claims(
-        self,
-        only: Sequence[str] = (),
-        hours: float | None = None,
-        rates: Sequence[float] = (),
-        windows: Sequence[int] = (),
+        self, only: Sequence[str] = (), budget: Budget = UNLIMITED, windows: Sequence[int] = ()
     ) -> ClaimsTable:
         """The papers' claims around this run's configuration (`run_claims`), in `claims_folder`.
 
-        `only`: their names, or those of `IDEAS`; "ideas" stands for all of these.
+        `only`: their names, or those of `IDEAS`; "ideas" stands for all of these.  Networks that this run has trained
+        already are not trained again.
         """
         if list(only) == ["ideas"]:
             chosen = list(IDEAS)
@@ -334,12 +348,29 @@ class Run:
         base = self.config("metst_plus")
         if windows:
             chosen.append(window_claim(list(sets), next(iter(sets)), base.epochs))
-        folder = self.claims_folder(only)
-        return run_claims(sets, base, folder, chosen, self._fold_jobs, self.intervals, rates, hours)
+        runner = Runner(
+            sets,
+            self.out / "claims" / "networks",
+            self._fold_jobs,
+            folders=self._trained_folders(next(iter(sets))),
+        )
+        return run_claims(runner, base, self.claims_folder(only), chosen, budget, self.intervals)
+
+    def _trained_folders(self, window: int) -> dict[str, Path]:
+        """Where this run's own networks lie, by `training_key`; without those that are decoded in their own way."""
+        found = {}
+        for model in self.profile.models:
+            for seed, folder in self._seed_folders(model, self.profile.n_seeds).items():
+                config = self.config(model, seed=seed)
+                if (folder / "run.json").is_file() and config == shared_decoding(config):
+                    found[training_key(config, window)] = folder
+        return found
 
     def claims_folder(self, only: Sequence[str] = ()) -> Path:
-        """Where `claims` keeps its tables and networks: ideas of related papers have a folder of their own."""
-        return self.out / ("ideas" if list(only) == ["ideas"] else "claims")
+        """Where `claims` keeps its tables: all claims, all ideas of related papers, or those that were named."""
+        if list(only) == ["ideas"]:
+            return self.out / "claims" / "ideas"
+        return self.out / "claims" / ("named" if only else "")
 
     def _sets(self, windows: Sequence[int]) -> dict[int, MotionSet]:
         """The run's motion by window length, its own first, that of `windows` extracted anew where it is not there."""

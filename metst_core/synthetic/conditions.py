@@ -26,6 +26,7 @@ class Conditions:
     * `blink_per_minute`, `gaze_per_minute`, `swallow_per_minute`
     * `gaze_degrees`: largest look to the side
     * `speech_share`: share of the time, 0..1; `speech_jaw`: opening of the jaw in a wide vowel, IOD
+    * `speech_head`: root mean square of the head's nodding while speaking, degrees
     * `beats_per_minute`: words underlined by brows and head, per minute of speech
     * `head_degrees`: largest yaw; pitch stays within .7 of it and roll within .5
     * `head_shift`: largest shift of the head along each axis, IOD; `head_zoom`: largest relative change of size
@@ -53,6 +54,7 @@ class Conditions:
     gaze_degrees: float = 8.0
     speech_share: float = 0.0
     speech_jaw: float = 0.12
+    speech_head: float = 0.0
     beats_per_minute: float = 0.0
     head_degrees: float = 3.0
     head_shift: float = 0.04
@@ -62,12 +64,12 @@ class Conditions:
     light_change: float = 0.006
     light_steps_per_minute: float = 0.0
     auto_exposure: float = 0.0
-    noise: float = 1.5
+    noise: float = 1.0
     gain: tuple[float, float] = (1.0, 1.0)
     shutter: float = 0.3
     rolling_shutter: float = 0.0
     codec: str = "jpeg"
-    quality: int = 90
+    quality: int = 95
     dropped: float = 0.002
     background: str = "still"
 
@@ -76,7 +78,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     "calm": {},
     "interview": {
         "macro_overlap": 0.4, "blink_cut": 0.12, "blink_per_minute": 26.0, "gaze_per_minute": 18.0,
-        "gaze_degrees": 14.0, "speech_share": 0.45, "beats_per_minute": 12.0,
+        "gaze_degrees": 14.0, "speech_share": 0.45, "speech_jaw": 0.16, "speech_head": 1.5, "beats_per_minute": 12.0,
         "head_degrees": 12.0, "head_shift": 0.15, "head_zoom": 0.05, "posture_per_minute": 8.0, "sway": 0.005,
         "light_change": 0.01, "light_steps_per_minute": 0.5, "auto_exposure": 0.5, "noise": 2.0,
         "gain": (1.0, 2.0), "shutter": 0.5, "rolling_shutter": 0.010, "codec": "h264", "quality": 20,
@@ -84,7 +86,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     },
     "hard": {
         "macro_overlap": 0.6, "blink_cut": 0.2, "blink_per_minute": 26.0, "gaze_per_minute": 30.0,
-        "gaze_degrees": 20.0, "speech_share": 0.65, "speech_jaw": 0.14, "beats_per_minute": 24.0,
+        "gaze_degrees": 20.0, "speech_share": 0.65, "speech_jaw": 0.17, "speech_head": 2.0, "beats_per_minute": 24.0,
         "head_degrees": 20.0, "head_shift": 0.3, "head_zoom": 0.1, "posture_per_minute": 16.0, "sway": 0.01,
         "light_change": 0.03, "light_steps_per_minute": 2.0, "auto_exposure": 0.3, "noise": 3.0,
         "gain": (1.5, 4.0), "shutter": 0.8, "rolling_shutter": 0.020, "codec": "h264", "quality": 30,
@@ -99,7 +101,7 @@ Blinks: 17 a minute at rest, 26 in conversation (Bentivoglio et al., Movement Di
 
 _MOST: dict[str, float] = {
     "blink_per_minute": 60, "gaze_per_minute": 120, "swallow_per_minute": 10, "gaze_degrees": 30,
-    "speech_share": 0.9, "speech_jaw": 0.2, "beats_per_minute": 60, "head_degrees": 30, "head_shift": 0.5,
+    "speech_share": 0.9, "speech_jaw": 0.2, "speech_head": 10, "beats_per_minute": 60, "head_degrees": 30, "head_shift": 0.5,
     "head_zoom": 0.3, "posture_per_minute": 60, "sway": 0.05, "light_change": 0.2,
     "light_steps_per_minute": 30, "auto_exposure": 10, "noise": 40, "gain": 16, "rolling_shutter": 0.04,
     "quality": 100,

@@ -180,8 +180,8 @@ def plan_film(
     intensity = intensity_of(events, film.n_frames)
     for name, held in person.rest.items():
         intensity[:, UNIT_INDEX[name]] += np.float32(held)
-    beats = [e for e in events if e.kind == "beat"]
-    head = plan_head(film.stream(_HEAD), person, film.conditions, beats, *film.size)
+    beats, bouts = ([e for e in events if e.kind == kind] for kind in ("beat", "speech"))
+    head = plan_head(film.stream(_HEAD), person, film.conditions, beats, bouts, *film.size)
     light = plan_light(film.stream(_LIGHT), film.conditions, *film.size)
     exposure = auto_exposure(light, film.conditions.auto_exposure, film.fps)
     shown = plan_drops(film.stream(_DROP), film.n_frames, film.conditions.dropped, micro)

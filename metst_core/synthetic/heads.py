@@ -12,6 +12,7 @@ strength `a` moves the most moved point of the face, seen from the front, by `a 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ import cv2
 import numpy as np
 
 from metst_core.checks import whole_number
+from metst_core.compiled import compiled
 from metst_core.errors import InputError
 from metst_core.synthetic import rasteriser, shading
 from metst_core.synthetic.action_units import UNIT_INDEX, UNIT_NAMES
@@ -329,21 +331,23 @@ class Head:
         self._rooms.clear()
 
 
+@compiled()
 def _rotations(yaw: float, pitch: float, roll: float) -> np.ndarray:
     """From no turn to all of it: (_TURNS, 3, 3) float32.
 
     Degrees: yaw to the right of the image, then pitch downwards, then roll clockwise.
     """
-    share = np.linspace(0, 1, _TURNS)
-    (cy, sy), (cp, sp), (cr, sr) = (
-        (np.cos(a), np.sin(a)) for a in np.deg2rad([[yaw], [pitch], [-roll]]) * share
-    )
-    rows = (
-        (cr * cy - sr * sp * sy, -sr * cp, cr * sy + sr * sp * cy),
-        (sr * cy + cr * sp * sy, cr * cp, sr * sy - cr * sp * cy),
-        (-cp * sy, sp, cp * cy),
-    )
-    return np.array(rows, np.float32).transpose(2, 0, 1).copy()
+    turns = np.empty((_TURNS, 3, 3), np.float32)
+    for n in range(_TURNS):
+        part = n / (_TURNS - 1) * math.pi / 180
+        cy, sy = math.cos(yaw * part), math.sin(yaw * part)
+        cp, sp = math.cos(pitch * part), math.sin(pitch * part)
+        cr, sr = math.cos(roll * part), -math.sin(roll * part)
+        turn = turns[n]
+        turn[0, 0], turn[0, 1], turn[0, 2] = cr * cy - sr * sp * sy, -sr * cp, cr * sy + sr * sp * cy
+        turn[1, 0], turn[1, 1], turn[1, 2] = sr * cy + cr * sp * sy, cr * cp, sr * sy - cr * sp * cy
+        turn[2, 0], turn[2, 1], turn[2, 2] = -cp * sy, sp, cp * cy
+    return turns
 
 
 def _sphere(n: int) -> np.ndarray:

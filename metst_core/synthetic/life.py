@@ -28,6 +28,10 @@ _MOVE_SECONDS = (0.4, 1.5)
 _NOD_DEGREES = (1.0, 4.0)
 """Assumed."""
 
+_SPOKEN_SECONDS = (0.4, 2.0)
+_SPOKEN_SHARES = {"pitch": 1.0, "yaw": 0.8, "roll": 0.5}
+"""Periods of the head's motion while speaking, about those of syllables and phrases, and its axes; assumed."""
+
 
 def plan_blinks(
     draw: Stream,
@@ -88,12 +92,14 @@ def plan_head(
     person: Person,
     conditions: Conditions,
     beats: Sequence[Event],
+    bouts: Sequence[Event],
     n_frames: int,
     fps: float,
 ) -> np.ndarray:
     """The head's pose: (n_frames, 6) as `HEAD_NAMES`; angles never leave what `head_degrees` allows.
 
-    It goes from posture to posture, nods with the `beats`, and sways a little all the time.
+    It goes from posture to posture, nods with the `beats`, moves with the speech of the `bouts`, and sways a
+    little all the time.
     """
     reach = np.array(head_reach(conditions)) * person.head_range
     head = _postures(draw, reach, conditions.posture_per_minute * person.head_pace, n_frames, fps)
@@ -102,10 +108,22 @@ def plan_head(
     for axis, name in enumerate(HEAD_NAMES):
         size = conditions.sway * {"shift_x": 1, "shift_y": 1, "scale": 0.3}.get(name, _SWAY_DEGREES)
         head[:, axis] += size * waves(draw, n_frames, fps, (1.5, 12.0))
+    if bouts and conditions.speech_head:
+        size = conditions.speech_head * _speaking(bouts, n_frames, fps)
+        for name, share in _SPOKEN_SHARES.items():
+            moved = waves(draw, n_frames, fps, _SPOKEN_SECONDS)
+            head[:, HEAD_NAMES.index(name)] += share * size * moved
     most = np.array(head_reach(conditions))
     head = np.clip(head, -most, most)
     head[:, HEAD_NAMES.index("scale")] += 1
     return head
+
+
+def _speaking(bouts: Sequence[Event], n_frames: int, fps: float) -> np.ndarray:
+    """Whether somebody speaks: (n_frames,) 0 to 1, rising and falling within a third of a second."""
+    t, soft = np.arange(n_frames, dtype=float), fps / 3
+    parts = [ease(np.clip(np.minimum(t - b.onset, b.offset - t) / soft, 0, 1)) for b in bouts]
+    return np.max(parts, axis=0)
 
 
 def head_reach(conditions: Conditions) -> tuple[float, ...]:

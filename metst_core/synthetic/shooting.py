@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from metst_core.compiled import compiled
 from metst_core.synthetic.backdrop import Backdrop
 from metst_core.synthetic.faces import Face, channels_of
 from metst_core.synthetic.films import FilmPlan
@@ -77,5 +78,13 @@ class _Noise:
             return picture
         if step not in self._rows:
             self._rows[step] = np.round(step * _NOISE_STEP * self._draws).astype(np.int16)
-        stretch = self._rows[step][start : start + self._length].reshape(picture.shape)
-        return cv2.add(picture, stretch, dtype=cv2.CV_8U)
+        noisy = np.empty_like(picture)
+        _add(picture.ravel(), self._rows[step][start : start + self._length], noisy.ravel())
+        return noisy
+
+
+@compiled()
+def _add(picture: np.ndarray, noise: np.ndarray, noisy: np.ndarray) -> None:
+    """`cv2.add` of uint8 and int16 in a fifth of the time: into `noisy`, all (n,)."""
+    for n in range(len(picture)):
+        noisy[n] = min(max(np.int16(picture[n]) + noise[n], np.int16(0)), np.int16(255))

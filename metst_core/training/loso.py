@@ -26,6 +26,7 @@ import joblib
 import pandas as pd
 from tqdm import tqdm
 
+from metst_core.checks import number_between
 from metst_core.datasets import Dataset
 from metst_core.decoding import half_length
 from metst_core.errors import InputError
@@ -109,15 +110,23 @@ class LosoResult:
         strategy: str | None = None,
         p: float | None = None,
         smoothing: int | None = None,
+        k_p: float = 1,
     ) -> LosoResult:
-        """The same networks decoded otherwise.  Synergy 0 is a matter of training: train for it."""
+        """The same networks decoded otherwise.  Synergy 0 is a matter of training: train for it.
+
+        `k_p` is a factor on each fold's half length (rounded, at least 1 frame).
+        """
+        number_between("k_p", k_p, 0, 1e3)
         given: dict[str, Any] = {"synergy": synergy, "strategy": strategy, "p": p, "smoothing": smoothing}
         config = dataclasses.replace(self.config, **{k: v for k, v in given.items() if v is not None})
         if (config.synergy == 0) != (self.config.synergy == 0):
             raise InputError(
                 "synergy 0 trains with other class weights than 1 and 2; run the folds again for it"
             )
-        return self._rescored(config, self.traces, self.folds)
+        folds = (
+            self.folds if k_p == 1 else self.folds.assign(k_p=(self.folds["k_p"] * k_p).round().clip(lower=1))
+        )
+        return self._rescored(config, self.traces, folds)
 
     def under(self, protocol: str) -> LosoResult:
         """The same networks decoded and scored under another protocol.

@@ -7,19 +7,25 @@ import pandas as pd
 import pytest
 from support.made_up_motion import TINY, made_up_motion
 
-from metst_core.errors import InputError
+from metst_core.errors import InputError, MissingError
 from metst_core.experiment import (
     CLAIMS,
     IDEAS,
     PAPERS,
+    Budget,
     Cell,
     Claim,
+    Runner,
     chosen_by_others,
     claims_named,
+    claims_page,
     idea_table,
+    keep,
+    read_claims,
     run_claims,
     window_claim,
 )
+from metst_core.experiment import claims as claims_module
 from metst_core.metrics import Intervals
 from metst_core.plots import claim as claim_figure
 from metst_core.training import TrainConfig, leave_one_subject_out
@@ -42,6 +48,7 @@ ASKED = (
     )),
     Claim("intervals", "Extensible ends are better.", "another", "extensible", "fixed", (
         Cell("intervals", "fixed", {}), Cell("intervals", "extensible", {"strategy": "extensible"}),
+        Cell("intervals", "half length x 1.5", times={"k_p": 1.5}),
     )),
 )  # fmt: skip
 
@@ -51,16 +58,20 @@ def motion():
     return made_up_motion(features="metst_plus", n_subjects=4, n_videos=1)
 
 
+def runner(motion, folder, **more):
+    return Runner({motion.window: motion}, folder / "networks", **more)
+
+
 @pytest.fixture(scope="module")
 def computed(motion, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("claims")
-    return folder, run_claims({motion.window: motion}, BASE, folder, ASKED, intervals=FEW)
+    folder = tmp_path_factory.mktemp("run") / "claims"
+    return folder, run_claims(runner(motion, folder), BASE, folder, ASKED, intervals=FEW)
 
 
 def test_every_cell_has_a_row_and_every_claim_an_answer(computed):
     folder, found = computed
     table = found.table.set_index(["claim", "level"])
-    assert len(table) == 5 and found.cut == ()
+    assert len(table) == 6 and found.cut == ()
     assert (
         table["seeds"].to_dict()[("state", "ME-TST+")] == 2
         and table.loc[("state", "LSTM, causal"), "variant"] == "causal"
@@ -75,26 +86,83 @@ def test_every_cell_has_a_row_and_every_claim_an_answer(computed):
     assert any(c.startswith("recall, ") for c in table.columns)
     assert found.answers["answer"].isin(["held", "not held", "could not be told"]).all()
     stored = pd.read_csv(folder / "claims.csv")
-    assert len(stored) == 5 and json.loads((folder / "record.json").read_text())["cut"] == []
+    assert len(stored) == 6 and json.loads((folder / "record.json").read_text())["cut"] == []
 
 
 def test_a_stopped_table_goes_on_and_trains_nothing_twice(motion, computed, monkeypatch):
     folder, found = computed
-    trained = {p.name for p in folder.iterdir() if p.is_dir()}
+    trained = {p.name for p in (folder / "networks").iterdir() if p.is_dir()}
     assert len(trained) == 4  # ME-TST+ with two seeds, patch, LSTM; the decoding cells train nothing
     monkeypatch.setattr("metst_core.training.loso._train_and_store", None)
-    again = run_claims({motion.window: motion}, BASE, folder, ASKED, intervals=FEW)
+    again = run_claims(
+        runner(motion, folder), BASE, folder, ASKED, Budget(hours=0), FEW
+    )  # no time, all there
     pd.testing.assert_frame_equal(again.table.drop(columns="seconds"), found.table.drop(columns="seconds"))
+    one = run_claims(runner(motion, folder), BASE, folder / "one", ASKED, Budget(seeds=1), FEW)
+    assert set(one.table["seeds"]) == {1} and set(one.answers["seeds_first"]) == {1}
+    assert json.loads((folder / "one" / "record.json").read_text())["seeds_at_most"] == 1
+
+
+def test_what_the_run_has_trained_already_is_read_where_it_lies(motion, computed, tmp_path, monkeypatch):
+    folder, _ = computed
+    there = {p.name: p for p in (folder / "networks").iterdir() if p.is_dir()}
+    monkeypatch.setattr("metst_core.training.loso._train_and_store", None)
+    found = run_claims(runner(motion, tmp_path, folders=there), BASE, tmp_path, ASKED, intervals=FEW)
+    assert found.cut == () and not (tmp_path / "networks").exists()
+
+
+def test_the_half_length_is_a_matter_of_decoding(motion, computed):
+    folder, found = computed
+    lengths = found.cells("intervals").set_index("level")["half_length"]
+    assert lengths.to_dict() == {"fixed": 1, "extensible": 1, "half length x 1.5": 1.5}
+    fixed = runner(motion, folder).run(BASE, motion.window)
+    longer = fixed.redecoded(k_p=1.5)
+    assert {s: round(1.5 * k) for s, k in fixed.k_p.items()} == longer.k_p
+    spans = (longer.predictions["offset"] - longer.predictions["onset"]).max()
+    assert spans == 2 * max(longer.k_p.values())  # as far from the apex as a half length, on both sides
+    assert set(fixed.redecoded(k_p=0.01).k_p.values()) == {1}
 
 
 def test_what_time_does_not_allow_is_cut_and_named(motion, tmp_path):
-    found = run_claims({motion.window: motion}, BASE, tmp_path, ASKED[1:], intervals=FEW, hours=0)
-    assert found.cut == ("intervals: fixed", "intervals: extensible") and found.table.empty
+    none = Budget(hours=0)
+    found = run_claims(runner(motion, tmp_path), BASE, tmp_path, ASKED[1:], none, FEW)
+    assert found.cut[:2] == ("intervals: fixed", "intervals: extensible") and found.table.empty
     assert found.answers["answer"].tolist() == ["not computed"]
-    lengths = run_claims(
-        {motion.window: motion}, BASE, tmp_path, [window_claim([16, 30], 16, 2)], intervals=FEW, hours=0
-    )
+    lengths = run_claims(runner(motion, tmp_path), BASE, tmp_path, [window_claim([16, 30], 16, 2)], none, FEW)
     assert set(lengths.cut) == {"window length: 16", "window length: 30"}
+    with pytest.raises(InputError, match="seeds is 0"):
+        Budget(seeds=0)
+
+
+def test_cells_that_answer_a_claim_come_before_all_others():
+    order = claims_module._in_turn(CLAIMS)
+    answering = [claim.name for claim, cell in order if cell.level in (claim.first, claim.second)]
+    assert [claim.name for claim, _ in order[: len(answering)]] == answering == 2 * [c.name for c in CLAIMS]
+    four = [i for i, (claim, _) in enumerate(order) if claim.name == "frame of reference"]
+    assert len(order) == sum(len(c.cells) for c in CLAIMS) and max(four) < 4 * len(CLAIMS)
+    assert {cell.seeds for cell in CLAIMS[0].cells} == {3}  # the 2 x 2
+
+
+def test_a_kept_table_says_where_it_came_from_and_a_run_of_its_own_comes_first(
+    computed, tmp_path, monkeypatch
+):
+    folder, found = computed
+    monkeypatch.setattr("metst_core.experiment.kept_claims.kept_folder", lambda: None)
+    nothing = read_claims(tmp_path)
+    assert nothing.answers.empty and nothing.cells("state").empty and "Nothing" in nothing.origin
+    assert "No table of the claims" in claims_page(nothing)
+    with pytest.raises(MissingError, match="no table to keep"):
+        keep(tmp_path, tmp_path / "kept")
+    kept = keep(folder, tmp_path / "kept")
+    assert {p.name for p in kept.iterdir()} == {"claims.csv", "answers.csv", "record.json"}
+    monkeypatch.setattr("metst_core.experiment.kept_claims.kept_folder", lambda: kept)
+    own, other = read_claims(folder.parent), read_claims(tmp_path)
+    assert own.own and not other.own and len(other.table) == len(found.table)
+    assert other.origin.startswith("Not this run's") and "6 cells with 1 to 2 training seeds" in other.origin
+    assert own.origin.startswith("This run's own") and own.record["date"] in own.origin
+    assert len(own.cells("state")) == 3 and read_claims(tmp_path, ideas=True).table.empty
+    page = claims_page(own)
+    assert page.count("\n| ") == len(found.answers) and all(a in page for a in found.answers["answer"])
 
 
 def test_each_fold_takes_the_rate_that_is_best_on_the_other_folds(motion, tmp_path):
@@ -129,9 +197,13 @@ def test_every_cell_of_the_claims_is_a_configuration_and_every_claim_compares_tw
         levels = [cell.level for cell in claim.cells]
         assert len(set(levels)) == len(levels) and {claim.first, claim.second} <= set(levels)
         for cell in claim.cells:
-            changes = dict(cell.changes)
-            config = dataclasses.replace(base.with_model(changes.pop("model", base.model)), **changes)
-            assert all(getattr(config, name) == value for name, value in changes.items())
+            config = cell.config(base)
+            assert all(getattr(config, name) == value for name, value in cell.changes.items())
+            assert all(
+                getattr(config, n) == max(1, round(getattr(base, n) * by))
+                for n, by in cell.times.items()
+                if n != "k_p"
+            )
     assert [c.name for c in claims_named(["synergy"])] == ["synergy"] and len(claims_named([])) == len(CLAIMS)
     with pytest.raises(InputError, match="claim is 'magic'"):
         claims_named(["magic"])

@@ -42,7 +42,9 @@ def test_seeds_and_ablation_of_a_run_land_in_its_report(tmp_path, monkeypatch, c
     assert [row["level"] for row in results["ablation"]] == ["5", "18"]
     assert results["seeds"]["metst"][0]["n_seeds"] == 2
     assert main(["claims", "--run", str(tmp_path), "--jobs", "1", "--only", "pathways", "--hours", "0"]) == 0
-    assert "not computed, for lack of time: pathways: separate, pathways: shared" in capsys.readouterr().out
+    assert (
+        "pathways: separate, pathways: shared, pathways: shared, twice the blocks" in capsys.readouterr().out
+    )
     assert main(["claims", "--run", str(tmp_path), "--only", "magic"]) == 1
     assert "claim is 'magic'" in capsys.readouterr().err
     page = (tmp_path / "report.html").read_text()

@@ -33,7 +33,7 @@ from metst_core.synthetic import (
 from metst_core.synthetic.backdrop import Backdrop
 from metst_core.synthetic.cast import look_of, number_of_faces
 from metst_core.synthetic.faces import channels_of, rest_of
-from metst_core.synthetic.shooting import _row_by_row
+from metst_core.synthetic.shooting import _add, _Noise, _row_by_row
 from metst_core.video import probe, read_frames
 
 KNOBS = {"seed": 5, "me_per_minute": 60, "progress": False}
@@ -166,6 +166,30 @@ def test_noise_grows_with_the_gain_and_light_changes_what_is_seen(face):
     frames = np.stack(list(shoot(plan, face, 0))).astype(float)[wall]
     expected = plan.gain * base[0].mean()
     assert frames.mean(axis=(1, 2, 3)) == pytest.approx(expected, rel=0.02)
+
+
+def test_noise_is_added_as_integers_that_stop_at_black_and_white():
+    rng = np.random.default_rng(2)
+    picture, noise = rng.integers(0, 256, 5000, dtype=np.uint8), rng.integers(-300, 300, 5000, dtype=np.int16)
+    noisy = np.empty_like(picture)
+    _add(picture, noise, noisy)
+    assert (noisy == np.clip(picture.astype(int) + noise, 0, 255)).all()
+
+
+def test_noise_is_white_and_new_in_every_frame():
+    """Correlations of 307 200 independent numbers have a standard deviation of .0018."""
+    grey_card = np.full((320, 320, 3), 128, np.uint8)
+    noise = _Noise((3,))
+    fields = [noise.add(grey_card, 3.0).astype(float) - 128 for _ in range(4)]
+    flat = np.stack([f.ravel() for f in fields])
+    assert np.abs(np.corrcoef(flat) - np.eye(4)).max() < 0.01
+    for field in fields:
+        assert field.std() == pytest.approx(3.0, rel=0.02) and abs(field.mean()) < 0.03
+        for axis in range(3):
+            near, far = np.moveaxis(field, axis, 0)[:-1], np.moveaxis(field, axis, 0)[1:]
+            assert abs(np.corrcoef(near.ravel(), far.ravel())[0, 1]) < 0.01
+    again = _Noise((3,))
+    assert (again.add(grey_card, 3.0) == (fields[0] + 128)).all()
 
 
 @pytest.mark.quick

@@ -17,7 +17,9 @@ from metst_core.rois import CROP_SIZE, boxes_on_crop, rois_on_crop
 from metst_core.synthetic.action_units import ACTION_UNITS, MIRROR, UNIT_INDEX, UNIT_NAMES, UNITS
 from metst_core.synthetic.channels import CHANNELS, VISEMES
 from metst_core.synthetic.head_asset import ASSET, ASSET_SHA256, asset_digest, baked, number_of_heads
-from metst_core.synthetic.heads import Head, head
+from metst_core.synthetic.heads import _TURNS, Head, _rotations, head
+from metst_core.synthetic.shading import _TO_SRGB, _blend, _note, _skin
+from metst_core.synthetic.texture_space import TEXTURE_SIZE
 
 MOVING = [unit.name for unit in UNITS if unit.au is not None]
 SAMPLE = (1, 12)  # a man with curls, a woman with long hair
@@ -264,3 +266,44 @@ def test_what_is_not_there_is_named(person):
         person.render(np.zeros(3))
     with pytest.raises(InputError, match="gaze_x"):
         person.field("gaze_x")
+
+
+def test_a_row_of_skin_shaded_at_once_is_shaded_as_each_place_by_itself():
+    """The definition is `_skin`; its light may be rounded to the next of sRGB's 4096 steps."""
+    rng = np.random.default_rng(1)
+    n, triangles = 300, 40
+    texture = rng.integers(0, 2**32, TEXTURE_SIZE, dtype=np.uint32)
+    planes = rng.uniform(-0.002, 0.002, (triangles, 3, 8)).astype(np.float32)
+    planes[:, 0, 0] = rng.uniform(-50, TEXTURE_SIZE[1] + 50, triangles)
+    planes[:, 0, 1] = rng.uniform(-5, TEXTURE_SIZE[0] + 5, triangles)
+    planes[:, 0, 2:6] = rng.uniform(0, 1.2, (triangles, 4))
+    planes[:, 0, 6] = rng.uniform(-0.1, 0.15, triangles)  # cloth lies where it is above 0
+    colours = rng.uniform(0, 1, (9, 3)).astype(np.float32)
+    values, texels = np.empty((7, n), np.float32), np.empty((4, n), np.uint32)
+    which, y = rng.integers(0, triangles, n), np.float32(33)
+    for p, t in enumerate(which):
+        _note(p, t, np.float32(p), y, planes, texture, values, texels)
+    steps = np.empty((3, n), np.int32)
+    _blend(n, values, texels, colours[7], steps)
+    one_by_one = [_skin(t, np.float32(p), y, planes, texture, colours) for p, t in enumerate(which)]
+    assert np.abs(steps.T - np.floor(4096 * np.clip(one_by_one, 0, 1))).max() <= 1
+    assert steps.std() > 500 and len(_TO_SRGB) == 4097 and steps.min() >= 0 and steps.max() <= 4096
+
+
+def test_a_turn_is_yaw_then_pitch_then_roll_and_grows_from_none():
+    """About y, x and z, by the textbook's matrices; the picture's y points down, so pitch and roll are turned over."""
+    yaw, pitch, roll = 11.0, -7.0, 5.0
+
+    def about(axis, degrees):
+        a, b = [(1, 2), (2, 0), (0, 1)][axis]
+        turn = np.eye(3)
+        turn[a, a] = turn[b, b] = np.cos(np.deg2rad(degrees))
+        turn[b, a] = np.sin(np.deg2rad(degrees))
+        turn[a, b] = -turn[b, a]
+        return turn
+
+    expected = about(2, -roll) @ about(0, pitch) @ about(1, yaw)
+    turns = _rotations(yaw, pitch, roll)
+    assert turns.shape == (_TURNS, 3, 3)
+    assert turns[0] == pytest.approx(np.eye(3)) and turns[-1] == pytest.approx(expected, abs=1e-6)
+    assert turns[_TURNS // 2] == pytest.approx(_rotations(yaw / 2, pitch / 2, roll / 2)[-1], abs=1e-6)
