@@ -31,6 +31,7 @@ from metst_core.experiment.claims import (
 )
 from metst_core.experiment.comparisons import Scored, compare, over_seeds, verdict
 from metst_core.experiment.decoders import DECODERS, NestedResult, nested_decoder
+from metst_core.experiment.edition import Edition, write_edition
 from metst_core.experiment.exercises import check, write_student
 from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
 from metst_core.experiment.held_out import HeldOut, calibrate
@@ -87,6 +88,7 @@ __all__ = [
     "NestedResult",
     "Paper",
     "Profile",
+    "Edition",
     "Recipe",
     "ReleasedScore",
     "Run",
@@ -163,5 +165,6 @@ __all__ = [
     "write_page",
     "write_student",
     "write_touch_pages",
+    "write_edition",
     "write_weights",
 ]

@@ -21,6 +21,7 @@ import numpy as np
 
 from metst_core import checkpoints
 from metst_core.experiment import instrument
+from metst_core.experiment.edition_card import write_edition_card
 from metst_core.experiment.edition_films import FEATURES, FPS, WINDOW, FilmMotion, FilmSet, measured
 from metst_core.experiment.edition_windows import Planting, training_windows
 from metst_core.experiment.instrument import MOST_PHASES, Measured
@@ -33,7 +34,7 @@ from metst_core.inference import (
     TrainedModel,
     bundled_judgement,
     motion_of_parts,
-    phases_of,
+    save_model,
     unrest_of,
 )
 from metst_core.models import Network, predict_windows
@@ -45,7 +46,7 @@ RESTLESS = 2.0
 """The same per judged minute of interview films, as they are reported besides."""
 
 PLAIN = TrainConfig(
-    model="metst_plus", width=32, d_state=16, blocks_per_stage=1, epochs=1, batch_size=64,
+    model="metst_plus", pathways="shared", width=32, d_state=8, blocks_per_stage=1, epochs=1, batch_size=64,
     learning_rate=2e-3, ratio=1.0, scale_low=0.85, scale_high=1.15,
 )  # fmt: skip
 
@@ -53,7 +54,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "plain": {},
     "half of the blocks read backwards": {"variant": "centred"},
     "motion from 8 frames before": {"model": "metst_plus_moving"},
-    "one pathway for both": {"pathways": "shared"},
+    "two pathways": {"pathways": "separate"},
     "cross-entropy of the score": {"score_loss": "cross-entropy"},
     "LSTM": {"model": "lstm"},
 }
@@ -72,22 +73,18 @@ class Edition:
     """
 
     train: tuple[FilmSet, ...] = (
-        FilmSet("calm", "sammlv", 0, 12, 12, 15.0, True),
-        FilmSet("calm", "casme3", 12, 12, 12, 12.0, True),
-        FilmSet("calm", "dense", 24, 12, 12, 12.0, True),
-        FilmSet("interview", "sammlv", 0, 4, 12, 15.0, True),
-        FilmSet("interview", "casme3", 12, 4, 12, 12.0, True),
-        FilmSet("interview", "dense", 24, 4, 12, 12.0, True),
+        FilmSet("calm", "sammlv", 0, 12, 12, 15.0, True, noise=1.5, quality=90),
+        FilmSet("calm", "casme3", 12, 12, 12, 12.0, True, noise=1.5, quality=90),
     )
     choose: tuple[FilmSet, ...] = (
-        FilmSet("calm", "sammlv", 50, 6, 20, 10.0),
-        FilmSet("calm", "casme3", 50, 6, 20, 10.0),
-        FilmSet("interview", "dense", 50, 6, 15, 12.0),
+        FilmSet("calm", "sammlv", 50, 6, 12, 15.0, phases=MOST_PHASES),
+        FilmSet("calm", "casme3", 50, 6, 12, 12.0, phases=3),
+        FilmSet("interview", "sammlv", 50, 6, 10, 15.0, phases=3),
     )
     report: tuple[FilmSet, ...] = (
-        FilmSet("calm", "sammlv", 40, 8, 20, 10.0),
-        FilmSet("calm", "casme3", 40, 8, 20, 10.0),
-        FilmSet("interview", "dense", 40, 8, 15, 12.0),
+        FilmSet("calm", "sammlv", 40, 8, 12, 15.0, phases=3),
+        FilmSet("calm", "casme3", 40, 8, 12, 12.0, phases=3),
+        FilmSet("interview", "sammlv", 40, 8, 10, 15.0, phases=3),
     )
     planting: Planting = field(default_factory=Planting)
     config: TrainConfig = field(default_factory=lambda: PLAIN)
@@ -96,9 +93,8 @@ class Edition:
     phases: int = 3
 
     def films(self, part: str, work: Path, n_jobs: int = 1) -> list[FilmMotion]:
-        """The measured films of a part; those of who chooses in as many phases as `instrument.steadiness` wants."""
-        phases = {"train": 1, "choose": MOST_PHASES, "report": self.phases}[part]
-        return measured(getattr(self, part), work, phases_of(phases, WINDOW), n_jobs)
+        """The measured films of a part: train, choose or report."""
+        return measured(getattr(self, part), work, n_jobs)
 
 
 def trained(windows: TrainingWindows, config: TrainConfig, passes: int, place: Path, key: Any) -> Network:
@@ -148,23 +144,17 @@ def draft(network: Network, k_p: int, strategy: str, phases: int) -> TrainedMode
     )
 
 
-def phases_used(n: int) -> tuple[int, ...]:
-    """Of the `MOST_PHASES` that were measured, `n`, spread out."""
-    steps = phases_of(MOST_PHASES, WINDOW)
-    return tuple(sorted({steps[i * MOST_PHASES // n] for i in range(n)}))
-
-
-def worth(films: Sequence[Measured], model: TrainedModel, phases: Sequence[int]) -> dict[str, float]:
+def worth(films: Sequence[Measured], model: TrainedModel) -> dict[str, float]:
     """What is touched and found of calm films, the mean over .5, 1 and 2 false finds a minute; and of interviews at `RESTLESS`."""
     calm, told = of_kind(films, "calm"), {}
-    every = {id(film): instrument.candidates(film, model, phases) for film in films}
+    every = {id(film): instrument.candidates(film, model, model.phases) for film in films}
     for name, rates, part, judged in (
         ("calm", (0.5, 1.0, 2.0), calm, False),
         ("interview", (RESTLESS,), of_kind(films, "interview"), True),
     ):
         shares = []
         for rate in rates:
-            threshold = instrument.threshold_for(part, model, phases, rate, judged)
+            threshold = instrument.threshold_for(part, model, rate, judged)
             hits = np.zeros(3)
             for film in part:
                 each = every[id(film)]
@@ -190,7 +180,7 @@ def decoded_best(
     for strategy in (SCORE, MOTION):
         for k_p in HALF_LENGTHS:
             model = draft(network, k_p, strategy, n_phases)
-            told = worth(of_kind(films, "calm"), model, phases_used(n_phases))
+            told = worth(of_kind(films, "calm"), model)
             table.append(
                 {"ends": strategy, "k_p": k_p, **{k: v for k, v in told.items() if k.startswith("calm")}}
             )
@@ -219,39 +209,37 @@ def candidates(edition: Edition, work: Path, n_jobs: int = 1) -> dict[str, dict[
             planting.turns,
         )
         model, _ = decoded_best(said(choosing, network), network, edition.phases)
-        known[name] = {**worth(said(choosing, network), model, phases_used(edition.phases)), "k_p": model.k_p}
+        known[name] = {**worth(said(choosing, network), model), "k_p": model.k_p}
         write_json(known, place)
     return known
 
 
 def chosen(films: Sequence[Measured], network: Network, n_phases: int) -> tuple[TrainedModel, dict[str, Any]]:
     """The network with half length, ends, threshold and calibration by the films of those who choose; and what was seen."""
-    phases = phases_used(n_phases)
     model, decoders = decoded_best(films, network, n_phases)
-    threshold = instrument.threshold_for(of_kind(films, "calm"), model, phases, FALSE_PER_MINUTE)
-    restless = instrument.threshold_for(of_kind(films, "interview"), model, phases, RESTLESS, judged=True)
-    model = instrument.calibrated(films, replace(model, threshold=threshold), phases)
+    threshold = instrument.threshold_for(of_kind(films, "calm"), model, FALSE_PER_MINUTE)
+    restless = instrument.threshold_for(of_kind(films, "interview"), model, RESTLESS, judged=True)
+    model = instrument.calibrated(films, replace(model, threshold=threshold))
     seen = {
         "decoders": decoders, "threshold": threshold, "restless_threshold": restless,
-        "steadiness": instrument.steadiness(of_kind(films, "calm"), model),
+        "steadiness": instrument.steadiness(films, model),
     }  # fmt: skip
     return model, seen
 
 
 def reported(films: Sequence[Measured], model: TrainedModel, restless: float) -> dict[str, Any]:
     """The numbers of those who report: by set, all calm films, and the interviews at the two thresholds."""
-    phases = phases_of(model.phases, WINDOW)
     kinds = list(dict.fromkeys(film.kind for film in films))
     told = {
-        kind: instrument.report(of_kind(films, kind), model, phases)
+        kind: instrument.report(of_kind(films, kind), model)
         for kind in [*kinds, "calm"]
         if of_kind(films, kind)
     }
     interviews = of_kind(films, "interview")
     if interviews:
         at = replace(model, threshold=restless)
-        told["interview, judged"] = instrument.report(interviews, model, phases, judged=True)
-        told["interview, judged, at the rate"] = instrument.report(interviews, at, phases, judged=True)
+        told["interview, judged"] = instrument.report(interviews, model, judged=True)
+        told["interview, judged, at the rate"] = instrument.report(interviews, at, judged=True)
     return told
 
 
@@ -265,6 +253,20 @@ def build(edition: Edition, work: str | Path, n_jobs: int = 1) -> TrainedModel:
     model, seen = chosen(said(edition.films("choose", work, n_jobs), network), network, edition.phases)
     told = reported(said(edition.films("report", work, n_jobs), network), model, seen["restless_threshold"])
     return with_card(model, edition, compared, films, seen, told)
+
+
+def write_edition(
+    edition: Edition, out_dir: str | Path, work: str | Path, n_jobs: int = 1, card: str | Path | None = None
+) -> tuple[Path, TrainedModel]:
+    """Run the recipe and write `bundled.safetensors` and `bundled.json` into `out_dir`; its numbers into a model card, if given.
+
+    Returns the first's path, and what is in it.
+    """
+    model = build(edition, work, n_jobs)
+    path = save_model(model, Path(out_dir) / "bundled.safetensors")
+    if card is not None:
+        write_edition_card(model.card, card)
+    return path, model
 
 
 def with_card(

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from metst_core.datasets import Dataset
 from metst_core.experiment.perturbing import perturbations
 from metst_core.files import UNREADABLE, check_seal, content_hash, sealed_path, value_hash
-from metst_core.inference import MediaPipeFaceFinder, QualityLog, Seen
+from metst_core.inference import MediaPipeFaceFinder, QualityLog, Seen, phases_of
 from metst_core.landmarks import MediaPipeLandmarker
 from metst_core.motion import MotionWindow, stream_motion
 from metst_core.synthetic import generate
@@ -40,7 +40,8 @@ class FilmSet:
     """Films of some persons: a film of `seconds` for each, by a tier and a prior of SynthME 2.
 
     `me_per_minute` is raised above what the sheets say, so that there are MEs enough; persons differ less in it than in
-    the sheets (`rate_spread` .3).  A third of the films is also taken in perturbed (`perturbing`) where `perturbed` says so.
+    the sheets (`rate_spread` .3).  Measured in windows of so many `phases`.  noise, quality: of the camera, where they are
+    not the tier's.  A third of the films is also taken in perturbed (`perturbing`) where `perturbed` says so.
     """
 
     tier: str
@@ -50,18 +51,23 @@ class FilmSet:
     seconds: float
     me_per_minute: float
     perturbed: bool = False
+    phases: int = 1
+    noise: float | None = None
+    quality: int | None = None
 
     @property
     def name(self) -> str:
         """Of its folder; another for every other set."""
-        return f"{self.tier}_{self.prior}_{self.first_subject}_{value_hash(repr(self))[:6]}"
+        return f"{self.tier}_{self.prior}_{self.first_subject}_{value_hash([self.n_subjects, self.seconds, self.me_per_minute, self.noise, self.quality])[:6]}"
 
     def generate(self, work: Path, n_jobs: int = 1) -> Dataset:
         """The films, rendered or as they lie in `work`."""
+        camera = {"noise": self.noise, "quality": self.quality}
         return generate(
             work / "films" / self.name, self.n_subjects, 1, self.seconds, FPS, SEED, tier=self.tier,
             prior=self.prior, first_subject=self.first_subject, n_jobs=n_jobs, progress=False,
             me_per_minute=self.me_per_minute, rate_spread=0.3,
+            **{knob: value for knob, value in camera.items() if value is not None},
         )  # fmt: skip
 
 
@@ -70,7 +76,7 @@ class FilmMotion:
     """A film as it was measured.
 
     windows: of several phases.  n_frames; truth: the rows of `truth/micro_expressions.csv` of this film.
-    seen: the looks at the face, per frame.  changed: the perturbation, "" for none.
+    seen: the looks at the face, per frame, where there are several phases.  changed: the perturbation, "" for none.
     """
 
     subject: str
@@ -89,7 +95,7 @@ class FilmMotion:
         return int("".join(c for c in self.subject if c.isdigit()))
 
 
-def measured(sets: Sequence[FilmSet], work: Path, phases: Sequence[int], n_jobs: int = 1) -> list[FilmMotion]:
+def measured(sets: Sequence[FilmSet], work: Path, n_jobs: int = 1) -> list[FilmMotion]:
     """Every film of the sets, rendered and measured, or as it is kept in `work`."""
     jobs = []
     for each in sets:
@@ -103,7 +109,8 @@ def measured(sets: Sequence[FilmSet], work: Path, phases: Sequence[int], n_jobs:
             for changed in _changes(each, number):
                 jobs.append((each, subject, video, path, truth, changed))
     kept = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_kept)(path, work, tuple(phases), changed) for _, _, _, path, _, changed in jobs
+        delayed(_kept)(path, work, phases_of(each.phases, WINDOW), changed)
+        for each, _, _, path, _, changed in jobs
     )
     films = []
     for (each, subject, video, _, truth, changed), place in zip(
@@ -121,7 +128,7 @@ def _changes(each: FilmSet, number: int) -> list[str]:
 
 
 def _kept(path: Path, work: Path, phases: tuple[int, ...], changed: str) -> Path:
-    """The file with the motion of a film, made if it is not there."""
+    """The file with the motion of a film, made if it is not there; with several phases also the looks at the face."""
     name = value_hash([content_hash(path), list(phases), changed, WINDOW])[:24]
     place = work / "motion" / f"{name}.npz"
     try:
@@ -135,7 +142,8 @@ def _kept(path: Path, work: Path, phases: tuple[int, ...], changed: str) -> Path
     def grey(folder: str) -> Iterator[np.ndarray]:
         frames = read_frames(path)
         for frame in perturbations(Path(folder), FPS)[changed](frames) if changed else frames:
-            log.look(frame)
+            if len(phases) > 1:
+                log.look(frame)
             yield cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
 
     with one_opencv_thread(), tempfile.TemporaryDirectory() as folder:

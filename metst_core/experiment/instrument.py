@@ -64,6 +64,11 @@ class Measured:
     judged: np.ndarray | None = None
     unrest: np.ndarray | None = None
 
+    def phases(self, n: int, window: int) -> tuple[int, ...]:
+        """Of the phases that the film was measured in `n`, spread out."""
+        known = sorted({each.start % (window // 2) for each in self.windows})
+        return tuple(known[i * len(known) // n] for i in range(n))
+
     def shot(self, phases: Sequence[int], window: int) -> Shot:
         """The film as one shot, from the windows of these phases alone."""
         shot = Shot(0, tuple(phases), window)
@@ -104,8 +109,10 @@ class Candidates:
         return is_false
 
 
-def candidates(film: Measured, model: TrainedModel, phases: Sequence[int]) -> Candidates:
-    """The candidates of a film with these phases, motion that of the first."""
+def candidates(film: Measured, model: TrainedModel, phases: int | Sequence[int]) -> Candidates:
+    """The candidates of a film with so many phases, or with these; motion that of the first."""
+    if isinstance(phases, int):
+        phases = film.phases(phases, model.window)
     shot = film.shot(phases, model.window)
     said, seen = shot.averaged(film.n_frames), shot.measured(film.n_frames)
     low = replace(model, threshold=_LOWEST)
@@ -123,14 +130,10 @@ def minutes_of(films: Iterable[Measured], fps: float, judged: bool = False) -> f
 
 
 def threshold_for(
-    films: Sequence[Measured],
-    model: TrainedModel,
-    phases: Sequence[int],
-    per_minute: float,
-    judged: bool = False,
+    films: Sequence[Measured], model: TrainedModel, per_minute: float, judged: bool = False
 ) -> float:
     """The lowest threshold with at most so many false finds per minute of the films (of what is judged in them)."""
-    every = [candidates(film, model, phases) for film in films]
+    every = [candidates(film, model, model.phases) for film in films]
     false = np.concatenate([each.score[each.false & (each.judged | (not judged))] for each in every])
     allowed = int(per_minute * minutes_of(films, model.fps, judged) + 1e-9)
     ranked = np.concatenate([[1.0], np.sort(false)[::-1], [_LOWEST]])
@@ -142,10 +145,12 @@ def threshold_for(
 def steadiness(films: Sequence[Measured], model: TrainedModel) -> list[dict[str, float]]:
     """For 1 to 4 of `MOST_PHASES` phases: how far the score of an ME differs with the frame that windows begin at.
 
+    Of the films that were measured in all of these phases.
     sd: standard deviation over the starts of the highest smoothed score in an ME, the mean over MEs that any finds;
     stays: share of the starts that touch such an ME.
     """
     steps = phases_of(MOST_PHASES, model.window)
+    films = [film for film in films if film.phases(MOST_PHASES, model.window) == steps]
     rows = []
     for n in range(1, MOST_PHASES):
         peaks, touched = [], []
@@ -179,14 +184,14 @@ def _score(film: Measured, phases: Sequence[int], window: int) -> np.ndarray:
     return averaged(voices, film.n_frames, len(voices)).score
 
 
-def calibrated(films: Sequence[Measured], model: TrainedModel, phases: Sequence[int]) -> TrainedModel:
-    """`model` with these phases and a calibration fitted on what is judged in these films.
+def calibrated(films: Sequence[Measured], model: TrainedModel) -> TrainedModel:
+    """`model` with a calibration fitted on what is judged in these films.
 
     Its ends are measured in the motion where the model has none of its own that are.
     """
     strategy = model.strategy if model.strategy in (MOTION, SCORE) else MOTION
-    model = replace(model, strategy=strategy, phases=len(phases))
-    every = [candidates(film, model, phases) for film in films]
+    model = replace(model, strategy=strategy)
+    every = [candidates(film, model, model.phases) for film in films]
     judged = np.concatenate([each.judged for each in every])
     scores = np.concatenate([each.score for each in every])[judged]
     found = np.concatenate([each.found for each in every])[judged]
@@ -194,15 +199,13 @@ def calibrated(films: Sequence[Measured], model: TrainedModel, phases: Sequence[
     return replace(model, calibration=Calibration.fit(scores, found, evidence))
 
 
-def report(
-    films: Sequence[Measured], model: TrainedModel, phases: Sequence[int], judged: bool = False
-) -> dict[str, Any]:
+def report(films: Sequence[Measured], model: TrainedModel, judged: bool = False) -> dict[str, Any]:
     """What the instrument does on films that decided nothing: all of them, or what is `judged` in them.
 
     Of every share and rate the 95% interval over persons (`metrics.share_ends`, `rate_ends`).  An ME counts as judged where
     its apex is.
     """
-    every = [candidates(film, model, phases) for film in films]
+    every = [candidates(film, model, model.phases) for film in films]
     finds = [each.score >= (model.threshold or 0.0) for each in every]
     rows, errors, false = [], [], []
     for film, each, mine in zip(films, every, finds, strict=True):

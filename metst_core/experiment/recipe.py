@@ -10,12 +10,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from metst_core.experiment.edition import Edition, build
-from metst_core.experiment.edition_card import lines_of, write_edition_card
+from metst_core.experiment.edition import Edition, write_edition
+from metst_core.experiment.edition_card import lines_of
 from metst_core.experiment.weights import Recipe, write_weights
-from metst_core.inference import save_model
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,10 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     edition = Edition()
     edition = replace(edition, config=replace(edition.config, device=given.device))
-    model = build(edition, given.work, given.jobs)
-    path = save_model(model, Path(given.out) / "bundled.safetensors")
-    if given.card is not None:
-        write_edition_card(model.card, given.card)
+    path, model = write_edition(edition, given.out, given.work, given.jobs, given.card)
     print("\n".join([f"{path}: {path.stat().st_size / 1e6:.1f} MB", "", *lines_of(model.card)]))
 
 
