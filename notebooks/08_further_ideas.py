@@ -77,7 +77,7 @@ if len(answers):
     display(answers.drop(columns=["source"]).set_index("claim").round(3))
 
 # %% [markdown]
-# *held*: better in the test of the whole table, with as many training seeds as stand beside it (`seeds_first`, `seeds_second`). *could not be told*: not marked; the true difference is hardly larger than `strs_difference_could_see`, and may well be 0. A table that was not computed says nothing.
+# *held*: better in the test of the whole table, with as many training seeds as stand beside it (`seeds_first`, `seeds_second`). *could not be told*: not marked; the true difference is hardly larger than `difference_could_see`, and may well be 0. A table that was not computed says nothing.
 
 # %%
 for idea in IDEAS:

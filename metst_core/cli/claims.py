@@ -76,8 +76,10 @@ def run(options: argparse.Namespace) -> int:
     if found.cut:
         print(f"not computed, for lack of time: {', '.join(found.cut)}")
     if len(found.table):
-        minutes = found.table.groupby("claim", sort=False)["seconds"].sum() / 60
-        print("minutes now: " + ", ".join(f"{name} {spent:.1f}" for name, spent in minutes.items()))
+        each = found.table["seconds"] / found.table["seeds"] / 60
+        print(
+            f"training one network's folds took {each.median():.1f} minutes (median), {each.max():.1f} at most"
+        )
         print(f"{folder / 'claims.csv'}: every cell; the same command goes on where it stopped")
         if options.keep:
             kept = Path(options.keep) / ("ideas" if options.only == ["ideas"] else "")

@@ -119,7 +119,7 @@ class ClaimsTable:
     """What was computed, and what time did not allow.
 
     table: a row per cell: `claim, level, model, variant, window, seeds, folds, half_length` (factor), `parameters,
-        seconds, size` (parameters as a part of those of the claim's `second`), then for each score of `HEADLINE` value, `_low`, `_high`, `_coverage`, against the claim's `second` `_difference`, its `_low`, `_high`,
+        seconds` (of training, all folds and seeds, whenever that was), `size` (parameters as a part of those of `second`), then for each score of `HEADLINE` value, `_low`, `_high`, `_coverage`, against the claim's `second` `_difference`, its `_low`, `_high`,
         `_p_table`, `_could_see`; `verdict` on the STRS; recall by length in frames.
     answers: a row per claim: `claim, sentence, source, answer` ("held", "not held", "could not be told", or "not
         computed"), with the difference in STRS of `first` - `second`, their seeds, and how large `first` is beside it.
@@ -310,7 +310,7 @@ class _Done:
     config: TrainConfig
     window: int
     runs: list[Scored]
-    seconds: float
+    seconds: float  # of training, whenever that was
 
 
 def _asked(cell: Cell, base: TrainConfig, runner: Runner, budget: Budget) -> _Asked | None:
@@ -326,7 +326,6 @@ def _asked(cell: Cell, base: TrainConfig, runner: Runner, budget: Budget) -> _As
 
 
 def _computed(cell: Cell, asked: _Asked, runner: Runner, budget: Budget, pace: Pace) -> _Done:
-    started = time.monotonic()
     results: list[LosoResult] = []
     for config, window in asked.trainings:
         was_there, began = runner.is_trained(config, window), time.monotonic()
@@ -340,7 +339,8 @@ def _computed(cell: Cell, asked: _Asked, runner: Runner, budget: Budget, pace: P
             chosen_by_others(dict(zip(budget.rates, results[i : i + n], strict=True)))
             for i in range(0, len(results), n)
         ]
-    return _Done(cell, asked.config, asked.window, runs, time.monotonic() - started)
+    spent = sum(float(run.folds.drop_duplicates("fold")["seconds"].sum()) for run in results)
+    return _Done(cell, asked.config, asked.window, runs, spent)
 
 
 def _table(

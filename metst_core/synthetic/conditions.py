@@ -46,7 +46,7 @@ class Conditions:
     * `background`: "still", "swaying" or "people" (somebody passes)
     """
 
-    macro_overlap: float = 0.1
+    macro_overlap: float = 0.05
     blink_cut: float = 0.08
     blink_per_minute: float = 17.0
     gaze_per_minute: float = 8.0

@@ -202,12 +202,12 @@ PRIORS: dict[str, Prior] = {
             source="159 MEs, 343 macro-expressions in 147 films of 35.5 s (Yap et al., arXiv 1911.01519)",
         ),
         Prior(
-            "dense", (CASME3, SAMM_LV), 1.0, me_per_minute=12.0, macro_per_me=2.1,
+            "dense", (CASME3, SAMM_LV), 1.0, me_per_minute=12.0, macro_per_me=2.0,
             rate_spread=0.3, emotions={"negative": 2, "positive": 1, "surprise": 1, "others": 1},
             source="lengths of both sheets, cut at 1 s; the rest assumed, for learning",
-            strength=Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.004, 0.015, 0.021, 0.027, 0.033, 0.035)),
-            macro_strength=Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.05, 0.065, 0.08, 0.095, 0.12, 0.13)),
-            macro_longest=1.5,
+            strength=Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.004, 0.020, 0.026, 0.030, 0.034, 0.035)),
+            macro_strength=Quantiles((0, 0.25, 0.5, 0.75, 0.95, 1), (0.08, 0.09, 0.10, 0.11, 0.125, 0.13)),
+            macro_longest=0.8,
         ),
     )
 }  # fmt: skip

@@ -401,7 +401,7 @@ def test_tables_have_the_bytes_that_other_machines_made():
     )
     assert (
         hashlib.sha256(text.encode()).hexdigest()
-        == "c920558fe7ecdfd7e3adbd93245fad4be4f9d6b5435c443e72ef49be3547ad64"
+        == "337f6ae171bd2235143a617a36cad806829ad6e5884f0aac08e054da019d082a"
     )
 
 
