@@ -199,13 +199,19 @@ def _steady(rows: Sequence[Mapping[str, Any]], phases: int) -> list[str]:
     ]
 
 
+_COMPARED = {
+    "calm touched": "calm: touched", "calm found": "calm: found", "interview touched": "interview: touched"
+}  # fmt: skip
+
+
 def _compared(compared: Mapping[str, Mapping[str, float]], recipe: Mapping[str, Any]) -> list[str]:
-    names = ("calm touched", "calm found", "interview touched")
+    names = [name for name in _COMPARED if all(name in row for row in compared.values())]
     return [
         f"What was tried, each alone, with {recipe['trial_passes']:,} windows seen (the edition saw {recipe['passes']:,}), on the persons "
-        "that chose: calm films, the mean over thresholds for .5, 1 and 2 false finds per minute; interviews at 2 per judged minute:",
+        "that chose: calm films, the mean over thresholds for .5, 1 and 2 false finds per minute"
+        + ("; interviews at 2 per judged minute:" if "interview touched" in names else ":"),
         "",
-        "| network and training | calm: touched | found | interview: touched |",
-        "|---|---|---|---|",
+        f"| network and training | {' | '.join(_COMPARED[name] for name in names)} |",
+        "|" + "---|" * (len(names) + 1),
         *(f"| {name} | " + " | ".join(f"{row[key]:.2f}" for key in names) + " |" for name, row in compared.items()),
     ]  # fmt: skip

@@ -40,8 +40,8 @@ class FilmSet:
     """Films of some persons: a film of `seconds` for each, by a tier and a prior of SynthME 2.
 
     `me_per_minute` is raised above what the sheets say, so that there are MEs enough; persons differ less in it than in
-    the sheets (`rate_spread` .3).  Measured in windows of so many `phases`.  noise, quality: of the camera, where they are
-    not the tier's.  A third of the films is also taken in perturbed (`perturbing`) where `perturbed` says so.
+    the sheets (`rate_spread` .3).  Measured in windows of so many `phases`.  knobs: of the conditions, where they are not
+    the tier's.  A third of the films is also taken in perturbed (`perturbing`) where `perturbed` says so.
     """
 
     tier: str
@@ -52,22 +52,21 @@ class FilmSet:
     me_per_minute: float
     perturbed: bool = False
     phases: int = 1
-    noise: float | None = None
-    quality: int | None = None
+    knobs: tuple[tuple[str, float], ...] = ()
 
     @property
     def name(self) -> str:
         """Of its folder; another for every other set."""
-        return f"{self.tier}_{self.prior}_{self.first_subject}_{value_hash([self.n_subjects, self.seconds, self.me_per_minute, self.noise, self.quality])[:6]}"
+        made = [self.n_subjects, self.seconds, self.me_per_minute, self.knobs]
+        return f"{self.tier}_{self.prior}_{self.first_subject}_{value_hash(made)[:6]}"
 
     def generate(self, work: Path, n_jobs: int = 1) -> Dataset:
         """The films, rendered or as they lie in `work`."""
-        camera = {"noise": self.noise, "quality": self.quality}
         return generate(
             work / "films" / self.name, self.n_subjects, 1, self.seconds, FPS, SEED, tier=self.tier,
             prior=self.prior, first_subject=self.first_subject, n_jobs=n_jobs, progress=False,
             me_per_minute=self.me_per_minute, rate_spread=0.3,
-            **{knob: value for knob, value in camera.items() if value is not None},
+            **dict(self.knobs),
         )  # fmt: skip
 
 

@@ -134,11 +134,16 @@ def threshold_for(
 ) -> float:
     """The lowest threshold with at most so many false finds per minute of the films (of what is judged in them)."""
     every = [candidates(film, model, model.phases) for film in films]
-    false = np.concatenate([each.score[each.false & (each.judged | (not judged))] for each in every])
     allowed = int(per_minute * minutes_of(films, model.fps, judged) + 1e-9)
-    ranked = np.concatenate([[1.0], np.sort(false)[::-1], [_LOWEST]])
+    return threshold_of_false(every, allowed, judged)
+
+
+def threshold_of_false(every: Sequence[Candidates], allowed: int, judged: bool = False) -> float:
+    """The lowest threshold that lets at most so many false candidates through, between the two that it parts."""
+    false = np.concatenate([each.score[each.false & (each.judged | (not judged))] for each in every])
     if len(false) <= allowed:
         return _LOWEST
+    ranked = np.concatenate([[1.0], np.sort(false)[::-1]])
     return float(np.round((ranked[allowed] + ranked[allowed + 1]) / 2 + 5e-4, 3))
 
 

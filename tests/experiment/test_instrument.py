@@ -36,7 +36,10 @@ def test_what_is_chosen_finds_what_there_is(film, chosen):
     assert told["n_lengths"] == 2
     assert np.abs(told["onset_error"] + told["offset_error"]).max() <= 2
     by_strength = [(row["above"], row["to"], row["touched"]["hits"]) for row in told["by_strength"]]
-    assert by_strength == [(0.008, 0.012, 1), (0.018, 0.024, 1)]  # .01 and .02; strata without an ME are left out
+    assert by_strength == [
+        (0.008, 0.012, 1),
+        (0.018, 0.024, 1),
+    ]  # .01 and .02; strata without an ME are left out
 
 
 def test_only_what_is_judged_counts_where_that_is_asked_for(film, chosen):

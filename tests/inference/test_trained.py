@@ -66,7 +66,9 @@ class TestModels:
         page = (BUNDLED.parents[2] / "data" / "model_card.md").read_text()
         for text in ("synthetic", "not for decisions about people", "does not detect lies"):
             assert text in page
-        assert "\n".join(lines_of(model.card)) in page, "the card gives other numbers than the weights' own file"
+        assert "\n".join(lines_of(model.card)) in page, (
+            "the card gives other numbers than the weights' own file"
+        )
         assert model.threshold == model.card["chosen"]["threshold"]
 
     def test_the_first_edition_can_still_be_had(self):
