@@ -33,6 +33,7 @@ from metst_core.inference import (
     Shot,
     TrainedModel,
     bundled_judgement,
+    load_model,
     motion_of_parts,
     save_model,
     unrest_of,
@@ -60,6 +61,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 }
 """Name -> what differs from `PLAIN`."""
 
+FIRST = "network of the first edition"
 UNPLANTED = "plain, nothing planted"
 """The candidate that learns from the films as they are alone."""
 
@@ -199,9 +201,13 @@ def candidates(edition: Edition, work: Path, n_jobs: int = 1) -> dict[str, dict[
     """What each candidate is worth on the persons that choose; kept in `work/candidates.json`."""
     place = work / "candidates.json"
     known: dict[str, dict[str, float]] = read_json(place) if place.is_file() else {}
-    if set(known) >= {*CANDIDATES, UNPLANTED}:
+    if set(known) >= {FIRST, *CANDIDATES, UNPLANTED}:
         return known
     films, choosing = edition.films("train", work, n_jobs), edition.films("choose", work, n_jobs)
+    if FIRST not in known:
+        first = said(choosing, load_model("bundled-1").network)
+        model, _ = decoded_best(first, load_model("bundled-1").network, edition.phases)
+        known[FIRST] = {**worth(first, model), "k_p": model.k_p}
     for name, changes in {**CANDIDATES, UNPLANTED: {}}.items():
         if name in known:
             continue
@@ -225,7 +231,8 @@ def chosen(films: Sequence[Measured], network: Network, n_phases: int) -> tuple[
     """The network with half length, ends, threshold and calibration by the films of those who choose; and what was seen."""
     model, decoders = decoded_best(films, network, n_phases)
     threshold = instrument.threshold_for(of_kind(films, "calm"), model, FALSE_PER_MINUTE)
-    restless = instrument.threshold_for(of_kind(films, "interview"), model, RESTLESS, judged=True)
+    interviews = of_kind(films, "interview")
+    restless = instrument.threshold_for(interviews, model, RESTLESS, judged=True) if interviews else threshold
     model = instrument.calibrated(films, replace(model, threshold=threshold))
     seen = {
         "decoders": decoders, "threshold": threshold, "restless_threshold": restless,

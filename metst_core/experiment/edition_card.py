@@ -101,59 +101,66 @@ def _rate(part: Mapping[str, float]) -> str:
     return f"{part['rate']:.1f} [{part['low']:.1f}, {part['high']:.1f}]"
 
 
+LEAST = 10
+"""Of fewer MEs no share is held against a goal."""
+
+
 def goals_of(
     told: Mapping[str, Any], chosen: Mapping[str, Any], phases: int
-) -> list[tuple[str, float, float, bool]]:
-    """Every goal: its name, the goal, what was measured, and whether it is reached."""
-    rows: list[tuple[str, float, float, bool]] = []
+) -> list[tuple[str, float, float, str]]:
+    """Every goal: its name, the goal, what was measured, and "reached", "not reached" or that there are too few MEs to say."""
+    rows: list[tuple[str, float, float, str]] = []
 
-    def at_least(name: str, goal: float, value: float) -> None:
-        rows.append((name, goal, value, bool(value >= goal)))
-
-    def at_most(name: str, goal: float, value: float) -> None:
-        rows.append((name, goal, value, bool(value <= goal)))
+    def add(name: str, goal: float, value: float, is_most: bool = False, n: int = LEAST) -> None:
+        good = value <= goal if is_most else value >= goal
+        verdict = f"too few to say ({n})" if n < LEAST else "reached" if good else "not reached"
+        rows.append((name, goal, value, verdict))
 
     if "calm sammlv" in told:
-        inside = [
-            s for s in told["calm sammlv"]["by_strength"]
-            if s["above"] >= _GOAL_STRENGTHS[0] and s["to"] <= _GOAL_STRENGTHS[1]
-        ]  # fmt: skip
+        low, high = _GOAL_STRENGTHS
+        strata = told["calm sammlv"]["by_strength"]
+        inside = [s for s in strata if s["above"] >= low and s["to"] is not None and s["to"] <= high]
         n = sum(s["n"] for s in inside)
-        at_least(
-            "calm, sammlv, .008 to .035 IOD: found",
-            0.8,
-            sum(s["found"]["hits"] for s in inside) / n if n else 0.0,
-        )
-        at_most("calm, sammlv: false finds per minute", 1.0, told["calm sammlv"]["false_per_minute"]["rate"])
+        share = sum(s["found"]["hits"] for s in inside) / max(n, 1)
+        add("calm, sammlv, .008 to .035 IOD: found", 0.8, share, n=n)
+        rate = told["calm sammlv"]["false_per_minute"]["rate"]
+        add("calm, sammlv: false finds per minute, at most", 1.0, rate, is_most=True)
     if "calm casme3" in told:
-        at_least("calm, casme3: touched", 0.8, told["calm casme3"]["touched"]["share"])
-        at_least("calm, casme3: found", 0.6, told["calm casme3"]["found"]["share"])
-        at_most("calm, casme3: false finds per minute", 1.0, told["calm casme3"]["false_per_minute"]["rate"])
-    at_most(
-        "strata in which recall falls with strength beyond its interval",
-        0,
-        len(falls(told["calm"]["by_strength"])),
-    )
+        numbers = told["calm casme3"]
+        add("calm, casme3: touched", 0.8, numbers["touched"]["share"], n=numbers["n"])
+        add("calm, casme3: found", 0.6, numbers["found"]["share"], n=numbers["n"])
+        rate = numbers["false_per_minute"]["rate"]
+        add("calm, casme3: false finds per minute, at most", 1.0, rate, is_most=True)
+    n_falls = len(falls(told["calm"]["by_strength"]))
+    add("strata in which recall falls with strength beyond its interval, at most", 0, n_falls, is_most=True)
     if "interview, judged, at the rate" in told:
         numbers = told["interview, judged, at the rate"]
-        at_least("interview, judged: touched", 0.4, numbers["touched"]["share"])
-        at_most("interview, judged: false finds per judged minute", 2.0, numbers["false_per_minute"]["rate"])
-        at_least("interview: share of the time judged", 1 / 3, numbers["judged"])
+        add("interview, judged: touched", 0.4, numbers["touched"]["share"], n=numbers["n"])
+        rate = numbers["false_per_minute"]["rate"]
+        add("interview: false finds per judged minute, at most", 2.0, rate, is_most=True)
+        add("interview: share of the time judged", 1 / 3, numbers["judged"])
     [steady] = [row for row in chosen["steadiness"] if row["phases"] == phases]
-    at_least(f"stays found with {phases} phases", 0.9, steady["stays"])
-    at_most(f"standard deviation of the score with {phases} phases", 0.08, steady["sd"])
+    n = int(steady["n"])
+    add(f"stays found with {phases} phases", 0.9, steady["stays"], n=n)
+    add(
+        f"standard deviation of the score with {phases} phases, at most",
+        0.08,
+        steady["sd"],
+        is_most=True,
+        n=n,
+    )
     return rows
 
 
 def _goals(told: Mapping[str, Any], chosen: Mapping[str, Any], phases: int) -> list[str]:
     rows = goals_of(told, chosen, phases)
     return [
-        f"Goals that were set beforehand, {sum(row[-1] for row in rows)} of {len(rows)} reached:",
+        f"Goals that were set beforehand, {sum(row[-1] == 'reached' for row in rows)} of {len(rows)} reached:",
         "",
         "| goal | set | measured | |",
         "|---|---|---|---|",
-        *(f"| {name} | {goal:.2f} | {value:.2f} | {'reached' if ok else 'not reached'} |" for name, goal, value, ok in rows),
-    ]  # fmt: skip
+        *(f"| {name} | {goal:.2f} | {value:.2f} | {verdict} |" for name, goal, value, verdict in rows),
+    ]
 
 
 def _strata(numbers: Mapping[str, Any]) -> list[str]:
@@ -164,7 +171,7 @@ def _strata(numbers: Mapping[str, Any]) -> list[str]:
         ("ROI motion around it, pixels of the crop", "by_unrest"),
     ):
         rows += [
-            f"| {name} | {s['above']:g} | {'' if s['to'] == float('inf') else format(s['to'], 'g')} | {s['n']} | {_share(s['touched'])} | "
+            f"| {name} | {s['above']:g} | {'' if s['to'] is None else format(s['to'], 'g')} | {s['n']} | {_share(s['touched'])} | "
             f"{_share(s['found'])} |"
             for s in numbers[key]
         ]

@@ -276,9 +276,12 @@ def _rate(false: pd.DataFrame) -> dict[str, float]:
 
 
 def _strata(mes: pd.DataFrame, column: str, edges: Sequence[float]) -> list[dict[str, Any]]:
-    """Touched and found in strata of a column: above one edge up to the next, that included; those without an ME left out."""
+    """Touched and found in strata of a column: above one edge up to the next, that included; those without an ME left out.
+
+    The last has no end (None).
+    """
     which = np.searchsorted(edges, mes[column].to_numpy(float), side="left")
-    bounds = [0.0, *edges, float("inf")]
+    bounds = [0.0, *edges, None]
     return [
         {
             "above": bounds[i], "to": bounds[i + 1], "n": int((which == i).sum()),
