@@ -185,7 +185,7 @@ def decoded_best(
     films: Sequence[Measured], network: Network, n_phases: int
 ) -> tuple[TrainedModel, list[dict[str, Any]]]:
     """The half length and the way of measuring ends with the most touched and found in calm films, and the table of them all."""
-    table = []
+    table: list[dict[str, Any]] = []
     for strategy in (SCORE, MOTION):
         for k_p in HALF_LENGTHS:
             model = draft(network, k_p, strategy, n_phases)

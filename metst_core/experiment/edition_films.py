@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -62,11 +63,12 @@ class FilmSet:
 
     def generate(self, work: Path, n_jobs: int = 1) -> Dataset:
         """The films, rendered or as they lie in `work`."""
+        knobs: dict[str, Any] = dict(self.knobs)
         return generate(
             work / "films" / self.name, self.n_subjects, 1, self.seconds, FPS, SEED, tier=self.tier,
             prior=self.prior, first_subject=self.first_subject, n_jobs=n_jobs, progress=False,
             me_per_minute=self.me_per_minute, rate_spread=0.3,
-            **dict(self.knobs),
+            **knobs,
         )  # fmt: skip
 
 

@@ -142,10 +142,10 @@ def test_the_card_says_what_was_measured(told, tmp_path):
     }  # fmt: skip
     page = tmp_path / "card.md"
     begin, end = edition_card.EDITION_MARKS
-    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    page.write_text(f"before\n{begin}\nold numbers\n{end}\nafter\n")
     for _ in range(2):
         text = edition_card.write_edition_card(card, page).read_text()
-    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old numbers" not in text
     assert text.count("| calm sammlv | 2 | 1.000") == 1 and "| plain | 0.50 | 0.40 | 0.10 |" in text
     page.write_text("no marks")
     with pytest.raises(InputError, match="card.md"):
