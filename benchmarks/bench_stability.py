@@ -17,70 +17,38 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import common
-import cv2
 import numpy as np
 import pandas as pd
 
+from metst_core.experiment.perturbing import CODECS, encoded, perturbations
 from metst_core.inference import Analysis, Findings, load_model
 from metst_core.synthetic import generate
 from metst_core.tables import of_video
 from metst_core.video import read_frames, write_video
 
 TRIMS = (2, 5, 9, 12, 16, 21)
-NOISE = (0.5, 1.0, 2.0)  # standard deviation, grey levels
-SCALES = (1.5, 0.75, 0.6)
-CODECS = {"libx264": {"crf": "23"}, "libx265": {"crf": "28"}, "libvpx-vp9": {"crf": "33", "b": "0"}}
 RATES = (24.0, 25.0, 29.97, 50.0, 60.0, 120.0)
-FIRST_PERSON = 43
-
-
-def noisy(frames: Iterator[np.ndarray], deviation: float) -> Iterator[np.ndarray]:
-    rng = np.random.default_rng(round(10 * deviation))
-    for frame in frames:
-        yield np.clip(np.rint(frame + rng.normal(0, deviation, frame.shape)), 0, 255).astype(np.uint8)
-
-
-def scaled(frames: Iterator[np.ndarray], factor: float) -> Iterator[np.ndarray]:
-    for frame in frames:
-        size = (2 * round(frame.shape[1] * factor / 2), 2 * round(frame.shape[0] * factor / 2))
-        yield cv2.resize(frame, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
-
-
-def encoded(path: Path, frames: Iterator[np.ndarray], codec: str, fps: float) -> Path:
-    with av.open(path, "w") as container:
-        stream: Any = container.add_stream(
-            codec, rate=Fraction(fps).limit_denominator(1001), options=CODECS[codec]
-        )
-        for number, frame in enumerate(frames):
-            if number == 0:
-                stream.height, stream.width = frame.shape[:2]
-                stream.pix_fmt = "yuv420p"
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
-        container.mux(stream.encode(None))
-    return path
+FIRST_PERSON = 40
+"""Of those who report (`metst_core.experiment.edition`): they neither trained nor chose."""
 
 
 def perturbed(path: Path, fps: float, folder: Path) -> Iterator[tuple[str, Path, int]]:
     """Kind, film, and how many frames were cut off its front."""
-
-    def lossless(frames: Iterator[np.ndarray]) -> Path:
-        write_video(folder / "perturbed.mkv", frames, fps)
-        return folder / "perturbed.mkv"
-
+    place = folder / "perturbed.mkv"
     for n in TRIMS:
-        yield "trim", lossless(f for i, f in enumerate(read_frames(path)) if i >= n), n
-    for deviation in NOISE:
-        yield "noise", lossless(noisy(read_frames(path), deviation)), 0
-    for factor in SCALES:
-        yield "scale", lossless(scaled(read_frames(path), factor)), 0
-    for codec in CODECS:
-        yield "codec", encoded(folder / "perturbed.mkv", read_frames(path), codec, fps), 0
+        write_video(place, (f for i, f in enumerate(read_frames(path)) if i >= n), fps)
+        yield "trim", place, n
+    for name, change in perturbations(folder, fps).items():
+        kind = name.split()[0]
+        if name in CODECS:
+            yield "codec", encoded(place, read_frames(path), name, fps), 0
+        else:
+            write_video(place, change(read_frames(path)), fps)
+            yield kind, place, 0
 
 
 def analysed(path: Path, phases: int) -> Findings:
@@ -102,8 +70,8 @@ def measure(options: argparse.Namespace, phases: int, folder: Path) -> pd.DataFr
 
     def rendered(fps: float) -> Any:
         return generate(
-            folder / f"set_{fps}", options.persons, 1, options.seconds, fps, seed=19, prior="dense",
-            me_per_minute=30, first_subject=FIRST_PERSON, progress=False,
+            folder / f"set_{fps}", options.persons, 1, options.seconds, fps, seed=19, prior="sammlv",
+            me_per_minute=30, rate_spread=0.3, first_subject=FIRST_PERSON, progress=False,
         )  # fmt: skip
 
     base = rendered(30.0)

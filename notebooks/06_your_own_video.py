@@ -122,7 +122,7 @@ print("analysing", Path(video).name)
 # `analyse(..., phases=1)` is the papers' way, and the fastest.
 #
 # The **confidence** is the share of intervals with such a score that were real micro-expressions (IoU of 0.5 or more), measured on persons that the
-# network had not seen: all of them synthetic. The second table gives its scores on them, with 95% bootstrap intervals over persons. How they were made, and the one command that makes them again, is in the model card, `data/model_card.md`.
+# network had not seen: all of them synthetic. The second table gives what is touched (the apex of a find lies in it) and found (IoU of 0.5 or more) of their MEs, with 95% intervals over persons. How they were made, and the one command that makes them again, is in the model card, `data/model_card.md`.
 
 # %%
 model = load_model("bundled")
@@ -132,10 +132,17 @@ constants = {
 }
 display(pd.Series(constants, name=model.name).to_frame())
 measured = {
-    rule: {name: interval_text(m[name], *ends) for name, ends in m["intervals"].items()}
-    for rule, m in model.card["held_out"].items()
+    films: {
+        "MEs": numbers["n"],
+        "false finds per minute": f"{numbers['false_per_minute']['rate']:.1f}",
+        **{
+            name: interval_text(*(numbers[name][end] for end in ("share", "low", "high")))
+            for name in ("touched", "found")
+        },
+    }
+    for films, numbers in model.card["report"].items()
 }
-display(pd.DataFrame(measured))
+display(pd.DataFrame(measured).T)
 
 # %%
 bins = pd.DataFrame(model.calibration.evidence["bins"])

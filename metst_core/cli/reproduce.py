@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from pathlib import Path
 
-    from metst_core.experiment import Recipe, Run, check_profile_here, reproduce, run_name, write_weights
+    from metst_core.experiment import Edition, Run, check_profile_here, reproduce, run_name, write_edition
     from metst_core.workers import cores
 
     check_profile_here(options.profile)
@@ -46,6 +46,6 @@ def run(options: argparse.Namespace) -> int:
     out = reproduce(run, options.notebooks)
     print(f"{out / 'report.html'}: open it in a browser")
     if options.weights:
-        path, _ = write_weights(Recipe(), options.weights, out / "weights", options.jobs or cores())
+        path, _ = write_edition(Edition(), options.weights, out / "weights", options.jobs or cores())
         print(f"{path}: the bundled weights anew")
     return 0

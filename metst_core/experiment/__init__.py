@@ -37,6 +37,7 @@ from metst_core.experiment.decoders import (
     nested_decoder,
     run_decoders,
 )
+from metst_core.experiment.edition import Edition, write_edition
 from metst_core.experiment.exercises import check, write_student
 from metst_core.experiment.gallery import errors_by_kind, one_of_each, view_of
 from metst_core.experiment.held_out import HeldOut, calibrate
@@ -95,6 +96,7 @@ __all__ = [
     "Cell",
     "Claim",
     "ClaimsTable",
+    "Edition",
     "Familiarity",
     "HeldOut",
     "NestedResult",
@@ -176,6 +178,7 @@ __all__ = [
     "write_answer",
     "write_card",
     "write_claims",
+    "write_edition",
     "write_page",
     "write_student",
     "write_touch_pages",

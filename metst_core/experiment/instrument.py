@@ -1,71 +1,57 @@
-"""The instrument that comes with the package, measured: what several phases pay, and how good its finds and lengths are.
+"""The instrument that comes with the package, measured on films whose truth is known: what it finds, and how well it knows.
 
-Two sets of synthetic persons (SynthME 2, tier calm), none of whom the network has seen, and no person in both.  The
-first *chooses*: how steady the score is with 1 to 4 window phases, and the calibration for the number that is used (the
-threshold stays the network's own).  The second decides nothing: it *reports* what is found and touched, the errors of onset and offset, and how well the
-confidence holds.
-
-`python -m metst_core.experiment.instrument --out metst_core/assets --card data/model_card.md`
+The functions work on films that are `Measured`: the network's answers for windows of several phases, and the truth.  A film
+of persons that *choose* gives the threshold (`threshold_for`), the calibration (`calibrated`) and how steady the score is
+(`steadiness`); one of persons that *report* decides nothing (`report`).  `metst_core.experiment.edition` runs it all.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 
-from metst_core import tables
-from metst_core.datasets import Dataset
 from metst_core.decoding import smooth
-from metst_core.files import atomic_path, run_record
 from metst_core.inference import (
     MOTION,
-    PHASES,
+    SCORE,
     Calibration,
     Shot,
     TrainedModel,
     averaged,
     intervals_of,
-    load_model,
     path_of,
     phases_of,
-    save_model,
     smoothed_voices,
 )
-from metst_core.landmarks import MediaPipeLandmarker
-from metst_core.metrics import match_intervals
-from metst_core.models import predict_windows
-from metst_core.motion import MotionWindow, stream_motion
-from metst_core.synthetic import generate
-from metst_core.video import read_frames
+from metst_core.metrics import match_intervals, rate_ends, share_ends
+from metst_core.motion import MotionWindow
 
-CHOOSE = {"first_subject": 42, "n_subjects": 6}
-REPORT = {"first_subject": 1, "n_subjects": 6}
-"""Which persons choose, and which report."""
-
-FILMS = {"n_videos": 1, "seconds": 10, "seed": 19, "tier": "calm", "prior": "dense", "me_per_minute": 20}
 MOST_PHASES = 5
 PERCENTILES = (5, 25, 50, 75, 95)
-CARD_MARKS = (
-    "<!-- instrument: written by metst_core.experiment.instrument -->",
-    "<!-- end of instrument -->",
-)
+
+STRENGTHS = (0.008, 0.012, 0.018, 0.024, 0.035)
+"""Edges between strata of strength, inter-ocular distances."""
+LENGTHS = (9, 15, 30)
+"""Longest lengths of strata, frames at 30 per second."""
+UNREST = (0.5, 1.0, 1.5, 2.0, 3.0)
+"""Edges between strata of the ROIs' median motion around an ME, pixels of the 320 crop."""
 
 _LOWEST = 0.05  # peaks of the smoothed score below this are not even used for calibration
-_ENDS = ["onset", "apex", "offset"]
 _BINS = np.linspace(0, 1, 6)
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A film in windows of some phases, with what the network says of each, and the truth `(n, 3)`."""
+    """A film in windows of some phases, with what the network says of each, and the truth `(n, 3)` with its strengths `(n,)`.
+
+    person, kind: whose film it is and of what set.  judged, unrest: per frame, whether it is judged and how restless the face
+    is (`inference.Judgement`); None where nobody looked, and all is judged.
+    """
 
     windows: list[MotionWindow]
     score: np.ndarray
@@ -73,6 +59,15 @@ class Measured:
     n_frames: int
     truth: np.ndarray
     strengths: np.ndarray
+    person: str = ""
+    kind: str = ""
+    judged: np.ndarray | None = None
+    unrest: np.ndarray | None = None
+
+    def phases(self, n: int, window: int) -> tuple[int, ...]:
+        """Of the phases that the film was measured in `n`, spread out."""
+        known = sorted({each.start % (window // 2) for each in self.windows})
+        return tuple(known[i * len(known) // n] for i in range(n))
 
     def shot(self, phases: Sequence[int], window: int) -> Shot:
         """The film as one shot, from the windows of these phases alone."""
@@ -82,75 +77,85 @@ class Measured:
                 shot.add(each, self.score[i], self.probabilities[i])
         return shot
 
+    @property
+    def is_judged(self) -> np.ndarray:
+        """Per frame, bool."""
+        return np.ones(self.n_frames, bool) if self.judged is None else self.judged
+
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Every peak worth a look in a film: its table, the smoothed score of every voice at the apex, and hits."""
+    """Every peak worth a look in a film: its table, the smoothed score of every voice at the apex, and hits.
+
+    found `(n,)`: IoU .5 with an ME, one to one.  inside `(n, MEs)`: the apex lies in it.  judged `(n,)`: the apex is.
+    """
 
     table: pd.DataFrame
     voices: np.ndarray
     found: np.ndarray
+    matched: np.ndarray
     inside: np.ndarray
+    judged: np.ndarray
+
+    @property
+    def score(self) -> np.ndarray:
+        """Smoothed, at the apex: `(n,)`."""
+        return self.table["score"].to_numpy()
+
+    @property
+    def false(self) -> np.ndarray:
+        """Neither touches an ME nor finds one: `(n,)` bool."""
+        is_false: np.ndarray = ~self.inside.any(axis=1) & ~self.found
+        return is_false
 
 
-def measure(dataset: Dataset, model: TrainedModel, phases: Sequence[int], work: Path) -> list[Measured]:
-    """Every film of a set; its motion is kept in `work`."""
-    work.mkdir(parents=True, exist_ok=True)
-    keys = list(zip(dataset.videos["subject"], dataset.videos["video"], strict=True))
-    made = pd.read_csv(Path(dataset.path(*keys[0])).parents[1] / "truth" / "micro_expressions.csv")
-    films = []
-    for subject, video in keys:
-        kept = work / f"{subject}_{video}_{'-'.join(map(str, phases))}.npz"
-        if not kept.is_file():
-            _extract(dataset.path(subject, video), model, phases, kept)
-        with np.load(kept, allow_pickle=False) as stored:
-            starts, motion, head, n = stored["start"], stored["motion"], stored["head"], int(stored["n"])
-        k = model.window
-        windows = [
-            MotionWindow(int(s), m, np.ones(min(k, n - int(s)), bool), h, np.zeros((2, k), np.int32))
-            for s, m, h in zip(starts, motion, head, strict=True)
-        ]
-        truth = tables.of_video(dataset.annotations, subject, video)[_ENDS].to_numpy()
-        mine = made[(made["subject"] == subject) & (made["video"] == video)].sort_values("onset")
-        films.append(
-            Measured(windows, *predict_windows(model.network, motion), n, truth, mine["strength"].to_numpy())
-        )
-    return films
-
-
-def _extract(path: Path, model: TrainedModel, phases: Sequence[int], kept: Path) -> None:
-    frames = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in read_frames(path))
-    windows = list(stream_motion(frames, MediaPipeLandmarker(), model.features, model.window, phases=phases))
-    with atomic_path(kept) as temporary:
-        np.savez(
-            temporary,
-            start=[w.start for w in windows],
-            motion=np.stack([w.motion for w in windows]),
-            head=np.stack([w.head for w in windows]),
-            n=max(w.start + len(w.has_face) for w in windows),
-        )
-
-
-def candidates(film: Measured, model: TrainedModel, phases: Sequence[int]) -> Candidates:
-    """The candidates of a film with these phases, ends measured in the motion of the first."""
+def candidates(film: Measured, model: TrainedModel, phases: int | Sequence[int]) -> Candidates:
+    """The candidates of a film with so many phases, or with these; motion that of the first."""
+    if isinstance(phases, int):
+        phases = film.phases(phases, model.window)
     shot = film.shot(phases, model.window)
     said, seen = shot.averaged(film.n_frames), shot.measured(film.n_frames)
-    low = replace(model, threshold=_LOWEST, strategy=MOTION)
+    low = replace(model, threshold=_LOWEST)
     table = intervals_of(low, said.score, said.probabilities, path_of(seen.motion, seen.start))
-    voices = smoothed_voices(said.each, said.score, model.k_p)[table["apex"].to_numpy(int)]
+    apexes = table["apex"].to_numpy(int)
+    voices = smoothed_voices(said.each, said.score, model.k_p)[apexes]
     matched = match_intervals(table[["onset", "offset"]].to_numpy(), film.truth[:, [0, 2]])
-    apex = table["apex"].to_numpy()[:, None]
-    inside = (apex >= film.truth[None, :, 0]) & (apex <= film.truth[None, :, 2])
-    return Candidates(table, voices, matched >= 0, inside)
+    inside = (apexes[:, None] >= film.truth[None, :, 0]) & (apexes[:, None] <= film.truth[None, :, 2])
+    return Candidates(table, voices, matched >= 0, matched, inside, film.is_judged[apexes])
+
+
+def minutes_of(films: Iterable[Measured], fps: float, judged: bool = False) -> float:
+    """Length of films, or of what is judged in them."""
+    return sum(int(film.is_judged.sum()) if judged else film.n_frames for film in films) / fps / 60
+
+
+def threshold_for(
+    films: Sequence[Measured], model: TrainedModel, per_minute: float, judged: bool = False
+) -> float:
+    """The lowest threshold with at most so many false finds per minute of the films (of what is judged in them)."""
+    every = [candidates(film, model, model.phases) for film in films]
+    allowed = int(per_minute * minutes_of(films, model.fps, judged) + 1e-9)
+    return threshold_of_false(every, allowed, judged)
+
+
+def threshold_of_false(every: Sequence[Candidates], allowed: int, judged: bool = False) -> float:
+    """The lowest threshold that lets at most so many false candidates through, between the two that it parts."""
+    false = np.concatenate([each.score[each.false & (each.judged | (not judged))] for each in every])
+    if len(false) <= allowed:
+        return _LOWEST
+    ranked = np.concatenate([[1.0], np.sort(false)[::-1]])
+    return float(np.round((ranked[allowed] + ranked[allowed + 1]) / 2 + 5e-4, 3))
 
 
 def steadiness(films: Sequence[Measured], model: TrainedModel) -> list[dict[str, float]]:
     """For 1 to 4 of `MOST_PHASES` phases: how far the score of an ME differs with the frame that windows begin at.
 
+    Of the films that were measured in all of these phases.
     sd: standard deviation over the starts of the highest smoothed score in an ME, the mean over MEs that any finds;
     stays: share of the starts that touch such an ME.
     """
     steps = phases_of(MOST_PHASES, model.window)
+    films = [film for film in films if film.phases(MOST_PHASES, model.window) == steps]
     rows = []
     for n in range(1, MOST_PHASES):
         peaks, touched = [], []
@@ -184,55 +189,107 @@ def _score(film: Measured, phases: Sequence[int], window: int) -> np.ndarray:
     return averaged(voices, film.n_frames, len(voices)).score
 
 
-def calibrated(films: Sequence[Measured], model: TrainedModel, phases: Sequence[int]) -> TrainedModel:
-    """`model` with these phases, ends measured in the motion, and a calibration fitted on these films."""
-    every = [candidates(film, model, phases) for film in films]
-    scores = np.concatenate([each.table["score"] for each in every])
-    found = np.concatenate([each.found for each in every])
+def calibrated(films: Sequence[Measured], model: TrainedModel) -> TrainedModel:
+    """`model` with a calibration fitted on what is judged in these films.
+
+    Its ends are measured in the motion where the model has none of its own that are.
+    """
+    strategy = model.strategy if model.strategy in (MOTION, SCORE) else MOTION
+    model = replace(model, strategy=strategy)
+    every = [candidates(film, model, model.phases) for film in films]
+    judged = np.concatenate([each.judged for each in every])
+    scores = np.concatenate([each.score for each in every])[judged]
+    found = np.concatenate([each.found for each in every])[judged]
     evidence = {"n_intervals": len(found), "n_true": int(found.sum()), "persons": "synthetic"}
-    calibration = Calibration.fit(scores, found, evidence)
-    return replace(model, strategy=MOTION, phases=len(phases), calibration=calibration)
+    return replace(model, calibration=Calibration.fit(scores, found, evidence))
 
 
-def report(films: Sequence[Measured], model: TrainedModel, phases: Sequence[int]) -> dict[str, Any]:
-    """What the instrument does on films that decided nothing."""
-    every = [candidates(film, model, phases) for film in films]
-    minutes = sum(film.n_frames for film in films) / model.fps / 60
-    is_find = [each.table["score"].to_numpy() >= (model.threshold or 0.0) for each in every]
-    touched = np.concatenate(
-        [each.inside[mine].any(axis=0) for each, mine in zip(every, is_find, strict=True)]
-    )
-    found = sum(int((each.found & mine).sum()) for each, mine in zip(every, is_find, strict=True))
-    false = sum(
-        int((mine & ~each.inside.any(axis=1) & ~each.found).sum())
-        for each, mine in zip(every, is_find, strict=True)
-    )
-    errors = np.array([
-        each.table[["onset", "offset"]].to_numpy()[i] - film.truth[each.inside[i].argmax()][[0, 2]]
-        for each, mine, film in zip(every, is_find, films, strict=True)
-        for i in np.flatnonzero(mine & each.inside.any(axis=1))
-    ]).reshape(-1, 2)  # fmt: skip
+def report(films: Sequence[Measured], model: TrainedModel, judged: bool = False) -> dict[str, Any]:
+    """What the instrument does on films that decided nothing: all of them, or what is `judged` in them.
+
+    Of every share and rate the 95% interval over persons (`metrics.share_ends`, `rate_ends`).  An ME counts as judged where
+    its apex is.
+    """
+    every = [candidates(film, model, model.phases) for film in films]
+    finds = [each.score >= (model.threshold or 0.0) for each in every]
+    rows, errors, false = [], [], []
+    for film, each, mine in zip(films, every, finds, strict=True):
+        keep = mine & (each.judged | (not judged))
+        hit = set(each.matched[mine & each.found].tolist())
+        for number, (onset, apex, offset) in enumerate(film.truth.tolist()):
+            unrest = np.nan if film.unrest is None else film.unrest[apex]
+            rows.append((
+                film.person, film.kind, film.strengths[number], offset - onset + 1, unrest, bool(film.is_judged[apex]),
+                bool(each.inside[mine, number].any()), number in hit,
+            ))  # fmt: skip
+        for i in np.flatnonzero(mine & each.inside.any(axis=1)):
+            truth = film.truth[each.inside[i].argmax()][[0, 2]]
+            errors.append(each.table[["onset", "offset"]].to_numpy()[i] - truth)
+        false.append((film.person, int((keep & each.false).sum()), minutes_of([film], model.fps, judged)))
+    mes = pd.DataFrame(rows, columns=list(_ME_COLUMNS))
+    counted = mes[mes["judged"]] if judged else mes
+    ends = np.array(errors).reshape(-1, 2)
     assert model.calibration is not None
-    said = np.concatenate([model.calibration.of_voices(each.voices) for each in every])
-    hits = np.concatenate([each.found for each in every])
-    strengths = np.concatenate([film.strengths for film in films])
-    edges = (0.0, 0.012, 0.018, 1.0)
-    by_strength = [
-        {"from": a, "to": b, "n": int(here.sum()), "touched": int(touched[here].sum())}
-        for a, b in itertools.pairwise(edges)
-        for here in [(strengths >= a) & (strengths < b)]
-    ]
+    seen = np.concatenate([each.judged for each in every])
+    said = np.concatenate([model.calibration.of_voices(each.voices) for each in every])[seen]
+    hits = np.concatenate([each.found for each in every])[seen]
     return {
-        "persons": len(films), "minutes": minutes, "n": len(touched), "found": found, "touched": int(touched.sum()),
-        "false_per_minute": false / minutes, "by_strength": by_strength,
+        "persons": mes["person"].nunique() if len(mes) else len(films), "minutes": minutes_of(films, model.fps),
+        "judged": minutes_of(films, model.fps, True) / minutes_of(films, model.fps), "threshold": model.threshold,
+        "n": len(counted), "n_all": len(mes),
+        **{name: _share(counted, name) for name in ("touched", "found")},
+        "false_per_minute": _rate(pd.DataFrame(false, columns=["person", "false", "minutes"])),
+        "by_strength": _strata(counted, "strength", STRENGTHS), "by_length": _strata(counted, "frames", LENGTHS),
+        "by_unrest": _strata(counted.dropna(), "unrest", UNREST),
         **{
-            f"{name}_error": [float(v) for v in np.percentile(errors[:, i], PERCENTILES)] if len(errors) else []
+            f"{name}_error": [float(v) for v in np.percentile(ends[:, i], PERCENTILES)] if len(ends) else []
             for i, name in enumerate(("onset", "offset"))
         },
-        "n_lengths": len(errors),
+        "n_lengths": len(ends),
         "bins": bins_of(said, hits), "expected_calibration_error": _gap(said, hits),
-        "brier": float(((said - hits) ** 2).mean()),
+        "brier": float(((said - hits) ** 2).mean()) if len(said) else None,
     }  # fmt: skip
+
+
+_ME_COLUMNS = ("person", "kind", "strength", "frames", "unrest", "judged", "touched", "found")
+
+
+def _share(mes: pd.DataFrame, measure: str) -> dict[str, float]:
+    """Number, share and the ends of its interval over persons."""
+    by_person = mes.groupby("person")[measure].agg(["sum", "size"]).to_numpy(float)
+    n, hits = len(mes), int(mes[measure].sum())
+    if not n:
+        return {"hits": 0, "share": float("nan"), "low": 0.0, "high": 1.0}
+    low, high = share_ends(by_person[:, 0], by_person[:, 1])
+    return {"hits": hits, "share": hits / n, "low": low, "high": high}
+
+
+def _rate(false: pd.DataFrame) -> dict[str, float]:
+    """False finds per minute with the ends of the interval over persons."""
+    by_person = false.groupby("person")[["false", "minutes"]].sum().to_numpy(float)
+    by_person = by_person[by_person[:, 1] > 0]
+    if not len(by_person):
+        return {"n": 0, "rate": float("nan"), "low": 0.0, "high": float("nan")}
+    low, high = rate_ends(by_person[:, 0], by_person[:, 1])
+    count = by_person[:, 0].sum()
+    return {"n": int(count), "rate": float(count / by_person[:, 1].sum()), "low": low, "high": high}
+
+
+def _strata(mes: pd.DataFrame, column: str, edges: Sequence[float]) -> list[dict[str, Any]]:
+    """Touched and found in strata of a column: above one edge up to the next, that included; those without an ME left out.
+
+    The last has no end (None).
+    """
+    which = np.searchsorted(edges, mes[column].to_numpy(float), side="left")
+    bounds = [0.0, *edges, None]
+    return [
+        {
+            "above": bounds[i], "to": bounds[i + 1], "n": int((which == i).sum()),
+            **{name: _share(mes[which == i], name) for name in ("touched", "found")},
+        }
+        for i in range(len(edges) + 1)
+        if (which == i).any()
+    ]  # fmt: skip
 
 
 def bins_of(said: np.ndarray, hits: np.ndarray) -> list[dict[str, float]]:
@@ -252,80 +309,13 @@ def bins_of(said: np.ndarray, hits: np.ndarray) -> list[dict[str, float]]:
 
 def _gap(said: np.ndarray, hits: np.ndarray) -> float:
     """Mean distance of confidence and share of hits over bins of confidence, weighted by how many are in each."""
-    return sum(abs(row["said"] - row["seen"]) * row["n"] for row in bins_of(said, hits)) / len(said)
+    return sum(abs(row["said"] - row["seen"]) * row["n"] for row in bins_of(said, hits)) / max(len(said), 1)
 
 
-def lines_of(card: Mapping[str, Any]) -> list[str]:
-    """The numbers of the model card, in words."""
-    told, after = card["report"], card["threshold"]
-    strengths = ", ".join(
-        f"{b['touched']} of {b['n']} from {b['from']:g} IOD on" for b in told["by_strength"]
-    )
-    ends = "; ".join(
-        f"{name} " + " ".join(f"{v:+.0f}" for v in told[f"{name}_error"]) for name in ("onset", "offset")
-    )
+def falls(strata: Sequence[Mapping[str, Any]], measure: str = "touched") -> list[Mapping[str, Any]]:
+    """The strata whose share lies below the whole interval of a weaker one: where recall falls with strength."""
     return [
-        f"The confidence was fitted on {card['chosen_on']} synthetic persons that the network had not seen (SynthME 2, calm, prior "
-        f"dense; threshold {after:.2f}). On {told['persons']} others, {told['minutes']:.1f} minutes with {told['n']} micro-expressions, "
-        f"with {card['phases']} phases: {told['touched']} touched (the apex of a find lies in them), {told['found']} found (IoU 0.5), "
-        f"{told['false_per_minute']:.1f} false finds per minute. Touched by strength: {strengths}.",
-        "",
-        f"Errors of the ends of what was touched, in frames at 30 per second, percentiles {', '.join(map(str, PERCENTILES))} "
-        f"(n = {told['n_lengths']}): {ends}.",
-        "",
-        f"Confidence on these persons: expected calibration error {told['expected_calibration_error']:.3f}, Brier score "
-        f"{told['brier']:.3f}.",
-        "",
-        "How much the score hangs on where windows begin (persons that chose; the standard deviation of the highest score in a "
-        "micro-expression over five starts, and how often it stays above the threshold):",
-        "",
-        "| phases | standard deviation | stays found |",
-        "|---|---|---|",
-        *(f"| {row['phases']} | {row['sd']:.3f} | {row['stays']:.2f} |" for row in card["steadiness"]),
+        later
+        for earlier, later in itertools.combinations(strata, 2)
+        if later[measure]["high"] < earlier[measure]["low"]
     ]
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Choose, report, and write the constants beside the bundled weights and the numbers into the card."""
-    parser = argparse.ArgumentParser(prog="python -m metst_core.experiment.instrument", description=__doc__)
-    parser.add_argument("--out", required=True, help="folder to write (metst_core/assets in a clone)")
-    parser.add_argument("--work", default="runs/instrument", help="folder for what lies between the steps")
-    parser.add_argument("--card", help="model card whose numbers to bring up to date")
-    given = parser.parse_args(arguments)
-    work, model = Path(given.work), load_model()
-    sets = {
-        name: generate(work / name, fps=30, progress=False, **who, **FILMS)  # type: ignore[arg-type]
-        for name, who in (("choose", CHOOSE), ("report", REPORT))
-    }
-    steps = phases_of(MOST_PHASES, model.window)
-    first = measure(sets["choose"], model, steps, work / "motion")
-    used = tuple(steps[i] for i in (0, 2, 4))  # PHASES of them
-    better = calibrated(first, model, used)
-    second = measure(sets["report"], model, phases_of(PHASES, model.window), work / "motion")
-    told = report(second, better, phases_of(PHASES, model.window))
-    card = {
-        "chosen_on": CHOOSE["n_subjects"], "phases": PHASES, "threshold": better.threshold,
-        "steadiness": steadiness(first, better), "report": told, "record": run_record(),
-    }  # fmt: skip
-    assert better.calibration is not None
-    held = ("bins", "expected_calibration_error", "brier")
-    evidence = {**better.calibration.evidence, "n_groups": 1, **{name: told[name] for name in held}}
-    better = replace(better, calibration=replace(better.calibration, evidence=evidence))
-    save_model(
-        replace(better, card={**model.card, "instrument": card}), Path(given.out) / "bundled.safetensors"
-    )
-    if given.card is not None:
-        _write(Path(given.card), lines_of(card))
-    print("\n".join(lines_of(card)))
-
-
-def _write(path: Path, lines: Sequence[str]) -> None:
-    text = path.read_text(encoding="utf-8")
-    begin, end = CARD_MARKS
-    before, after = text.split(begin)[0], text.split(end)[1]
-    with atomic_path(path) as temporary:
-        temporary.write_text("\n".join([f"{before}{begin}", *lines, f"{end}{after}"]), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

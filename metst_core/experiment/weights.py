@@ -1,4 +1,4 @@
-"""The bundled weights and the recipe they are made by.
+"""The first edition of the bundled weights, and the recipe of weights from any motion set (`build_from`).
 
 1. SynthME videos of many synthetic persons, and their ROI motion.
 2. Groups of persons are held out in turn; what the networks say about persons they have not seen sets the
@@ -64,13 +64,14 @@ def write_weights(
     work_dir: str | Path,
     n_jobs: int = 1,
     card: str | Path | None = None,
+    name: str = "bundled-1",
 ) -> tuple[Path, TrainedModel]:
-    """Run the recipe and write `bundled.safetensors` and `bundled.json` into `out_dir`.
+    """Run the recipe and write `<name>.safetensors` and `<name>.json` into `out_dir`.
 
     Returns the first's path, and what is in it.  `card` is a model card whose numbers to bring up to date.
     """
     trained = build(recipe, work_dir, n_jobs)
-    path = save_model(trained, Path(out_dir) / "bundled.safetensors")
+    path = save_model(trained, Path(out_dir) / f"{name}.safetensors")
     if card is not None and trained.calibration is not None:
         write_card(trained.card, trained.calibration.evidence, card)
     return path, trained

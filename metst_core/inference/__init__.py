@@ -26,6 +26,7 @@ from metst_core.inference.finding import (
     intervals_of,
     measured_ends,
     near_misses,
+    scored_ends,
     without_rivals,
 )
 from metst_core.inference.judged import (
@@ -72,6 +73,7 @@ from metst_core.inference.trained import (
     EDITIONS,
     MOTION,
     NOTICE,
+    SCORE,
     TrainedModel,
     load_model,
     save_model,
@@ -97,6 +99,7 @@ __all__ = [
     "PHASES",
     "QUALITY_COLUMNS",
     "RESULT_COLUMNS",
+    "SCORE",
     "STOPPED",
     "AlignedShot",
     "Analysis",
@@ -141,6 +144,7 @@ __all__ = [
     "quality_table",
     "runs",
     "save_model",
+    "scored_ends",
     "shots_of",
     "smoothed_voices",
     "spoken_for",

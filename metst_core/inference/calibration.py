@@ -23,6 +23,11 @@ class Calibration:
     intercept: float
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def persons(self) -> str:
+        """On whom it holds, to stand behind a confidence: "synthetic persons", or nothing where that is not known."""
+        return "synthetic persons" if self.evidence.get("persons") == "synthetic" else ""
+
     def __call__(self, scores: np.ndarray) -> np.ndarray:
         """Confidence in 0..1 of smoothed apex scores (n,)."""
         return 1 / (1 + np.exp(-(self.slope * np.asarray(scores, float) + self.intercept)))

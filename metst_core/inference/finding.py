@@ -9,7 +9,7 @@ import pandas as pd
 
 from metst_core.decoding import decode, smooth, spot_threshold
 from metst_core.inference.contrast import Displacement
-from metst_core.inference.trained import MOTION, TrainedModel
+from metst_core.inference.trained import MOTION, SCORE, TrainedModel
 from metst_core.rois import REFERENCE, select_rois
 
 NEAR = 0.6
@@ -32,7 +32,7 @@ def intervals_of(
     subject: str = "",
     video: str = "",
 ) -> pd.DataFrame:
-    """`decode_trace` with ends measured in the motion, if the model's strategy is `MOTION`, and one find per movement.
+    """`decode_trace` with ends of the model's own strategy (`MOTION`, `SCORE`), and one find per movement.
 
     path: displacement of every ROI `(T, 2R)`, pixels of the 320 crop (`motion_path`).
     """
@@ -41,6 +41,8 @@ def intervals_of(
         found[["onset", "offset"]] = measured_ends(
             path, found["apex"].to_numpy(np.int64), trained.k_p, trained.features
         )
+    if trained.strategy == SCORE:
+        found[["onset", "offset"]] = scored_ends(score, found["apex"].to_numpy(np.int64), trained.k_p)
     return without_rivals(found)
 
 
@@ -49,7 +51,7 @@ def decode_trace(
 ) -> pd.DataFrame:
     """Prediction table of one video at the model's rate, from score `(T,)` and probabilities `(T, 5)`.
 
-    Where the model measures ends in the motion (`intervals_of`) they are `k_p` frames from the apex here.  With the
+    Where the model measures ends (`intervals_of`) they are `k_p` frames from the apex here.  With the
     model's own `threshold`, a peak of the smoothed score counts from there on (and from the mean of the video on);
     without one, the papers' rule holds.
     """
@@ -57,7 +59,7 @@ def decode_trace(
     p, spread = trained.p, float(smoothed.max() - smoothed.mean())
     if trained.threshold is not None and spread > 0:  # the p whose mean + p (max - mean) is the threshold
         p = min(1.0, max(0.0, (trained.threshold - float(smoothed.mean())) / spread))
-    strategy = "fixed" if trained.strategy == MOTION else trained.strategy
+    strategy = "fixed" if trained.strategy in (MOTION, SCORE) else trained.strategy
     found = decode(score, probabilities, trained.k_p, trained.synergy, strategy, p, subject, video)
     return found[found["score"] >= (trained.threshold or 0.0)].reset_index(drop=True)
 
@@ -110,6 +112,24 @@ def measured_ends(
         onset = first + int(before[-1]) if len(before) else first
         offset = first + int(after[0]) if len(after) else end
         ends[row] = min(onset, apex), max(offset, apex)
+    return ends
+
+
+def scored_ends(score: np.ndarray, apexes: np.ndarray, k_p: int) -> np.ndarray:
+    """Onset and offset `(n, 2)` of the movements around `apexes (n,)`, from what the score `(T,)` says of each frame.
+
+    A network is taught to say 1 between onset and offset and 0 elsewhere.  The score is largest within `k_p` frames of the
+    apex; onset and offset are the first frames to either side with at most half of that.
+    """
+    score, last = np.asarray(score, float), len(score) - 1
+    ends = np.zeros((len(apexes), 2), np.int64)
+    for row, apex in enumerate(apexes.tolist()):
+        first = max(0, apex - k_p)
+        top = first + int(score[first : apex + k_p + 1].argmax())
+        low = np.flatnonzero(score <= score[top] / 2)
+        before, after = low[low < top], low[low > top]
+        onset, offset = (before[-1] if len(before) else 0), (after[0] if len(after) else last)
+        ends[row] = min(int(onset), apex), max(int(offset), apex)
     return ends
 
 

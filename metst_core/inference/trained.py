@@ -46,6 +46,9 @@ EDITIONS = {
 MOTION = "motion"
 """`TrainedModel.strategy` that measures onset and offset in the motion around the apex (`inference.finding`)."""
 
+SCORE = "score"
+"""`TrainedModel.strategy` that takes onset and offset from where the score rises and falls (`inference.finding`)."""
+
 _DEFAULT_HALF_LENGTH = 6  # frames: 0.4 s at 30 frames per second, for weights that come without their own
 
 
@@ -56,7 +59,8 @@ class TrainedModel:
     threshold: of the smoothed score; None takes the papers' `mean + p (max - mean)` of each video, which
         finds something in every video.
     calibration: None where there is none; the confidence is then NaN.
-    strategy: "fixed", the papers' apex and `k_p` frames to either side; "extensible" (`decoding`); or "motion", measured.
+    strategy: "fixed", the papers' apex and `k_p` frames to either side; "extensible" (`decoding`); or measured, in the "motion" or
+        the "score".
     phases: how many window phases the score is the mean of (`inference.phases`) in `analyse`; threshold and calibration
         hold for this number.  `limits` and `adapt` measure one.
     judged: for a `PartsNetwork`, part of the face -> the unrest (pixels of the aligned crop) above which it is not judged.
@@ -98,6 +102,11 @@ class TrainedModel:
             data = "synthetic faces, then on other videos"
         said = f"were trained on {data}" if data else "do not say what they were trained on"
         return _NOTICE.format(f"The weights in use ({self.name}) {said}.")
+
+    @property
+    def confidence_holds_on(self) -> str:
+        """On whom the confidence was calibrated, to stand wherever it is shown; nothing where that is not known."""
+        return "" if self.calibration is None else self.calibration.persons
 
     @functools.cached_property
     def identity(self) -> str:
@@ -220,7 +229,7 @@ def _checked(name: str, value: Any) -> Any:
     if name == "threshold":
         return None if value is None else number_between(name, value, 0, 1)
     if name in ("synergy", "strategy"):
-        return one_of(name, value, SYNERGIES if name == "synergy" else (*STRATEGIES, MOTION))
+        return one_of(name, value, SYNERGIES if name == "synergy" else (*STRATEGIES, MOTION, SCORE))
     if name == "judged":
         return {part: number_between(f"judged {part}", value[part], 0, 1e6) for part in PARTS}
     if name == "phases":

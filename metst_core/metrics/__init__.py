@@ -46,7 +46,14 @@ from metst_core.metrics.scores import (
     scoring_variants,
 )
 from metst_core.metrics.simulation import COVERAGE_COLUMNS, PERSONS, simulate
-from metst_core.metrics.strata import LENGTHS, RECALL_COLUMNS, recall_by, recall_by_length, share_ends
+from metst_core.metrics.strata import (
+    LENGTHS,
+    RECALL_COLUMNS,
+    rate_ends,
+    recall_by,
+    recall_by_length,
+    share_ends,
+)
 from metst_core.tables import KINDS
 
 __all__ = [
@@ -82,6 +89,7 @@ __all__ = [
     "match_tables",
     "paired_difference",
     "percentiles",
+    "rate_ends",
     "recall_by",
     "recall_by_length",
     "resamples",

@@ -81,6 +81,20 @@ def share_ends(hits: np.ndarray, trials: np.ndarray, level: float = 0.95) -> tup
     return float(min(low, value)), float(max(high, value))
 
 
+def rate_ends(counts: np.ndarray, times: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Ends of the interval of a pooled rate, from counts and times `(S,)` of each person; the lower one is 0 or more.
+
+    Student's t with a jackknife over persons, at least as wide as for counts that come by chance alone.
+    """
+    value, persons = counts.sum() / times.sum(), len(counts)
+    variance = max(counts.sum(), 1.0) / times.sum() ** 2
+    if persons > 1:
+        left = ((counts.sum() - counts) / (times.sum() - times))[:, None]
+        variance = max(variance, float(jackknife_variance(left)[0]))
+    half = t_quantile(max(persons - 1, 1), (1 + level) / 2) * np.sqrt(variance)
+    return float(max(0.0, value - half)), float(value + half)
+
+
 def _stratum(index: int, edges: Sequence[float] | np.ndarray) -> str:
     if index == 0:
         return f"up to {edges[0]:g}"

@@ -41,6 +41,7 @@ def as_dict(result: Findings) -> dict[str, Any]:
         },
         "threshold": result.threshold,
         "phases": result.phases,
+        "confidence_holds_on": result.model.confidence_holds_on,
         "face": str(result.face),
         "judged": float(result.is_judged.mean()),
         **{f"judged_{part}": float(result.judged[part].mean()) for part in result.judged},
@@ -203,7 +204,5 @@ def confidence_text(value: float, model: TrainedModel) -> str:
     """A confidence in words, and on whom it holds; NaN is one that nobody knows."""
     if math.isnan(value):
         return "confidence unknown"
-    known = model.calibration.evidence if model.calibration is not None else {}
-    return f"confidence {value:.0%}" + (
-        " on synthetic persons" if known.get("persons") == "synthetic" else ""
-    )
+    persons = model.confidence_holds_on
+    return f"confidence {value:.0%}" + (f" on {persons}" if persons else "")

@@ -17,7 +17,7 @@ import pandas as pd
 
 from metst_core.files import run_record, write_text
 from metst_core.footage import limits_line
-from metst_core.inference import MOTION, NEAR, Findings, TrainedModel
+from metst_core.inference import MOTION, NEAR, SCORE, Findings, TrainedModel
 from metst_core.pipeline.exports import confidence_text, headline, judged_line, quality_lines
 from metst_core.pipeline.reel import Clip, Still, clips_of, still_of
 from metst_core.pipeline.summary import verdict_of
@@ -174,14 +174,15 @@ def _method(result: Findings) -> str:
     if calibration is not None:
         n = calibration.evidence.get("n_intervals")
         error = calibration.evidence.get("expected_calibration_error")
+        persons = calibration.persons or "persons"
         trust = (
-            f"The confidence was calibrated on {n} intervals of persons that the network had not seen (expected error "
+            f"The confidence was calibrated on {n} intervals of {persons} that the network had not seen (expected error "
             f"{error:.2f})." if n and error is not None else "The confidence is calibrated."
         )  # fmt: skip
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
     ends = (
-        "onset and offset measured in the motion around them"
-        if model.strategy == MOTION
+        f"onset and offset measured in the {model.strategy} around them"
+        if model.strategy in (MOTION, SCORE, SCORE)
         else f"intervals of {2 * model.k_p + 1} frames around them"
     )
     if model.is_aligned:
@@ -194,7 +195,7 @@ def _method(result: Findings) -> str:
     return (
         f"ROI motion ({model.features}) at {model.fps:g} frames per second in windows of {model.window} frames, a "
         f"state-space network's score per frame, the mean over {result.phases} window phase(s), peaks over {rule}, {ends}. "
-        f"{trust} The emotion is the vote of the interval's frames. Time spent: {spent}."
+        f"{trust} The emotion is the vote of the interval's frames; no confidence goes with it. Time spent: {spent}."
     )
 
 

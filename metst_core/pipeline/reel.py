@@ -15,6 +15,7 @@ from tqdm import tqdm
 from metst_core import rois
 from metst_core.inference import Findings, alone
 from metst_core.motion import BOXES, WindowTracker, box_flow, cut_crop, find_reference
+from metst_core.pipeline.exports import confidence_text
 from metst_core.video import nearest_in_map, read_frames, resample_map, write_video
 from metst_core.workers import one_opencv_thread, prefetched
 
@@ -240,7 +241,7 @@ def _annotated(result: Findings, frames: Iterator[np.ndarray]) -> Iterator[np.nd
         x = int(number / max(1, result.n_frames - 1) * (width - 1))
         cv2.line(picture, (x, height), (x, height + strip.shape[0]), (0, 0, 0), 1)
         if number in naming:
-            _name(picture, naming[number], height)
+            _name(picture, naming[number], height, result)
         yield picture
 
 
@@ -259,15 +260,16 @@ def _strip(result: Findings, width: int) -> np.ndarray:
     return strip
 
 
-def _name(picture: np.ndarray, row: Any, height: int) -> None:
-    """A frame in the emotion's colour and its name on the picture."""
+def _name(picture: np.ndarray, row: Any, height: int, result: Findings) -> None:
+    """A frame in the emotion's colour and its name on the picture; below it the interval's confidence, which is not the name's."""
     colour = _rgb(row.emotion)
     cv2.rectangle(picture, (1, 1), (picture.shape[1] - 2, height - 2), colour, 3)
-    known = "" if math.isnan(row.confidence) else f" {row.confidence:.0%}"
-    cv2.putText(
-        picture, row.emotion + known, (8, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 4, cv2.LINE_AA
-    )
-    cv2.putText(picture, row.emotion + known, (8, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 1, cv2.LINE_AA)
+    said = [(row.emotion, 22, 0.6)]
+    if not math.isnan(row.confidence):
+        said.append((confidence_text(row.confidence, result.model), 40, 0.42))
+    for text, y, size in said:
+        for shade, thickness in (((0, 0, 0), 4), (colour, 1)):
+            cv2.putText(picture, text, (8, y), cv2.FONT_HERSHEY_SIMPLEX, size, shade, thickness, cv2.LINE_AA)
 
 
 def _rgb(emotion: str) -> tuple[int, int, int]:

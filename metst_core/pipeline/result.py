@@ -52,7 +52,9 @@ class AnalysisResult(Findings):
         from metst_core.plots import ScoreLine, score_timeline
 
         line = ScoreLine(self.score, self.fps, self.smoothed, self.threshold, self.times)
-        return score_timeline(line, annotations, self.table, self.quality, self.path.name)
+        return score_timeline(
+            line, annotations, self.table, self.quality, self.path.name, self.model.confidence_holds_on
+        )
 
     def to_csv(self, path: str | Path | None = None) -> str | Path:
         """Write the table as CSV, or return it as text without a path."""

@@ -133,11 +133,12 @@ def score_timeline(
     predictions: pd.DataFrame | None = None,
     quality: pd.DataFrame | None = None,
     title: str = "",
+    persons: str = "",
 ) -> Figure:
     """The score over time, the true intervals (band below) and those found (band above), where they are given.
 
     Shaded are the true intervals, or those found where nobody knows the truth.  A column `confidence` of
-    `predictions` is written above them.  quality: flags in lanes on top (`flag, first, last` in frames).
+    `predictions` is written above them; `persons` says on whom it holds.  quality: flags in lanes on top (`flag, first, last` in frames).
     """
     lanes = [] if quality is None else [rows for _, rows in quality.groupby("flag", sort=False)]
     figure, (axes,) = blank(10, 3.2 + 0.16 * len(lanes), 1, 1)
@@ -157,8 +158,9 @@ def score_timeline(
         )
     for lane, rows in enumerate(lanes):
         _flag_lane(axes, line, rows, 1.24 + 0.09 * lane)
+    per_cent = f"; per cent: confidence of the interval, on {persons}" if persons else ""
     axes.set(
-        xlabel="time (s)", ylabel="score (0 to 1)", xlim=(0, line.duration), yticks=[0, 0.25, 0.5, 0.75, 1],
+        xlabel=f"time (s){per_cent}", ylabel="score (0 to 1)", xlim=(0, line.duration), yticks=[0, 0.25, 0.5, 0.75, 1],
         ylim=(-0.16, 1.2 + 0.09 * len(lanes)),
     )  # fmt: skip
     axes.set_title(title, parse_math=False)  # a file name may hold a $

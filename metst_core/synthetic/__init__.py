@@ -14,6 +14,7 @@ from metst_core.synthetic.action_units import (
     unit_field,
 )
 from metst_core.synthetic.annotators import agreement
+from metst_core.synthetic.backdrop import Backdrop
 from metst_core.synthetic.channels import CHANNELS, VISEMES
 from metst_core.synthetic.conditions import CONDITIONS, Conditions, conditions_of
 from metst_core.synthetic.difficulty import TIERS, Difficulty, difficulty_of
@@ -61,6 +62,7 @@ __all__ = [
     "VERSION",
     "VERSIONS",
     "VISEMES",
+    "Backdrop",
     "Conditions",
     "Difficulty",
     "Event",

@@ -140,7 +140,7 @@ def test_reproduce_trains_the_bundled_weights_where_asked(tmp_path, monkeypatch)
 
     asked = []
     monkeypatch.setattr(experiment, "reproduce", lambda run, notebooks: tmp_path)
-    monkeypatch.setattr(experiment, "write_weights", lambda *given: asked.append(given) or (tmp_path, None))
+    monkeypatch.setattr(experiment, "write_edition", lambda *given: asked.append(given) or (tmp_path, None))
     assert main(["reproduce", "--profile", "smoke"]) == 0 and asked == []
     assert main(["reproduce", "--profile", "smoke", "--weights", str(tmp_path / "w")]) == 0
-    assert asked[0][:3] == (experiment.Recipe(), str(tmp_path / "w"), tmp_path / "weights")
+    assert asked[0][:3] == (experiment.Edition(), str(tmp_path / "w"), tmp_path / "weights")

@@ -18,6 +18,7 @@ from metst_core.metrics import (
     interval_text,
     judge,
     paired_difference,
+    rate_ends,
     recall_by,
     recall_by_length,
     score_intervals,
@@ -197,6 +198,14 @@ def test_recall_by_length_counts_every_micro_expression_once():
     ]
     with pytest.raises(InputError, match="one number for each of 4"):
         recall_by(found, truth, [1.0], [2.0])
+
+
+def test_a_rate_over_persons_is_as_wide_as_they_differ_and_as_chance_alone():
+    """Of 40 counts in 40 minutes chance alone has a standard error of sqrt(40) / 40; t with 3 degrees: 3.18 of them."""
+    alike = rate_ends(np.array([10.0] * 4), np.array([10.0] * 4))
+    assert alike == pytest.approx((1 - 3.1824 * 40**0.5 / 40, 1 + 3.1824 * 40**0.5 / 40), abs=1e-4)
+    unlike = rate_ends(np.array([0.0, 0, 0, 40]), np.array([10.0] * 4))
+    assert unlike[0] == 0 and unlike[1] > 2 * alike[1]
 
 
 def test_a_share_over_persons_is_as_wide_as_the_persons_differ():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from support.own_videos import analysed, landmarker, mouth_model, write_clip
 
-from metst_core.inference import MOTION, measured_ends, motion_path, path_of, without_rivals
+from metst_core.inference import MOTION, measured_ends, motion_path, path_of, scored_ends, without_rivals
 from metst_core.motion import stream_motion
 from metst_core.rois import roi_names
 from metst_core.video import read_frames
@@ -31,6 +31,17 @@ def test_lengths_follow_the_movement(onset, offset, drift):
     slack = 1 + (offset - onset) * np.arcsin(0.2) / np.pi
     assert onset <= first <= onset + slack
     assert offset - slack <= last <= offset
+
+
+@pytest.mark.parametrize(("onset", "offset"), [(36, 44), (30, 50)])
+def test_a_score_that_is_right_about_every_frame_gives_the_ends(onset, offset):
+    """The target that networks learn: 1 between onset and offset, 0 on them and outside."""
+    t = np.arange(80)
+    score = np.where((t > onset) & (t < offset), 0.8, 0.1)
+    apexes = np.array([onset + 1, (onset + offset) // 2, offset - 1])
+    assert scored_ends(score, apexes, 4).tolist() == [[onset, offset]] * 3
+    flat = scored_ends(np.full(30, 0.5), np.array([0, 15, 29]), 4)
+    assert (flat == [0, 29]).all()  # it never falls: all of the film
 
 
 def test_ends_stay_in_the_film_and_around_the_apex():

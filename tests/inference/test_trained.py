@@ -12,6 +12,7 @@ from support.own_videos import landmarker
 
 from metst_core import tables
 from metst_core.errors import InputError, MissingError
+from metst_core.experiment.edition_card import lines_of
 from metst_core.extraction import MotionSet
 from metst_core.inference import BUNDLED, Calibration, TrainedModel, fine_tune, load_model, save_model
 from metst_core.models import METST, METSTPlus, predict_video
@@ -61,11 +62,19 @@ class TestModels:
         model = load_model()
         assert BUNDLED.stat().st_size < 5e6
         assert model.calibration.slope > 0
-        assert model.features == "metst_plus"
-        assert model.card["held_out"]
+        assert model.features == "metst_plus" and model.confidence_holds_on == "synthetic persons"
         page = (BUNDLED.parents[2] / "data" / "model_card.md").read_text()
         for text in ("synthetic", "not for decisions about people", "does not detect lies"):
             assert text in page
+        assert "\n".join(lines_of(model.card)) in page, (
+            "the card gives other numbers than the weights' own file"
+        )
+        assert model.threshold == model.card["chosen"]["threshold"]
+
+    def test_the_first_edition_can_still_be_had(self):
+        model = load_model("bundled-1")
+        assert (model.phases, model.strategy) == (1, "fixed")
+        page = (BUNDLED.parents[2] / "data" / "model_card.md").read_text()
         for name, measures in model.card["held_out"].items():
             assert f"{measures['spotting_f1']:.3f}" in page, f"the card does not give the number of: {name}"
             low, high = measures["intervals"]["strs"]

@@ -58,7 +58,9 @@ def test_a_span_follows_the_times_of_its_frames():
 def test_the_score_time_line_draws_true_intervals_below_and_found_ones_above():
     truth = intervals((10, 12, 19, "surprise"))
     found = intervals((30, 35, 39, "negative"), confidence=[0.42])
-    figure = plots.score_timeline(plots.ScoreLine(np.linspace(0, 1, 50), 10.0), truth, found)
+    line = plots.ScoreLine(np.linspace(0, 1, 50), 10.0)
+    figure = plots.score_timeline(line, truth, found, persons="synthetic persons")
+    assert "on synthetic persons" in figure.axes[0].get_xlabel()  # whom the 42% holds for
     bands = [box for box in boxes_of(figure) if box[1] != 0]
     below, above = sorted(bands, key=lambda box: box[1])
     assert below[1] < 0

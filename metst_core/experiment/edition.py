@@ -1,0 +1,305 @@
+"""The recipe of the bundled weights' second edition; `python -m metst_core.experiment.recipe` runs it.
+
+1. Films of SynthME 2 of three parts of persons, and their ROI motion (`edition_films`).
+2. Training windows of the first part: as measured, beginning anywhere, and with movements planted (`edition_windows`).
+3. `CANDIDATES`, each different from the plain recipe in one thing, trained alike and compared on the second part.
+4. The network of the edition, trained for longer.  Half length, ends, threshold and calibration by the second part.
+5. Numbers of the third part, which decides nothing (`instrument.report`).
+
+Every step is kept in the work folder, so a run that was stopped goes on where it was.  The result depends on the recipe
+and the generator alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metst_core import checkpoints
+from metst_core.experiment import instrument
+from metst_core.experiment.edition_card import write_edition_card
+from metst_core.experiment.edition_films import FEATURES, FPS, WINDOW, FilmMotion, FilmSet, measured
+from metst_core.experiment.edition_windows import Planting, training_windows
+from metst_core.experiment.instrument import MOST_PHASES, Measured
+from metst_core.files import read_json, run_record, value_hash, write_json
+from metst_core.inference import (
+    BUNDLED_NAME,
+    MOTION,
+    SCORE,
+    Shot,
+    TrainedModel,
+    bundled_judgement,
+    load_model,
+    motion_of_parts,
+    save_model,
+    unrest_of,
+)
+from metst_core.models import Network, predict_windows
+from metst_core.training import TrainConfig, TrainingWindows, fit_windows
+
+FALSE_PER_MINUTE = 1.0
+"""False finds per minute of the calm films that the threshold is chosen for."""
+RESTLESS = 2.0
+"""The same per judged minute of interview films, as they are reported besides."""
+
+PLAIN = TrainConfig(
+    model="metst_plus", pathways="shared", width=32, d_state=8, blocks_per_stage=1, epochs=1, batch_size=64,
+    learning_rate=2e-3, ratio=1.0, scale_low=0.85, scale_high=1.15,
+)  # fmt: skip
+
+CANDIDATES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "half of the blocks read backwards": {"variant": "centred"},
+    "motion from 8 frames before": {"model": "metst_plus_moving"},
+    "two pathways": {"pathways": "separate"},
+    "cross-entropy of the score": {"score_loss": "cross-entropy"},
+    "LSTM": {"model": "lstm"},
+}
+"""Name -> what differs from `PLAIN`."""
+
+FIRST = "network of the first edition"
+UNPLANTED = "plain, nothing planted"
+"""The candidate that learns from the films as they are alone."""
+
+
+NOISIER = (("noise", 1.5), ("quality", 90), ("macro_overlap", 0.1))
+"""Knobs of the films of those who train: more noise and coarser JPEG than the tier's, more MEs under a macro-expression."""
+
+
+@dataclass(frozen=True)
+class Edition:
+    """What the second edition is made from.
+
+    train, choose, report: the films; no person is in two of them.  planting: see `edition_windows`.
+    passes: how many windows the network sees, each time it sees one counted; trial_passes: the same of a candidate.
+    """
+
+    train: tuple[FilmSet, ...] = (
+        FilmSet("calm", "sammlv", 0, 12, 12, 15.0, True, knobs=NOISIER),
+        FilmSet("calm", "casme3", 12, 12, 12, 12.0, True, knobs=NOISIER),
+    )
+    choose: tuple[FilmSet, ...] = (
+        FilmSet("calm", "sammlv", 50, 6, 12, 15.0, phases=MOST_PHASES),
+        FilmSet("calm", "casme3", 50, 6, 12, 12.0, phases=3),
+        FilmSet("interview", "sammlv", 50, 6, 10, 15.0, phases=3),
+    )
+    report: tuple[FilmSet, ...] = (
+        FilmSet("calm", "sammlv", 40, 8, 12, 15.0, phases=3),
+        FilmSet("calm", "casme3", 40, 8, 12, 12.0, phases=3),
+        FilmSet("interview", "sammlv", 40, 8, 10, 15.0, phases=3),
+    )
+    planting: Planting = field(default_factory=Planting)
+    config: TrainConfig = field(default_factory=lambda: PLAIN)
+    passes: int = 40_000
+    trial_passes: int = 12_000
+    phases: int = 3
+
+    def films(self, part: str, work: Path, n_jobs: int = 1) -> list[FilmMotion]:
+        """The measured films of a part: train, choose or report."""
+        return measured(getattr(self, part), work, n_jobs)
+
+
+def trained(windows: TrainingWindows, config: TrainConfig, passes: int, place: Path, key: Any) -> Network:
+    """A network that saw `passes` windows, or the one that was kept at `place` under the same key."""
+    note = value_hash([config.to_dict(), passes, len(windows), key])
+    path = place.with_name(f"{place.name}_{note[:12]}.safetensors")
+    if path.is_file():
+        return checkpoints.load(path)
+    n_drawn = len(windows.draw(config.ratio, np.random.default_rng([config.seed, 0])))
+    config = replace(config, epochs=max(1, round(passes / n_drawn)))
+    network = fit_windows(windows, config, config.seed).model.eval()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    checkpoints.save(network, path)
+    return network
+
+
+def said(films: Sequence[FilmMotion], network: Network) -> list[Measured]:
+    """What a network says of every film, with what is judged in it."""
+    return [_said(film, network) for film in films]
+
+
+def _said(film: FilmMotion, network: Network) -> Measured:
+    answers = predict_windows(network, np.stack([w.motion for w in film.windows]))
+    phase = Shot(0, (0,), WINDOW)
+    for window, score, probabilities in zip(film.windows, *answers, strict=True):
+        if window.start % (WINDOW // 2) == 0:
+            phase.add(window, score, probabilities)
+    motion = phase.measured(film.n_frames).motion
+    unrest = unrest_of(motion_of_parts(motion.T, FEATURES), WINDOW)
+    judged = bundled_judgement()(unrest, film.seen).to_numpy(bool).any(axis=1)
+    return Measured(
+        film.windows, *answers, film.n_frames, film.truth[["onset", "apex", "offset"]].to_numpy(),
+        film.truth["strength"].to_numpy(float), film.subject, f"{film.tier} {film.prior}", judged,
+        unrest.max(axis=1),
+    )  # fmt: skip
+
+
+def of_kind(films: Sequence[Measured], kind: str) -> list[Measured]:
+    """The films of a tier, or of a tier and a prior."""
+    return [film for film in films if film.kind.startswith(kind)]
+
+
+def draft(network: Network, k_p: int, strategy: str, phases: int) -> TrainedModel:
+    """The model before anything is chosen for it."""
+    return TrainedModel(
+        network, FEATURES, WINDOW, FPS, k_p, strategy=strategy, phases=phases, name=BUNDLED_NAME
+    )
+
+
+def worth(films: Sequence[Measured], model: TrainedModel) -> dict[str, float]:
+    """What is touched and found of calm films, the mean over .5, 1 and 2 false finds a minute; and of interviews at `RESTLESS`."""
+    calm, told = of_kind(films, "calm"), {}
+    every = {id(film): instrument.candidates(film, model, model.phases) for film in films}
+    for name, rates, part, judged in (
+        ("calm", (0.5, 1.0, 2.0), calm, False),
+        ("interview", (RESTLESS,), of_kind(films, "interview"), True),
+    ):
+        if not part:
+            continue
+        shares = []
+        for rate in rates:
+            allowed = int(rate * instrument.minutes_of(part, model.fps, judged) + 1e-9)
+            threshold = instrument.threshold_of_false([every[id(film)] for film in part], allowed, judged)
+            hits = np.zeros(3)
+            for film in part:
+                each = every[id(film)]
+                mine = each.score >= threshold
+                counts = film.is_judged[film.truth[:, 1]] if judged else np.ones(len(film.truth), bool)
+                touched = each.inside[mine].any(axis=0) & counts
+                found = np.zeros(len(film.truth), bool)
+                found[each.matched[mine & each.found]] = True
+                hits += touched.sum(), (found & counts).sum(), counts.sum()
+            shares.append(hits[:2] / max(hits[2], 1))
+        told[f"{name} touched"], told[f"{name} found"] = (float(v) for v in np.mean(shares, axis=0))
+    return told
+
+
+HALF_LENGTHS = (3, 4, 5, 6, 8)
+
+
+def decoded_best(
+    films: Sequence[Measured], network: Network, n_phases: int
+) -> tuple[TrainedModel, list[dict[str, Any]]]:
+    """The half length and the way of measuring ends with the most touched and found in calm films, and the table of them all."""
+    table: list[dict[str, Any]] = []
+    for strategy in (SCORE, MOTION):
+        for k_p in HALF_LENGTHS:
+            model = draft(network, k_p, strategy, n_phases)
+            told = worth(of_kind(films, "calm"), model)
+            table.append(
+                {"ends": strategy, "k_p": k_p, **{k: v for k, v in told.items() if k.startswith("calm")}}
+            )
+    best = max(table, key=lambda row: row["calm touched"] + row["calm found"])
+    return draft(network, best["k_p"], best["ends"], n_phases), table
+
+
+def candidates(edition: Edition, work: Path, n_jobs: int = 1) -> dict[str, dict[str, float]]:
+    """What each candidate is worth on the persons that choose; kept in `work/candidates.json`."""
+    place = work / "candidates.json"
+    known: dict[str, dict[str, float]] = read_json(place) if place.is_file() else {}
+    if set(known) >= {FIRST, *CANDIDATES, UNPLANTED}:
+        return known
+    films, choosing = edition.films("train", work, n_jobs), edition.films("choose", work, n_jobs)
+    if FIRST not in known:
+        first = said(choosing, load_model("bundled-1").network)
+        model, _ = decoded_best(first, load_model("bundled-1").network, edition.phases)
+        known[FIRST] = {**worth(first, model), "k_p": model.k_p}
+    for name, changes in {**CANDIDATES, UNPLANTED: {}}.items():
+        if name in known:
+            continue
+        planting = Planting(turns=0) if name == UNPLANTED else edition.planting
+        windows = training_windows(films, planting, work)
+        config = PLAIN.with_model(changes["model"]) if "model" in changes else replace(PLAIN, **changes)
+        network = trained(
+            windows,
+            config,
+            edition.trial_passes,
+            work / "candidates" / name.replace(" ", "_"),
+            planting.turns,
+        )
+        model, _ = decoded_best(said(choosing, network), network, edition.phases)
+        known[name] = {**worth(said(choosing, network), model), "k_p": model.k_p}
+        write_json(known, place)
+    return known
+
+
+def chosen(films: Sequence[Measured], network: Network, n_phases: int) -> tuple[TrainedModel, dict[str, Any]]:
+    """The network with half length, ends, threshold and calibration by the films of those who choose; and what was seen."""
+    model, decoders = decoded_best(films, network, n_phases)
+    threshold = instrument.threshold_for(of_kind(films, "calm"), model, FALSE_PER_MINUTE)
+    interviews = of_kind(films, "interview")
+    restless = instrument.threshold_for(interviews, model, RESTLESS, judged=True) if interviews else threshold
+    model = instrument.calibrated(films, replace(model, threshold=threshold))
+    seen = {
+        "decoders": decoders, "threshold": threshold, "restless_threshold": restless,
+        "steadiness": instrument.steadiness(films, model),
+    }  # fmt: skip
+    return model, seen
+
+
+def reported(films: Sequence[Measured], model: TrainedModel, restless: float) -> dict[str, Any]:
+    """The numbers of those who report: by set, all calm films, and the interviews at the two thresholds."""
+    kinds = list(dict.fromkeys(film.kind for film in films))
+    told = {
+        kind: instrument.report(of_kind(films, kind), model)
+        for kind in [*kinds, "calm"]
+        if of_kind(films, kind)
+    }
+    interviews = of_kind(films, "interview")
+    if interviews:
+        at = replace(model, threshold=restless)
+        told["interview, judged"] = instrument.report(interviews, model, judged=True)
+        told["interview, judged, at the rate"] = instrument.report(interviews, at, judged=True)
+    return told
+
+
+def build(edition: Edition, work: str | Path, n_jobs: int = 1) -> TrainedModel:
+    """Run the recipe; everything between the steps is kept in `work`."""
+    work = Path(work)
+    compared = candidates(edition, work, n_jobs)
+    films = edition.films("train", work, n_jobs)
+    windows = training_windows(films, edition.planting, work)
+    network = trained(windows, edition.config, edition.passes, work / "network", asdict(edition.planting))
+    model, seen = chosen(said(edition.films("choose", work, n_jobs), network), network, edition.phases)
+    told = reported(said(edition.films("report", work, n_jobs), network), model, seen["restless_threshold"])
+    return with_card(model, edition, compared, films, seen, told)
+
+
+def write_edition(
+    edition: Edition, out_dir: str | Path, work: str | Path, n_jobs: int = 1, card: str | Path | None = None
+) -> tuple[Path, TrainedModel]:
+    """Run the recipe and write `bundled.safetensors` and `bundled.json` into `out_dir`; its numbers into a model card, if given.
+
+    Returns the first's path, and what is in it.
+    """
+    model = build(edition, work, n_jobs)
+    path = save_model(model, Path(out_dir) / "bundled.safetensors")
+    if card is not None:
+        write_edition_card(model.card, card)
+    return path, model
+
+
+def with_card(
+    model: TrainedModel,
+    edition: Edition,
+    compared: Mapping[str, Any],
+    films: Sequence[FilmMotion],
+    seen: Mapping[str, Any],
+    told: Mapping[str, Any],
+) -> TrainedModel:
+    """The model with everything that is known of it."""
+    assert model.calibration is not None
+    held = ("bins", "expected_calibration_error", "brier")
+    evidence = {**model.calibration.evidence, "n_groups": 1, **{name: told["calm"][name] for name in held}}
+    card = {
+        "edition": 2, "recipe": asdict(edition), "record": run_record(), "compared": dict(compared),
+        "subjects": len({film.number for film in films}), "videos": len(films),
+        "minutes": sum(film.n_frames for film in films) / FPS / 60,
+        "micro_expressions": sum(len(film.truth) for film in films if not film.changed),
+        "chosen": dict(seen), "report": dict(told),
+    }  # fmt: skip
+    return replace(model, card=card, calibration=replace(model.calibration, evidence=evidence))
