@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ _RECORDED_PACKAGES = (
 def write_json(value: Any, path: str | Path) -> Path:
     """Write `value` as indented JSON, atomically; NaN becomes null, NumPy numbers become numbers.
 
-    It goes to the file piece by piece, and of its arrays only the one that is being written is ever turned into Python's
+    It goes to the file piece by piece, and of its arrays only the rows that are being written are turned into Python's
     numbers: an hour of film has a million, and their text as a whole takes a hundred times what the arrays take.
     """
     pieces = _Encoder(indent=2, allow_nan=False).iterencode(_plain(value, arrays=False))
@@ -43,10 +43,28 @@ def write_json(value: Any, path: str | Path) -> Path:
 
 
 class _Encoder(json.JSONEncoder):
-    """Writes what `_plain` left: arrays, each as the lists that it holds, when its turn has come."""
+    """Writes what `_plain` left: arrays, a piece at a time, when their turn has come."""
 
     def default(self, value: Any) -> Any:
-        return plain(value) if _is_array(value) else super().default(value)
+        return _Pieces(value) if _is_array(value) else super().default(value)
+
+
+class _Pieces(list[Any]):
+    """An array `(n, ...)` as the list that it stands for, `_PIECE` rows of it at a time; for the indenting encoder, which iterates."""
+
+    def __init__(self, array: Any) -> None:
+        super().__init__()
+        self._array = array
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __iter__(self) -> Iterator[Any]:
+        for first in range(0, len(self._array), _PIECE):
+            yield from plain(self._array[first : first + _PIECE])
+
+
+_PIECE = 1024
 
 
 def write_text(text: str, path: str | Path) -> Path:

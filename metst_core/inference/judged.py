@@ -28,13 +28,20 @@ def is_upper_roi(features: str) -> np.ndarray:
     return np.array([(roi.parent or roi.name) in _UPPER for roi in select_rois(features)])
 
 
+_PIECE = 8192  # frames
+
+
 def motion_of_parts(motion: np.ndarray, features: str) -> np.ndarray:
     """Median length of the ROIs' motion (2R, k) in the upper and the lower face, per frame: `(k, 2)`, pixels of the crop."""
     members = select_rois(features)
     is_upper = is_upper_roi(features)
     counts = np.array([roi is not REFERENCE for roi in members])
-    lengths = np.hypot(motion[0::2], motion[1::2])
-    parts = [np.median(lengths[counts & part], axis=0) for part in (is_upper, ~is_upper)]
+    parts = np.empty((2, motion.shape[1]), motion.dtype)
+    for first in range(0, motion.shape[1], _PIECE):  # an hour at once would be 15 MB
+        here = slice(first, first + _PIECE)
+        lengths = np.hypot(motion[0::2, here], motion[1::2, here])
+        for number, part in enumerate((is_upper, ~is_upper)):
+            parts[number, here] = np.median(lengths[counts & part], axis=0)
     return np.stack(parts, axis=-1)
 
 

@@ -91,6 +91,7 @@ def test_what_is_written_in_pieces_is_what_json_says_in_one(tmp_path):
         "none": None, "yes": True, "odd": "\udcff é \n", 3: (1, 2.5), "set": {2, 1}, "path": Path("a/b"), "empty": [], "no": {},
         "numbers": np.array([[0.1, np.nan], [np.inf, -0.0]]), "whole": np.arange(3, dtype=np.int16), "one": np.float32(0.1),
         "flat": np.array(2.0), "nothing": np.zeros((0, 2)), "marks": np.array([True, False]), "deep": [{"x": np.ones(2)}],
+        "long": np.arange(5000) / 3, "rows": np.arange(9000).reshape(-1, 3),
     }  # fmt: skip
     text = write_json(value, tmp_path / "x.json").read_bytes().decode("ascii")
     assert text == json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
@@ -103,9 +104,11 @@ def test_what_json_cannot_say_is_refused_and_leaves_no_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_more_arrays_take_no_more_memory_to_write(tmp_path):
+@pytest.mark.parametrize("larger", ["more", "longer"])
+def test_more_and_longer_arrays_take_no_more_memory_to_write(tmp_path, larger):
     def peak(n: int) -> int:
-        value = {str(i): np.random.default_rng(i).random(4_000) for i in range(n)}
+        arrays, length = (n, 4_000) if larger == "more" else (1, 4_000 * n)
+        value = {str(i): np.random.default_rng(i).random(length) for i in range(arrays)}
         tracemalloc.start()
         try:
             write_json(value, tmp_path / "x.json")
