@@ -218,14 +218,13 @@ def touched_by(finds: np.ndarray, truth: np.ndarray, n: int | None = None) -> np
     """Which true intervals `(m, 3)` hold the apex of a find `(k, 3)`, `(m,)` bool; filled up with no to `n`."""
     apex = finds[:, 1][None]
     within: np.ndarray = (apex >= truth[:, [0]]) & (apex <= truth[:, [2]])
-    touched: np.ndarray = within.any(axis=1)
+    touched = np.asarray(within.any(axis=1))
     return touched if n is None else np.concatenate([touched, np.zeros(n - len(touched), bool)])
 
 
 def _in_any(finds: np.ndarray, truth: np.ndarray) -> np.ndarray:
     inside: np.ndarray = (finds[:, [1]] >= truth[None, :, 0]) & (finds[:, [1]] <= truth[None, :, 2])
-    in_any: np.ndarray = inside.any(axis=1)
-    return in_any
+    return np.asarray(inside.any(axis=1))
 
 
 def numbers_of(films: Sequence[Tested]) -> dict[str, Any]:
