@@ -1,6 +1,6 @@
 """The weights "aligned", for faces that talk: films, training, choice, and a test on persons who decided nothing.
 
-    python -m metst_core.experiment.talking [--work DIR] [--out DIR] [--card FILE]
+    python -m metst_core.experiment.talking [--work DIR] [--out DIR] [--card FILE] [--jobs N]
 
 Everything that takes long is kept in `--work` (films, features, the trained network, results), so a run that was stopped goes
 on; the training itself, some minutes, begins anew.  What is done with the persons who report: micro-expressions planted into
@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from metst_core import checkpoints
 from metst_core.aligned import FPS, PARTS
-from metst_core.checks import as_path
+from metst_core.checks import as_path, whole_number
 from metst_core.datasets import Dataset
 from metst_core.experiment.talking_card import PLAIN, section, write_card
 from metst_core.experiment.talking_choosing import chosen, heard_films
@@ -71,12 +72,16 @@ class Recipe:
     draws: Draws = field(default_factory=Draws)
 
 
-def make(recipe: Recipe, work: Path, progress: bool = True) -> TrainedModel:
-    """The model, trained and chosen, with its card so far."""
-    films = [flow for each in recipe.train for flow in flows_of(each.generate(work), work, desc=each.name)]
+def make(recipe: Recipe, work: Path, jobs: int = 1, progress: bool = True) -> TrainedModel:
+    """The model, trained and chosen, with its card so far; films are made by `jobs` processes."""
+    films = [
+        flow
+        for each in recipe.train
+        for flow in flows_of(each.generate(work, jobs), work, desc=each.name, jobs=jobs)
+    ]
     network, losses = _trained(recipe, films, work, progress)
-    rendered = recipe.choose.generate(work)
-    flows = flows_of(rendered, work, desc="choose")
+    rendered = recipe.choose.generate(work, jobs)
+    flows = flows_of(rendered, work, desc="choose", jobs=jobs)
     gain = _gain(recipe, flows, rendered, work)
     flat, planted = heard_films(network, flows, float(np.mean([row["gain"] for row in gain])))
     model, gates = chosen(network, flat, planted, NAME)
@@ -136,36 +141,42 @@ class Tested:
 
 
 def tested(
-    films: Dataset, model: TrainedModel, work: Path, rendered: Dataset | None = None, desc: str = "test"
-) -> list[Tested]:
-    """What the model finds in the films of a set; kept in `work`.
+    films: Dataset, model: TrainedModel, work: Path, rendered: Dataset | None = None, desc: str = "test", jobs: int = 1
+) -> list[Tested]:  # fmt: skip
+    """What the model finds in the films of a set, by `jobs` processes; kept in `work`.
 
     rendered: the set that a planted one was made from: what is rendered there is no false find, and is not counted again.
     """
+    paths = [Path(films.path(*key)) for key in keys_of(films)]
+    found = Parallel(jobs)(delayed(_found)(path, model, work) for path in tqdm(paths, desc=desc, unit="film"))
     every = []
-    for key in tqdm(keys_of(films), desc=desc, unit="film"):
-        path = Path(films.path(*key))
-        place = work / "results" / f"{value_hash([content_hash(path), model.identity])[:24]}.json"
-        if not place.is_file():
-            analysis = Analysis(path, model)
-            for _ in analysis:
-                pass
-            found = analysis.result()
-            write_json(
-                {
-                    "finds": found.table[_ENDS].to_numpy(int).tolist(),
-                    "finds_judged": found.judged_finds.tolist(),
-                    "judged": {part: found.judged[part].astype(int).tolist() for part in PARTS},
-                },
-                place,
-            )
-        stored = read_json(place)
+    for key, path, stored in zip(keys_of(films), paths, found, strict=True):
         truth = _truth(path, key)
         others = (
             [] if rendered is None else _truth(Path(rendered.path(*key)), key)[_ENDS].to_numpy(int).tolist()
         )
         every.append(_tested(key[0], stored, truth, others))
     return every
+
+
+def _found(path: Path, model: TrainedModel, work: Path) -> dict[str, Any]:
+    """What the model finds in a film, and the frames in which each part is judged."""
+    place = work / "results" / f"{value_hash([content_hash(path), model.identity])[:24]}.json"
+    if not place.is_file():
+        analysis = Analysis(path, model)
+        for _ in analysis:
+            pass
+        found = analysis.result()
+        write_json(
+            {
+                "finds": found.table[_ENDS].to_numpy(int).tolist(),
+                "finds_judged": found.judged_finds.tolist(),
+                "judged": {part: found.judged[part].astype(int).tolist() for part in PARTS},
+            },
+            place,
+        )
+    stored: dict[str, Any] = read_json(place)
+    return stored
 
 
 def _truth(path: Path, key: tuple[str, str]) -> pd.DataFrame:
@@ -206,14 +217,14 @@ def _tested(
 def touched_by(finds: np.ndarray, truth: np.ndarray, n: int | None = None) -> np.ndarray:
     """Which true intervals `(m, 3)` hold the apex of a find `(k, 3)`, `(m,)` bool; filled up with no to `n`."""
     apex = finds[:, 1][None]
-    touched: np.ndarray = np.any((apex >= truth[:, [0]]) & (apex <= truth[:, [2]]), axis=1)
+    within: np.ndarray = (apex >= truth[:, [0]]) & (apex <= truth[:, [2]])
+    touched = np.asarray(within.any(axis=1))
     return touched if n is None else np.concatenate([touched, np.zeros(n - len(touched), bool)])
 
 
 def _in_any(finds: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    inside = (finds[:, [1]] >= truth[None, :, 0]) & (finds[:, [1]] <= truth[None, :, 2])
-    in_any: np.ndarray = np.any(inside, axis=1)
-    return in_any
+    inside: np.ndarray = (finds[:, [1]] >= truth[None, :, 0]) & (finds[:, [1]] <= truth[None, :, 2])
+    return np.asarray(inside.any(axis=1))
 
 
 def numbers_of(films: Sequence[Tested]) -> dict[str, Any]:
@@ -264,21 +275,23 @@ def _ratio(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
     }  # fmt: skip
 
 
-def report(recipe: Recipe, model: TrainedModel, work: Path, rival: bool = True) -> dict[str, Any]:
+def report(
+    recipe: Recipe, model: TrainedModel, work: Path, rival: bool = True, jobs: int = 1
+) -> dict[str, Any]:
     """The numbers of the persons who decided nothing; with `rival` those of the weights "bundled" on the calm films."""
-    films = recipe.report.generate(work)
+    films = recipe.report.generate(work, jobs)
     planted = recipe.report.planted(work, recipe.per_minute)
-    calm = recipe.calm.generate(work)
-    in_pixels = tested(planted, model, work, films, "interview, planted")
-    as_they_are = tested(films, model, work, desc="interview")
+    calm = recipe.calm.generate(work, jobs)
+    in_pixels = tested(planted, model, work, films, "interview, planted", jobs)
+    as_they_are = tested(films, model, work, desc="interview", jobs=jobs)
     told = {
         "planted": numbers_of(in_pixels),
         "rendered": numbers_of(as_they_are),
         "interview": numbers_of([*in_pixels, *as_they_are]),
-        "calm": numbers_of(tested(calm, model, work, desc="calm")),
+        "calm": numbers_of(tested(calm, model, work, desc="calm", jobs=jobs)),
     }
     if rival:
-        told["calm_bundled"] = numbers_of(tested(calm, load_model(), work, desc="calm, bundled"))
+        told["calm_bundled"] = numbers_of(tested(calm, load_model(), work, desc="calm, bundled", jobs=jobs))
     return told
 
 
@@ -298,19 +311,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--no-rival", action="store_true", help='leave out the weights "bundled" on the calm films'
     )
+    parser.add_argument("--jobs", type=int, default=1, help="processes that make and measure films")
     given = parser.parse_args(arguments)
-    work, recipe = as_path("--work", given.work), Recipe()
+    work, recipe, jobs = as_path("--work", given.work), Recipe(), whole_number("--jobs", given.jobs, 1)
     if given.films_only:
         for each in (*recipe.train, recipe.choose):
-            flows_of(each.generate(work), work, desc=each.name)
+            flows_of(each.generate(work, jobs), work, desc=each.name, jobs=jobs)
         recipe.choose.planted(work, recipe.per_minute, recipe.n_gain)
         for each in (recipe.report, recipe.calm):
-            each.generate(work)
+            each.generate(work, jobs)
         recipe.report.planted(work, recipe.per_minute)
         return
-    model = make(recipe, work)
+    model = make(recipe, work, jobs)
     model = dataclasses.replace(
-        model, card={**model.card, "report": report(recipe, model, work, not given.no_rival)}
+        model, card={**model.card, "report": report(recipe, model, work, not given.no_rival, jobs)}
     )
     place = save_model(model, Path(given.out) / EDITIONS["aligned"].name)
     print("\n".join(section(load_model(place))))

@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from metst_core.aligned import (
@@ -61,11 +62,11 @@ class FilmSet:
     seconds: float
     me_per_minute: float = 4.0
 
-    def generate(self, work: Path) -> Dataset:
-        """The films, rendered or as they lie in `work`."""
+    def generate(self, work: Path, jobs: int = 1) -> Dataset:
+        """The films, rendered by `jobs` processes or as they lie in `work`."""
         return generate(
             work / "films" / self.name, self.n_subjects, 1, self.seconds, FPS, SEED, tier=self.tier, prior="dense",
-            first_subject=self.first_subject, progress=False, me_per_minute=self.me_per_minute, rate_spread=0.0,
+            first_subject=self.first_subject, n_jobs=jobs, progress=False, me_per_minute=self.me_per_minute, rate_spread=0.0,
         )  # fmt: skip
 
     def planted(self, work: Path, per_minute: float, n_films: int | None = None) -> Dataset:
@@ -114,16 +115,16 @@ class FilmFlow:
 
 
 def flows_of(
-    films: Dataset, work: Path, rendered: Dataset | None = None, desc: str = "features"
+    films: Dataset, work: Path, rendered: Dataset | None = None, desc: str = "features", jobs: int = 1
 ) -> list[FilmFlow]:
-    """Every film of a set as it is measured, kept in `work`.
+    """Every film of a set as it is measured (by `jobs` processes), kept in `work`.
 
     rendered: the set that a planted one was made from, whose truth knows the resting faces.
     """
     flows = []
-    for key in tqdm(keys_of(films), desc=desc, unit="film"):
-        path = Path(films.path(*key))
-        place = _kept(path, work)
+    paths = [Path(films.path(*key)) for key in keys_of(films)]
+    places = Parallel(jobs)(delayed(_kept)(path, work) for path in tqdm(paths, desc=desc, unit="film"))
+    for key, path, place in zip(keys_of(films), paths, places, strict=True):
         root = path.parents[1]
         made = read_truth(root, *key)
         rest = made if rendered is None else read_truth(Path(rendered.path(*key)).parents[1], *key)
