@@ -36,13 +36,13 @@ def motion_of_parts(motion: np.ndarray, features: str) -> np.ndarray:
     members = select_rois(features)
     is_upper = is_upper_roi(features)
     counts = np.array([roi is not REFERENCE for roi in members])
-    parts = np.empty((2, motion.shape[1]), motion.dtype)
+    parts = np.empty((motion.shape[1], 2), motion.dtype)
     for first in range(0, motion.shape[1], _PIECE):  # an hour at once would be 15 MB
         here = slice(first, first + _PIECE)
         lengths = np.hypot(motion[0::2, here], motion[1::2, here])
         for number, part in enumerate((is_upper, ~is_upper)):
-            parts[number, here] = np.median(lengths[counts & part], axis=0)
-    return np.stack(parts, axis=-1)
+            parts[here, number] = np.median(lengths[counts & part], axis=0)
+    return parts
 
 
 def unrest_of(parts: np.ndarray, window: int) -> np.ndarray:
