@@ -39,7 +39,7 @@ class LiveScore:
 
     `push` takes a frame and its time and never waits: when the work falls behind by `_WAITING` frames, frames are
     dropped and counted in `dropped`.  A pause of more than `_LONGEST_PAUSE` seconds, or a clock that is set back by
-    more, is no part of the picture: the score goes on from the next frame, and `jumps` counts it.  The windows are those of `analyse`, and so are the scores, but the network
+    more, is no part of the picture: the score goes on from the next frame, and `jumps` counts it.  The windows are those of `analyse` with one phase, and so are the scores, but the network
     runs frame by frame (`streaming.Stream`): a frame's score is known as soon as the 2 or 3 frames are in that the
     network looks ahead, not only when its window is full.
     """
