@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metst_core.errors import InputError
 from metst_core.experiment.comparisons import verdict
 from metst_core.experiment.results import read_results
-from metst_core.files import write_text
+from metst_core.files import write_between
 from metst_core.metrics import interval_text
 from metst_core.plots import method_label
 
@@ -93,16 +92,8 @@ def _joined(parts: Sequence[str], word: str = "and") -> str:
 
 def write_answer(run_dir: str | Path, page: str | Path) -> Path:
     """Put the three sentences of a run between the marks of a page (the README); its path."""
-    page = Path(page)
-    results = read_results(run_dir)
-    text = page.read_text(encoding="utf-8")
-    if not all(mark in text for mark in MARKS):
-        raise InputError(
-            f"{page}: the marks {MARKS[0]} and {MARKS[1]} are missing; put them where the answer goes"
-        )
-    before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
-    lines = "\n".join(f"{i}. {sentence}" for i, sentence in enumerate(answer(results), 1))
-    return write_text(f"{before}{MARKS[0]}\n{lines}\n{MARKS[1]}{after}", page)
+    lines = "\n".join(f"{i}. {sentence}" for i, sentence in enumerate(answer(read_results(run_dir)), 1))
+    return write_between(MARKS, lines, page, "put them where the answer goes")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from metst_core.errors import InputError
 from metst_core.extraction import MotionSet
-from metst_core.files import write_text
+from metst_core.files import write_between, write_text
 from metst_core.inference import TrainedModel
 from metst_core.metrics import evaluate, interval_text, score_intervals
 
@@ -39,13 +38,7 @@ def measures(predictions: pd.DataFrame, motion: MotionSet) -> dict[str, Any]:
 
 def write_card(card: Mapping[str, Any], evidence: Mapping[str, Any], path: str | Path) -> Path:
     """Put the numbers of freshly trained weights between the `CARD_MARKS` of the model card, a Markdown file."""
-    path = Path(path)
-    text = path.read_text(encoding="utf-8")
-    begin, end = CARD_MARKS
-    if begin not in text or end not in text:
-        raise InputError(f"{path}: the marks {begin!r} and {end!r} are missing; restore the card")
-    before, after = text.split(begin)[0], text.split(end)[1]
-    return write_text("\n".join([f"{before}{begin}", *_lines(card, evidence), f"{end}{after}"]), path)
+    return write_between(CARD_MARKS, "\n".join(_lines(card, evidence)), path)
 
 
 def write_own_card(model: TrainedModel, path: str | Path) -> Path:

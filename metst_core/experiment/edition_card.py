@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metst_core.errors import InputError
 from metst_core.experiment.instrument import PERCENTILES, falls
-from metst_core.files import write_text
+from metst_core.files import write_between
 from metst_core.metrics import interval_text
 
 EDITION_MARKS = (
@@ -22,13 +21,7 @@ _GOAL_STRENGTHS = (0.008, 0.035)
 
 def write_edition_card(card: Mapping[str, Any], path: str | Path) -> Path:
     """Put the numbers between the `EDITION_MARKS` of a Markdown file."""
-    path = Path(path)
-    text = path.read_text(encoding="utf-8")
-    begin, end = EDITION_MARKS
-    if begin not in text or end not in text:
-        raise InputError(f"{path}: the marks {begin!r} and {end!r} are missing; restore the card")
-    before, after = text.split(begin)[0], text.split(end)[1]
-    return write_text("\n".join([f"{before}{begin}", *lines_of(card), f"{end}{after}"]), path)
+    return write_between(EDITION_MARKS, "\n".join(lines_of(card)), path)
 
 
 def lines_of(card: Mapping[str, Any]) -> list[str]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from metst_core.errors import InputError, MissingError
-from metst_core.files import read_json, visible, write_text
+from metst_core.errors import MissingError
+from metst_core.files import read_json, visible, write_between
 
 TABLES = ("claims.csv", "answers.csv", "record.json")
 DECODER_TABLES = ("decoder.csv", "decoder_record.json")
@@ -115,15 +115,7 @@ def claims_page(stored: StoredClaims) -> str:
 
 def write_claims(page: str | Path, run_dir: str | Path | None = None) -> Path:
     """Put the answers between the marks of a page (the README); its path."""
-    page = Path(page)
-    text = page.read_text(encoding="utf-8")
-    if not all(mark in text for mark in MARKS):
-        raise InputError(
-            f"{page}: the marks {MARKS[0]} and {MARKS[1]} are missing; put them where the claims go"
-        )
-    before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
-    said = claims_page(read_claims(run_dir))
-    return write_text(f"{before}{MARKS[0]}\n{said}\n{MARKS[1]}{after}", page)
+    return write_between(MARKS, claims_page(read_claims(run_dir)), page, "put them where the claims go")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from metst_core.experiment.run import Run
 from metst_core.experiment.schema import HEADLINE
 from metst_core.experiment.strata import recall_tables
 from metst_core.extraction import MotionSet, extract_dataset
-from metst_core.files import run_record, write_text
+from metst_core.files import run_record, write_between, write_text
 from metst_core.metrics import INTERVALS, Intervals, evaluate, interval_text, score_intervals
 from metst_core.plots import method_label
 from metst_core.training import LosoResult, TrainConfig, decode_traces, read_traces, train_fold, write_traces
@@ -177,15 +177,8 @@ def board_text(table: pd.DataFrame, about: str) -> str:
 
 def write_board(page: str | Path, section: str, text: str) -> Path:
     """Put rows between a section's marks of the leaderboard's page; its path."""
-    page = Path(page)
-    before_mark, after_mark = f"<!-- our rows of {section} -->", f"<!-- end of our rows of {section} -->"
-    whole = page.read_text(encoding="utf-8")
-    if before_mark not in whole or after_mark not in whole:
-        raise InputError(
-            f"{page}: the marks {before_mark} and {after_mark} are missing; put them where the rows go"
-        )
-    before, after = whole.split(before_mark)[0], whole.split(after_mark)[1]
-    return write_text(f"{before}{before_mark}\n{text}\n{after_mark}{after}", page)
+    marks = (f"<!-- our rows of {section} -->", f"<!-- end of our rows of {section} -->")
+    return write_between(marks, text, page, "put them where the rows go")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

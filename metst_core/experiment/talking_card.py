@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metst_core.errors import InputError
-from metst_core.files import write_text
+from metst_core.files import write_between
 from metst_core.inference import TrainedModel
 
 CARD_MARKS = ("<!-- talking: written by metst_core.experiment.talking -->", "<!-- end of talking -->")
@@ -30,12 +29,7 @@ _NAMES = {"upper": "upper face (brows, lids)", "lower": "lower face (nose, mouth
 
 def write_card(model: TrainedModel, path: Path) -> Path:
     """Put the section between its marks in the model card."""
-    text = path.read_text(encoding="utf-8")
-    begin, end = CARD_MARKS
-    if begin not in text or end not in text:
-        raise InputError(f"{path}: the marks {begin!r} and {end!r} are missing; restore the card")
-    before, after = text.split(begin)[0], text.split(end)[1]
-    return write_text("\n".join([f"{before}{begin}", *section(model), f"{end}{after}"]), path)
+    return write_between(CARD_MARKS, "\n".join(section(model)), path)
 
 
 def section(model: TrainedModel) -> list[str]:

@@ -11,6 +11,7 @@ from metst_core.files.records import (
     read_json,
     run_record,
     value_hash,
+    write_between,
     write_json,
     write_text,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "understood",
     "value_hash",
     "visible",
+    "write_between",
     "write_json",
     "write_sealed",
     "write_text",

@@ -74,6 +74,18 @@ def write_text(text: str, path: str | Path) -> Path:
     return Path(path)
 
 
+def write_between(
+    marks: tuple[str, str], text: str, path: str | Path, remedy: str = "restore the card"
+) -> Path:
+    """Put `text` on lines of its own between two marks of a page; `InputError` with the remedy where these are missing."""
+    page = Path(path).read_text(encoding="utf-8")
+    begin, end = marks
+    if begin not in page or end not in page:
+        raise InputError(f"{path}: the marks {begin!r} and {end!r} are missing; {remedy}")
+    before, after = page.split(begin)[0], page.split(end)[1]
+    return write_text(f"{before}{begin}\n{text}\n{end}{after}", path)
+
+
 def read_json(path: str | Path, remedy: str = "remove it") -> dict[str, Any]:
     """The JSON object in a file; `InputError` with the remedy where it holds none."""
     try:
