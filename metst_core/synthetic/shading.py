@@ -55,7 +55,7 @@ def _step(low: float, high: float, x: float) -> float:
     return u * u * (np.float32(3) - np.float32(2) * u)
 
 
-@compiled(fastmath=True)
+@compiled()
 def light_up(normals: np.ndarray, occlusion: np.ndarray, shadow: np.ndarray, light: np.ndarray) -> np.ndarray:
     """What falls on every vertex: (V, 4) red, green, blue of the diffuse light, and the mirrored light.
 
@@ -79,7 +79,7 @@ def light_up(normals: np.ndarray, occlusion: np.ndarray, shadow: np.ndarray, lig
     return lit
 
 
-@compiled(fastmath=True)
+@compiled()
 def _weights(x: float, y: float, pixels: np.ndarray, i: int, j: int, k: int) -> tuple[float, float, float]:
     """Weights of the three corners at the place (x, y); outside the triangle those of its border."""
     ax, ay = pixels[i, 0], pixels[i, 1]
@@ -90,7 +90,7 @@ def _weights(x: float, y: float, pixels: np.ndarray, i: int, j: int, k: int) -> 
     return _ONE - wb - wc, wb, wc
 
 
-@compiled(fastmath=True)
+@compiled()
 def _lay(t: int, pixels: np.ndarray, lit: np.ndarray, surface: Surface, planes: np.ndarray) -> None:
     """What changes over a triangle of skin, each as value at pixel (0, 0) and steps to the right and downwards.
 
@@ -120,7 +120,7 @@ def _lay(t: int, pixels: np.ndarray, lit: np.ndarray, surface: Surface, planes: 
         planes[t, 1, n], planes[t, 2, n] = right, down
 
 
-@compiled(fastmath=True, inline="always")
+@compiled()
 def _skin(
     t: int, x: float, y: float, planes: np.ndarray, texture: np.ndarray, colours: np.ndarray
 ) -> tuple[float, float, float]:
@@ -168,7 +168,7 @@ def _skin(
     return red, green, blue
 
 
-@compiled(fastmath=True, inline="always")
+@compiled()
 def _note(
     n: int,
     t: int,
@@ -193,7 +193,7 @@ def _note(
     texels[2, n], texels[3, n] = texture[below, left], texture[below, right]
 
 
-@compiled(fastmath=True)
+@compiled()
 def _blend(n: int, values: np.ndarray, texels: np.ndarray, cloth: np.ndarray, steps: np.ndarray) -> None:
     """As `_skin`, for the first `n` places that `_note` noted, many at once: into `steps (3, W)` of the table of sRGB."""
     upper, left, right, below = texels[0], texels[1], texels[2], texels[3]
@@ -234,12 +234,12 @@ def _blend(n: int, values: np.ndarray, texels: np.ndarray, cloth: np.ndarray, st
         to_blue[p] = np.int32(min(max(blue * blues[p] + shine, _ZERO), _ONE) * top)
 
 
-@compiled(fastmath=True, inline="always")
+@compiled()
 def _part(texel: int, shift: int) -> Any:
     return np.float32(np.int32((np.uint32(texel) >> np.uint32(shift)) & np.uint32(255)))
 
 
-@compiled(fastmath=True)
+@compiled()
 def _other(
     t: int,
     x: float,
@@ -294,7 +294,7 @@ def _other(
     return red, green, blue
 
 
-@compiled(fastmath=True)
+@compiled()
 def _eye(
     px: float, py: float, pz: float, surface: Surface, turn: np.ndarray, gaze: np.ndarray, light: np.ndarray
 ) -> tuple[float, float, float]:
@@ -338,7 +338,7 @@ def _byte(value: float) -> int:
     return _TO_SRGB[int(min(max(value, _ZERO), _ONE) * np.float32(4096))]
 
 
-@compiled(fastmath=True)
+@compiled()
 def draw(
     pixels: np.ndarray,
     local: np.ndarray,
