@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from metst_core.datasets import Dataset
 from metst_core.experiment.perturbing import perturbations
-from metst_core.files import UNREADABLE, check_seal, content_hash, sealed_path, value_hash
+from metst_core.files import content_hash, is_whole, sealed_path, value_hash
 from metst_core.inference import MediaPipeFaceFinder, QualityLog, Seen, phases_of
 from metst_core.landmarks import MediaPipeLandmarker
 from metst_core.motion import MotionWindow, stream_motion
@@ -132,12 +132,8 @@ def _kept(path: Path, work: Path, phases: tuple[int, ...], changed: str) -> Path
     """The file with the motion of a film, made if it is not there; with several phases also the looks at the face."""
     name = value_hash([content_hash(path), list(phases), changed, WINDOW])[:24]
     place = work / "motion" / f"{name}.npz"
-    try:
-        check_seal(place)
+    if is_whole(place):
         return place
-    except UNREADABLE:
-        pass
-    place.parent.mkdir(parents=True, exist_ok=True)
     log = QualityLog(MediaPipeFaceFinder(), FPS)
 
     def grey(folder: str) -> Iterator[np.ndarray]:

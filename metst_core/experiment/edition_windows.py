@@ -196,7 +196,6 @@ class Responses:
                 return known
         except UNREADABLE:
             measured = self._of(number).responses([e.units for e in events])
-        place.parent.mkdir(parents=True, exist_ok=True)
         with sealed_path(place) as temporary:
             np.savez(temporary, motion=measured)
         return measured

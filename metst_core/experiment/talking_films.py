@@ -19,6 +19,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from metst_core.aligned import (
+    EYES,
     FPS,
     GRID,
     LAGS,
@@ -31,7 +32,7 @@ from metst_core.aligned import (
     without_whole,
 )
 from metst_core.datasets import Dataset, load_dataset
-from metst_core.files import UNREADABLE, check_seal, content_hash, sealed_path, value_hash
+from metst_core.files import content_hash, is_whole, sealed_path, value_hash
 from metst_core.footage import plant
 from metst_core.inference import CutFinder, MediaPipeFaceFinder, QualityLog, Seen, shots_of
 from metst_core.landmarks import IBUG_TO_MESH, MediaPipeLandmarker
@@ -141,12 +142,8 @@ def flows_of(
 def _kept(path: Path, work: Path) -> Path:
     """The file with the features of a film, made if it is not there."""
     place = work / "features" / f"{value_hash([content_hash(path), FEATURES_VERSION])[:24]}.npz"
-    try:
-        check_seal(place)
+    if is_whole(place):
         return place
-    except UNREADABLE:
-        pass
-    place.parent.mkdir(parents=True, exist_ok=True)
     log, is_cut = QualityLog(MediaPipeFaceFinder(), FPS), CutFinder()
 
     def grey() -> Iterator[tuple[np.ndarray, bool]]:
@@ -203,7 +200,7 @@ def planted_cells(fields: np.ndarray, intensity: np.ndarray) -> np.ndarray:
 def strength_of_parts(fields: np.ndarray, units: np.ndarray) -> np.ndarray:
     """How far units at `units (U,)` inter-ocular distances move the upper and the lower face at most: `(2,)`, IOD."""
     moved = np.einsum("u,uyxc->yxc", units, fields)
-    lengths = np.hypot(moved[..., 0], moved[..., 1]) / 96.0
+    lengths = np.hypot(moved[..., 0], moved[..., 1]) / EYES
     return np.array([lengths[slice(*ROWS[part])].max() for part in PARTS])
 
 

@@ -18,6 +18,7 @@ from metst_core.files.records import (
 from metst_core.files.sealed import (
     UNREADABLE,
     check_seal,
+    is_whole,
     read_sealed,
     sealed_path,
     sha256_of,
@@ -40,6 +41,7 @@ __all__ = [
     "check_seal",
     "claim_folder",
     "content_hash",
+    "is_whole",
     "one_line",
     "only_one",
     "plain",

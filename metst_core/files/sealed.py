@@ -88,6 +88,14 @@ def sealed_path(path: str | Path) -> Iterator[Path]:
         seal(temporary)
 
 
+def is_whole(path: str | Path) -> bool:
+    """Whether a sealed npz file is there, as it was written."""
+    try:
+        return check_seal(path)
+    except UNREADABLE:
+        return False
+
+
 def check_seal(path: str | Path) -> bool:
     """Whether an npz file has a seal; an `InputError` if it does not fit, or if the file would fill the memory."""
     path = Path(path)

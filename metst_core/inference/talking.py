@@ -18,7 +18,7 @@ import torch
 
 from metst_core.aligned import LAGS, PARTS, SIDE, AlignedFrame
 from metst_core.inference.judged import Judgement, bundled_judgement, unrest_of
-from metst_core.inference.phases import Averaged, Stretch
+from metst_core.inference.phases import Averaged, Stretch, joined
 from metst_core.inference.quality import Seen, moves_much
 from metst_core.inference.trained import TrainedModel
 from metst_core.models import evaluating
@@ -102,7 +102,7 @@ class AlignedShot:
 
     def heard(self, n: int) -> Heard:
         """What is known of the first `n` frames."""
-        scores, probabilities = (np.concatenate(part)[:n] for part in zip(*self._said, strict=True))
+        scores, probabilities = (part[:n] for part in joined(self._said))
         return Heard(scores, probabilities, np.array(self._unrest[:n]), np.array(self._rois[:n])[:, 0])
 
     def measured(self, n: int) -> Stretch:

@@ -182,7 +182,7 @@ def _method(result: Findings) -> str:
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
     ends = (
         f"onset and offset measured in the {model.strategy} around them"
-        if model.strategy in (MOTION, SCORE, SCORE)
+        if model.strategy in (MOTION, SCORE)
         else f"intervals of {2 * model.k_p + 1} frames around them"
     )
     if model.is_aligned:

@@ -2,6 +2,9 @@
 
 A pixel is shaded once where both of its places see one smooth surface, and at each place at an outline, so that edges
 are soft and move by fractions of a pixel.
+
+Nothing here is compiled with fast mathematics: each compilation may take sums in an order of its own, and two
+processes that compiled for themselves may then not paint the same bytes.
 """
 
 from __future__ import annotations
