@@ -53,13 +53,23 @@ def ease(x: np.ndarray) -> np.ndarray:
 
 def intensity_of(events: Sequence[Event], n_frames: int) -> np.ndarray:
     """Sum of all events per unit: (n_frames, U) float32, inter-ocular distances, columns as `UNIT_NAMES`."""
+    return _together(events, n_frames, np.add)
+
+
+def largest_of(events: Sequence[Event], n_frames: int) -> np.ndarray:
+    """As `intensity_of`, of each unit the largest of all events: a muscle that has contracted does not do so again."""
+    return _together(events, n_frames, np.maximum)
+
+
+def _together(events: Sequence[Event], n_frames: int, join: np.ufunc) -> np.ndarray:
     total = np.zeros((n_frames, len(UNIT_NAMES)))
     for event in events:
         lags = dict(event.lags)
         span = slice(max(0, event.onset), min(n_frames, event.offset + 1))  # 0 outside
         t = np.arange(span.start, span.stop, dtype=float)
         for name, peak in event.units.items():
-            total[span, UNIT_INDEX[name]] += peak * event.at(t, lags.get(name, 0))
+            column = total[span, UNIT_INDEX[name]]
+            join(column, peak * event.at(t, lags.get(name, 0)), out=column)
     return total.astype(np.float32)
 
 

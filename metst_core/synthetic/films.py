@@ -22,7 +22,7 @@ from metst_core.synthetic.camera import FPS, Camera, auto_exposure, plan_camera,
 from metst_core.synthetic.cast import LOOK_COLUMNS, look_of, look_row
 from metst_core.synthetic.conditions import Conditions, conditions_of
 from metst_core.synthetic.draws import Stream
-from metst_core.synthetic.events import Event, intensity_of, meet
+from metst_core.synthetic.events import Event, intensity_of, largest_of, meet
 from metst_core.synthetic.expressions import cut_by_blinks, plan_macro, plan_micro
 from metst_core.synthetic.life import GAZE_IOD_PER_DEGREE, plan_blinks, plan_head, plan_looks, plan_swallows
 from metst_core.synthetic.persons import Person, draw_person, persons_table, stream_of
@@ -44,7 +44,7 @@ _CAMERA, _ANNOTATOR = 12, 13  # annotators have the numbers from 13 on
 class FilmPlan(Plan):
     """A `Plan` (its `subject` is the person's number), and what version 2 adds.
 
-    `intensity` holds the resting face as well.  Its column AU26 is the opening of the `jaw`, and the columns
+    `intensity` holds the resting face as well, and of macro-expressions that coincide the larger.  Its column AU26 is the opening of the `jaw`, and the columns
     `gaze_x`, `gaze_y` are where the eyes look (`gaze`): a head with a jaw and eyeballs of its own takes these
     two and leaves the columns out.  `mouth (T, M)` is what speech does beside the action units, as
     `channels.MOUTH_UNITS` (portraits leave it out).  `light (T,)` is what falls on the face and `exposure (T,)` what the camera
@@ -177,7 +177,9 @@ def plan_film(
     events = film.events()
     events += film.visemes(events)
     micro = [e for e in events if e.kind == "micro"]
-    intensity = intensity_of(events, film.n_frames)
+    macro = [e for e in events if e.kind == "macro"]
+    others = [e for e in events if e.kind != "macro"]
+    intensity = intensity_of(others, film.n_frames) + largest_of(macro, film.n_frames)
     for name, held in person.rest.items():
         intensity[:, UNIT_INDEX[name]] += np.float32(held)
     beats, bouts = ([e for e in events if e.kind == kind] for kind in ("beat", "speech"))

@@ -28,6 +28,7 @@ from metst_core.synthetic import (
     draw_person,
     film_tables,
     identity,
+    intensity_of,
     plan_film,
 )
 from metst_core.synthetic.camera import auto_exposure
@@ -141,6 +142,21 @@ def test_every_event_lies_in_its_film_and_moves_as_it_says(key):
     assert (plan.me_intensity[~inside] == 0).all()
     gaze = [UNIT_INDEX["gaze_x"], UNIT_INDEX["gaze_y"]]
     assert (np.delete(plan.intensity - plan.me_intensity, gaze, axis=1) > -1e-6).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(films)
+def test_macro_expressions_that_coincide_go_no_further_than_the_strongest(key):
+    plan = film((*key[:4], crowded(key[4]), key[5]), dropped=0)
+    macro = [event for event in plan.events if event.kind == "macro"]
+    others = [event for event in plan.events if event.kind != "macro"]
+    beside = intensity_of(others, plan.n_frames)
+    for name, held in plan.person.rest.items():
+        beside[:, UNIT_INDEX[name]] += held
+    for name, at in UNIT_INDEX.items():
+        left = plan.intensity[:, at] - beside[:, at]
+        each = [event.units[name] * event.curve(plan.n_frames, dict(event.lags).get(name, 0)) for event in macro if name in event.units]  # fmt: skip
+        np.testing.assert_allclose(left, np.max(each, axis=0) if each else 0, atol=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
