@@ -51,8 +51,9 @@ _M_TRIM_THRESHOLD, _M_ARENA_MAX = -1, -8  # of glibc's malloc.h
 
 
 def share_memory() -> None:
-    """From now on threads take their memory from two pools, not from one each, and what they free at the end of a pool
-    goes back to the system from 128 KB on (else from as much on as was ever freed at once), where the C library is glibc.
+    """From now on threads share two pools of memory, and what is freed goes back to the system, where the C library is glibc.
+
+    From 128 KB on; else from as much on as was ever freed at once.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
