@@ -62,7 +62,8 @@ def averaged(voices: Sequence[tuple[int, np.ndarray, np.ndarray]], n_frames: int
         each[here, number] = score[: max(0, n_frames - first)]
         total[here] += probabilities[: max(0, n_frames - first)]
     speaking = np.isfinite(each).sum(axis=1)
-    return Averaged(np.nansum(each, axis=1) / speaking, total / speaking[:, None], each)
+    total /= speaking[:, None]
+    return Averaged(np.nansum(each, axis=1) / speaking, total, each)
 
 
 def spread_of(each: np.ndarray, score: np.ndarray, k_p: int) -> np.ndarray:
@@ -109,6 +110,37 @@ class Stretch(NamedTuple):
         return cls(window.has_face[part].copy(), busy, motion, head, shift, start)
 
 
+class Growing:
+    """Arrays `(n, ...)`, several of the same `n`, that grow at their ends.
+
+    Small parts are joined before there are many: an hour of film has some ten thousand, and between the remains of so many
+    small arrays the memory of those that are gone cannot be given back.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[np.ndarray, ...]] = []
+        self._n_small = 0
+        self.n = 0
+
+    def add(self, part: tuple[np.ndarray, ...]) -> None:
+        """Put copies of arrays at the ends."""
+        self._parts.append(part)
+        self.n += len(part[0])
+        self._n_small += 1
+        if self._n_small == _SMALL_ONES:
+            self._parts[-_SMALL_ONES:] = [tuple(joined(self._parts[-_SMALL_ONES:]))]
+            self._n_small = 0
+
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """All of it, in one array each; nothing where nothing was added."""
+        if len(self._parts) > 1:
+            self._parts, self._n_small = [tuple(joined(self._parts))], 0
+        return self._parts[0] if self._parts else ()
+
+
+_SMALL_ONES = 256
+
+
 class Shot:
     """What is known of the frames between two cuts: what every voice says, and what the first phase has measured.
 
@@ -121,8 +153,8 @@ class Shot:
         self._half = window // 2
         # By the frame that a voice begins at: that of a phase's second halves (and its first window), then the other.
         begins = [*phases, *(phase + self._half for phase in phases)] if len(phases) > 1 else phases
-        self._said: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {begin: [] for begin in begins}
-        self._measured: list[Stretch] = []
+        self._said: dict[int, Growing] = {begin: Growing() for begin in begins}
+        self._measured = Growing()
 
     def add(self, window: MotionWindow, score: np.ndarray, probabilities: np.ndarray) -> None:
         """Take in a copy of a window and of what was said of its frames, `(k,)` and `(k, 5)`, as far as it speaks."""
@@ -130,15 +162,15 @@ class Shot:
         phase = window.start % half
         part = spoken_for(window.start, 2 * half, n_real)
         if phase == 0:
-            self._measured.append(Stretch.of(window, self.first))
+            self._measured.add(Stretch.of(window, self.first))
         if part.start and phase + half in self._said:
             first = slice(0, min(half, n_real))
-            self._said[phase + half].append((score[first].copy(), probabilities[first].copy()))
-        self._said[phase].append((score[part].copy(), probabilities[part].copy()))
+            self._said[phase + half].add((score[first].copy(), probabilities[first].copy()))
+        self._said[phase].add((score[part].copy(), probabilities[part].copy()))
 
     def n_said(self, ended: bool) -> int:
         """Of how many frames all has been said; `ended`: nothing more will be."""
-        until = [begin + sum(len(score) for score, _ in parts) for begin, parts in self._said.items()]
+        until = [begin + said.n for begin, said in self._said.items()]
         return until[0] if ended or self.n_frames == until[0] else min(until)
 
     def averaged(self, n_frames: int) -> Averaged:
@@ -147,16 +179,12 @@ class Shot:
 
     def voices(self) -> list[tuple[int, np.ndarray, np.ndarray]]:
         """What each voice has said, as `averaged` takes it."""
-        return [
-            (begin, np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
-            for begin, parts in self._said.items()
-            if parts
-        ]
+        spoken = ((begin, said.arrays()) for begin, said in self._said.items() if said.n)
+        return [(begin, score, probabilities) for begin, (score, probabilities) in spoken]
 
     def measured(self, n_frames: int) -> Stretch:
         """What was measured in the first `n_frames` frames."""
-        self._measured = [Stretch(*joined(self._measured))]  # one array from now on, not its parts beside it
-        return Stretch(*(values[:n_frames] for values in self._measured[0]))
+        return Stretch(*(values[:n_frames] for values in self._measured.arrays()))
 
 
 def joined(parts: Iterable[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
