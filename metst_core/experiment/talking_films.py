@@ -34,7 +34,7 @@ from metst_core.aligned import (
 from metst_core.datasets import Dataset, load_dataset
 from metst_core.files import content_hash, is_whole, sealed_path, value_hash
 from metst_core.footage import plant
-from metst_core.inference import CutFinder, MediaPipeFaceFinder, QualityLog, Seen, shots_of
+from metst_core.inference import MediaPipeFaceFinder, QualityLog, Seen, Steps, shots_of, with_cuts
 from metst_core.landmarks import IBUG_TO_MESH, MediaPipeLandmarker
 from metst_core.synthetic import UNITS, generate, inter_ocular, read_truth, unit_field
 from metst_core.tables import of_video
@@ -43,7 +43,7 @@ from metst_core.workers import one_opencv_thread
 
 SEED = 61
 
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 """Of what is kept: another number where the same film gives other features."""
 
 _FINER = 4  # points to a side of a field of the grid, at which an action unit's field is computed
@@ -144,13 +144,17 @@ def _kept(path: Path, work: Path) -> Path:
     place = work / "features" / f"{value_hash([content_hash(path), FEATURES_VERSION])[:24]}.npz"
     if is_whole(place):
         return place
-    log, is_cut = QualityLog(MediaPipeFaceFinder(), FPS), CutFinder()
+    log, step = QualityLog(MediaPipeFaceFinder(), FPS), Steps()
 
-    def grey() -> Iterator[tuple[np.ndarray, bool]]:
+    def looked_at() -> Iterator[tuple[tuple[np.ndarray, bool], float]]:
         for frame in read_frames(path):
             log.look(frame)
             picture = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-            yield picture, is_cut(picture) or log.came_back
+            yield (picture, log.came_back), step(picture)
+
+    def grey() -> Iterator[tuple[np.ndarray, bool]]:
+        for (picture, came_back), is_cut in with_cuts(looked_at()):
+            yield picture, is_cut or came_back
 
     find = MediaPipeLandmarker()
     with one_opencv_thread():

@@ -65,7 +65,7 @@ from metst_core.inference.quality import (
     runs,
     timing_marks,
 )
-from metst_core.inference.shots import CutFinder, shots_of
+from metst_core.inference.shots import Steps, shots_of, with_cuts
 from metst_core.inference.talking import AlignedShot, predict_parts
 from metst_core.inference.trained import (
     BUNDLED,
@@ -105,7 +105,6 @@ __all__ = [
     "Analysis",
     "Averaged",
     "Calibration",
-    "CutFinder",
     "Face",
     "FaceChoice",
     "FaceFinder",
@@ -118,6 +117,7 @@ __all__ = [
     "QualityLog",
     "Seen",
     "Shot",
+    "Steps",
     "TrainedModel",
     "alone",
     "averaged",
@@ -152,5 +152,6 @@ __all__ = [
     "timing_marks",
     "unrest_of",
     "weight_files",
+    "with_cuts",
     "without_rivals",
 ]

@@ -59,7 +59,7 @@ from metst_core.inference.quality import (
     quality_table,
     timing_marks,
 )
-from metst_core.inference.shots import CutFinder, shots_of
+from metst_core.inference.shots import Steps, shots_of, with_cuts
 from metst_core.inference.talking import AlignedShot, Heard, judged_parts, judged_path, said_where_judged
 from metst_core.inference.trained import TrainedModel, load_model
 from metst_core.landmarks import Landmarker, MediaPipeLandmarker, one_at_a_time
@@ -430,13 +430,20 @@ class Analysis:
         return found[list(RESULT_COLUMNS)].astype({"flags": str, "confidence": float, "spread": float})
 
     def _frames(self) -> Iterator[tuple[np.ndarray, bool]]:
-        """The frames at the model's rate, in grey, and whether windows start anew with them.
+        """The frames at the model's rate, in grey, and whether windows start anew with them."""
+        for number, ((grey, came_back), is_cut) in enumerate(with_cuts(self._looked_at())):
+            if is_cut:
+                self._cuts.append(number)
+            yield grey, is_cut or came_back
+
+    def _looked_at(self) -> Iterator[tuple[tuple[np.ndarray, bool], float]]:
+        """The frames in grey, whether a lost face is back in them, and how much they differ from those before.
 
         Their quality is looked at in passing.
         """
         frames = read_frames(self.path, self._map)
-        is_cut = CutFinder()
-        for number in itertools.count():
+        step = Steps()
+        while True:
             with self._timing("decoding"):
                 frame = next(frames, None)
             if frame is None:
@@ -444,10 +451,9 @@ class Analysis:
             with self._timing("quality"):
                 self._log.look(frame)
                 grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-                anew = is_cut(grey)
-                if anew:
-                    self._cuts.append(number)
-            yield self._log.follower.hide_others(grey), anew or self._log.came_back
+                change = step(grey)
+                shown = self._log.follower.hide_others(grey)
+            yield (shown, self._log.came_back), change
 
     def _windows(
         self, frames: Iterator[tuple[np.ndarray, bool]]

@@ -1,51 +1,89 @@
 """Where a film is cut: a window that looks across a cut measures the cut, so windows start anew after it.
 
-Two frames are compared as small pictures of one mean and one contrast, so that neither light nor exposure counts.  A cut
-is a step that is large, and many times as large as the steps just before it.
+Two frames are compared as small pictures of one mean and one contrast, so that neither light nor exposure counts, part by
+part, so that a blink does not.  A cut is a step that is large, and many times as large as those before and after: of a
+movement, however fast, the steps around are large as well.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
+_Frame = TypeVar("_Frame")
+
 LEAST_STEP = 0.006
-"""1 minus the correlation of two frames, from which on there can be a cut.  In 9 uncut films of SynthME (calm, interview,
-hard) no step is above .0045; of jumps within one interview two thirds are above .006, of those to another film all are."""
+"""Half the mean squared difference of two frames, from which on there can be a cut."""
 
 TIMES_USUAL = 8.0
-"""A cut is so many times the usual step, the upper quartile of the `_BEFORE` steps before (half may be repeats: 0)."""
+"""A cut is so many times the usual step, the upper quartile of the `_BEFORE` steps before (half may be repeats: 0), so many
+times the two steps just before, and the smaller of the two just after (a frame of another film between has a large one)."""
 
 _SIZE = 32  # pixels of the small pictures
+_PARTS = 4  # to either side of a small picture
+_CHANGED = 6  # parts of the sixteen that a cut changes; a blink, or somebody behind, changes fewer
 _BEFORE = 15  # frames: half a second at 30 per second
+_AFTER = 2  # frames
 _FLOOR = 0.5e-3  # of the usual step: a film of repeated frames has none
 _KNOWN = 5  # steps that it takes to know what is usual
 _UNKNOWN = 0.01  # the usual step until then
 
 
-class CutFinder:
-    """Tells of each frame in turn whether the film was cut before it."""
+class Steps:
+    """How much each frame in turn differs from the one before: the change of the part that changes sixth most."""
 
     def __init__(self) -> None:
         self._last: np.ndarray | None = None
-        self._steps: deque[float] = deque(maxlen=_BEFORE)
 
-    def __call__(self, grey: np.ndarray) -> bool:
-        """Whether there is a cut between the frame before and this one, grey (H, W)."""
+    def __call__(self, grey: np.ndarray) -> float:
+        """The step from the frame before to this one, grey (H, W); 0 for the first."""
         small = _normalised(grey)
         before, self._last = self._last, small
         if before is None:
-            return False
-        step = 1.0 - float((small * before).mean()) if small.any() or before.any() else 0.0
-        known = len(self._steps) >= _KNOWN
-        usual = max(_FLOOR, float(np.quantile(self._steps, 0.75))) if known else _UNKNOWN
-        is_cut = step > LEAST_STEP and step > TIMES_USUAL * usual
+            return 0.0
+        squared = (small - before) ** 2 / 2
+        side = _SIZE // _PARTS
+        parts = squared.reshape(_PARTS, side, _PARTS, side).mean(axis=(1, 3))
+        return float(np.sort(parts, axis=None)[-_CHANGED])
+
+
+def with_cuts(frames: Iterable[tuple[_Frame, float]]) -> Iterator[tuple[_Frame, bool]]:
+    """Each frame and whether the film is cut before it, from frames with their `Steps`.
+
+    Two frames are read ahead.  What comes before an error in reading still counts.
+    """
+    ahead: deque[tuple[_Frame, float]] = deque()
+    before: deque[float] = deque(maxlen=_BEFORE)
+    source = iter(frames)
+    trouble: Exception | None = None
+    while True:
+        try:
+            while trouble is None and len(ahead) <= _AFTER:
+                ahead.append(next(source))
+        except StopIteration:
+            pass
+        except Exception as error:
+            trouble = error
+        if not ahead:
+            break
+        frame, step = ahead.popleft()
+        is_cut = _is_cut(step, before, [later for _, later in ahead])
         if not is_cut:
-            self._steps.append(step)
-        return is_cut
+            before.append(step)
+        yield frame, is_cut
+    if trouble is not None:
+        raise trouble
+
+
+def _is_cut(step: float, before: deque[float], after: list[float]) -> bool:
+    """Whether the film is cut at a step, from the usual ones before it, the last of them last, and the one or two after it."""
+    usual = max(_FLOOR, float(np.quantile(before, 0.75))) if len(before) >= _KNOWN else _UNKNOWN
+    around = max([usual, *list(before)[-2:], min(after, default=0.0)])
+    return step > LEAST_STEP and step > TIMES_USUAL * around
 
 
 def _normalised(grey: np.ndarray) -> np.ndarray:

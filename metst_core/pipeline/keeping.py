@@ -43,7 +43,7 @@ from metst_core.landmarks import Landmarker
 from metst_core.pipeline.result import AnalysisResult
 from metst_core.version import __version__
 
-_FORMAT = 3
+_FORMAT = 4
 _TABLES = {"table": RESULT_COLUMNS, "near": RESULT_COLUMNS, "quality": QUALITY_COLUMNS}
 _ARRAYS = ("score", "smoothed", "spread", "probabilities", "times")
 _MEASURED = tuple(field.name for field in fields(Measured))

@@ -1,20 +1,24 @@
 """Cuts, lost faces and gaps: windows start anew after them, and what is found beside them says so."""
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
 from support.own_videos import SIZE, analysed, landmarker, mouth_at, mouth_model, picture
 
-from metst_core.inference import CutFinder, Face, beside, shots_of
+from metst_core.errors import InputError
+from metst_core.inference import Face, Steps, beside, shots_of, with_cuts
 from metst_core.motion import stream_motion
+from metst_core.synthetic import draw_person, face_of, plan_film, shoot
 from metst_core.video import write_video
 
 FACE = Face((30.0, 40.0, 130.0, 130.0), ((54.0, 70.0), (104.0, 70.0)), (80.0, 91.0))
 
 
 def cuts(frames):
-    is_cut = CutFinder()
-    return [n for n, frame in enumerate(frames) if is_cut(frame)]
+    step = Steps()
+    return [n for n, is_cut in with_cuts((n, step(frame)) for n, frame in enumerate(frames)) if is_cut]
 
 
 class TestCuts:
@@ -34,6 +38,36 @@ class TestCuts:
         soft = cv2.GaussianBlur(still, (0, 0), 6)
         soft = cv2.normalize(soft, None, 0, 255, cv2.NORM_MINMAX)
         assert cuts([np.roll(soft, n // 2, axis=1) for n in range(40)]) == []
+
+    def test_what_moves_fast_is_none_and_a_frame_between_is_two(self):
+        """Of a movement the steps around are large too; of a cut, and of a single frame of another film, they are not."""
+        assert self.at([0.001] * 20 + [0.02] + [0.001] * 9) == [20]
+        assert self.at([0.001] * 20 + [0.2, 0.2] + [0.001] * 9) == [20, 21]
+        assert self.at([0.001] * 20 + [0.006, 0.02, 0.008, 0.006] + [0.001] * 9) == []
+        assert self.at([0.001] * 20 + [0.004, 0.02, 0.03, 0.02, 0.004] + [0.001] * 9) == []
+        assert self.at([0.001] * 20 + [0.02]) == [20]  # nothing is known of what follows
+
+    def at(self, steps):
+        return [n for n, is_cut in with_cuts(enumerate(steps)) if is_cut]
+
+    def test_an_interview_that_is_not_cut_has_no_cut(self):
+        """The head turns by 20 degrees within half a second, and the eyes blink."""
+        film = plan_film(draw_person(77, 9), 0, 15, 30, 77, "casme3", "interview")
+        frames = itertools.islice(shoot(film, face_of(77, 9), 77), 160, 350)
+        grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+        assert np.abs(np.diff(film.head[160:350], axis=0)).max() > 0.4  # degrees a frame
+        assert cuts(grey) == []
+        assert cuts(grey[:60] + [np.rot90(frame) for frame in grey[60:]]) == [60]
+
+    def test_frames_before_an_error_come_first(self):
+        def broken():
+            yield from ((n, 0.001) for n in range(3))
+            raise InputError("the film is damaged")
+
+        came = with_cuts(broken())
+        assert [next(came) for _ in range(3)] == [(0, False), (1, False), (2, False)]
+        with pytest.raises(InputError, match="damaged"):
+            next(came)
 
     def test_black_frames_are_cut_off_once(self):
         still, black = picture(), np.zeros((SIZE, SIZE), np.uint8)
