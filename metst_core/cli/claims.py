@@ -42,7 +42,8 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--rates", type=float, nargs="*", default=[], metavar="RATE",
-        help="learning rates that each fold chooses from by the other folds' persons (none: the run's own)",
+        help="learning rates that each fold of the rivals (claim state) chooses from by the other folds' persons (none: "
+        "the run's own)",
     )  # fmt: skip
     parser.add_argument(
         "--windows", type=int, nargs="*", default=[], metavar="FRAMES",

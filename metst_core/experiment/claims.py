@@ -30,7 +30,8 @@ METST, METST_PLUS, VRME = "ME-TST, 2409.09707", "ME-TST+, 2508.08082", "Boosting
 class Claim:
     """One claim of a paper, in our words, and the cells that ask it; `first` beats `second` where it holds.
 
-    Both are levels of `cells`, the most needed first: where time is short, cells are cut from the end.
+    Both are levels of `cells`, the most needed first: where time is short, cells are cut from the end.  rivals: the cells
+    are networks of different kinds, each of which may need a learning rate of its own (`Budget.rates`).
     """
 
     name: str
@@ -39,6 +40,7 @@ class Claim:
     first: str
     second: str
     cells: tuple[Cell, ...]
+    rivals: bool = False
 
 
 def _cells(factor: str, *levels: tuple[str, Mapping[str, Any]], seeds: int = 1) -> tuple[Cell, ...]:
@@ -70,7 +72,7 @@ CLAIMS = (
               for name, model in _SEQUENCES for cell in _both_ways(name, model, (word,))),
             *_both_ways("ME-TST+", "metst_plus", ("look5",)),
             *_both_ways("patch", "patch", ("causal+local", "centred+window", "causal+window")),
-            *_both_ways("window classifier", "sliding_window", ("causal+local", "centred+window", "causal+window"))))),
+            *_both_ways("window classifier", "sliding_window", ("causal+local", "centred+window", "causal+window")))), rivals=True),
     Claim("ROIs", "Fine and whole ROIs together are better than five whole ones.", f"{METST_PLUS}, multi-granularity ROIs",
         "18, mixed", "5",
         _cells("ROIs", ("18, mixed", _PLUS), ("5", {"model": "metst_plus_5"}), ("whole alone", {"variant": "whole"}),
@@ -119,7 +121,8 @@ class ClaimsTable:
     """What was computed, and what time did not allow.
 
     table: a row per cell: `claim, level, model, variant, window, seeds, folds, half_length` (factor), `parameters,
-        seconds` (of training, all folds and seeds, whenever that was), `size` (parameters as a part of those of `second`), then for each score of `HEADLINE` value, `_low`, `_high`, `_coverage`, against the claim's `second` `_difference`, its `_low`, `_high`,
+        rates` (learning rates and in how many folds, of all seeds, each was taken), `seconds` (of training, all folds and
+        seeds, whenever that was), `size` (parameters as a part of those of `second`), then for each score of `HEADLINE` value, `_low`, `_high`, `_coverage`, against the claim's `second` `_difference`, its `_low`, `_high`,
         `_p_table`, `_could_see`; `verdict` on the STRS; recall by length in frames.
     answers: a row per claim: `claim, sentence, source, answer` ("held", "not held", "could not be told", or "not
         computed"), with the difference in STRS of `first` - `second`, their seeds, and how large `first` is beside it.
@@ -184,8 +187,8 @@ class Budget:
 
     hours: after these no cell is begun that would train anything (None: all are).
     seeds: training seeds of a cell at most (None: as many as it asks for).
-    rates: learning rates of which each fold takes the one that is best on the other folds' persons (none: the
-        configuration's).
+    rates: learning rates of which each fold of a claim's `rivals` takes the one that is best on the other folds'
+        persons (none: the configuration's, as in all other claims).
     """
 
     hours: float | None = None
@@ -220,7 +223,7 @@ def run_claims(
     """
     out, started = Path(out_dir), time.monotonic()
     order = _in_turn(claims)
-    asked = {id(cell): _asked(cell, base, runner, budget) for _, cell in order}
+    asked = {(claim.name, cell.level): _asked(claim, cell, base, runner, budget) for claim, cell in order}
     done: dict[tuple[str, str], _Done] = {}
     cut: list[str] = []
     trained = Pace()
@@ -228,12 +231,12 @@ def run_claims(
     found = ClaimsTable(pd.DataFrame(), pd.DataFrame(), ())
     bar = tqdm(order, desc="claims", unit="cell")
     for claim, cell in bar:
-        mine = asked[id(cell)]
+        mine = asked[claim.name, cell.level]
         late = budget.hours is not None and time.monotonic() - started > 3600 * budget.hours
         if mine is None or (late and not all(runner.is_trained(*one) for one in mine.trainings)):
             cut.append(f"{claim.name}: {cell.level}")
             continue
-        done[claim.name, cell.level] = _computed(cell, mine, runner, budget, trained)
+        done[claim.name, cell.level] = _computed(cell, mine, runner, trained)
         left = {
             training_key(*one)
             for a in asked.values()
@@ -297,11 +300,15 @@ class _Written:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A cell's configuration, and what has to be trained for it: configurations with their window length."""
+    """A cell's configuration, and what has to be trained for it: configurations with their window length, seed by seed.
+
+    rates: of each seed, to choose from.
+    """
 
     config: TrainConfig
     window: int
     trainings: tuple[tuple[TrainConfig, int], ...]
+    rates: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -310,37 +317,41 @@ class _Done:
     config: TrainConfig
     window: int
     runs: list[Scored]
+    rates: str
     seconds: float  # of training, whenever that was
 
 
-def _asked(cell: Cell, base: TrainConfig, runner: Runner, budget: Budget) -> _Asked | None:
+def _asked(claim: Claim, cell: Cell, base: TrainConfig, runner: Runner, budget: Budget) -> _Asked | None:
     """What a cell asks for; None where its window length has no motion."""
     window = next(iter(runner.sets)) if cell.window is None else cell.window
     if window not in runner.sets:
         return None
     config = cell.config(base)
     seeds = [config.seed + i for i in range(min(cell.seeds, budget.seeds or cell.seeds))]
-    rates = budget.rates or (config.learning_rate,)
+    rates = (budget.rates if claim.rivals else ()) or (config.learning_rate,)
     trainings = [(dataclasses.replace(config, seed=s, learning_rate=r), window) for s in seeds for r in rates]
-    return _Asked(config, window, tuple(trainings))
+    return _Asked(config, window, tuple(trainings), rates)
 
 
-def _computed(cell: Cell, asked: _Asked, runner: Runner, budget: Budget, pace: Pace) -> _Done:
+def _computed(cell: Cell, asked: _Asked, runner: Runner, pace: Pace) -> _Done:
     results: list[LosoResult] = []
     for config, window in asked.trainings:
         was_there, began = runner.is_trained(config, window), time.monotonic()
         results.append(runner.run(config, window, cell.times.get("k_p", 1)))
         if not was_there:
             pace.seconds, pace.n = pace.seconds + time.monotonic() - began, pace.n + 1
-    n = len(budget.rates)
+    n = len(asked.rates)
     runs: list[Scored] = list(results)
-    if n:
-        runs = [
-            chosen_by_others(dict(zip(budget.rates, results[i : i + n], strict=True)))
+    taken = [asked.rates[0]] * sum(run.folds["fold"].nunique() for run in results)
+    if n > 1:
+        chosen = [
+            chosen_by_others(dict(zip(asked.rates, results[i : i + n], strict=True)))
             for i in range(0, len(results), n)
         ]
+        runs, taken = list(chosen), [rate for run in chosen for rate in run.choices.values()]
+    rates = "; ".join(f"{rate:g} in {taken.count(rate)}" for rate in asked.rates if rate in taken)
     spent = sum(float(run.folds.drop_duplicates("fold")["seconds"].sum()) for run in results)
-    return _Done(cell, asked.config, asked.window, runs, spent)
+    return _Done(cell, asked.config, asked.window, runs, rates, spent)
 
 
 def _table(
@@ -374,7 +385,7 @@ def _row(key: tuple[str, str], done: _Done, paired: pd.DataFrame, intervals: Int
         "claim": key[0], "level": key[1], "model": config.model, "variant": config.variant,
         "window": done.window, "seeds": len(done.runs), "folds": config.folding,
         "half_length": done.cell.times.get("k_p", 1), "parameters": count_parameters(config.build()),
-        "seconds": round(done.seconds, 1),
+        "rates": done.rates, "seconds": round(done.seconds, 1),
     }  # fmt: skip
     found = predicted(done.runs)
     truth = done.runs[0].annotations

@@ -191,6 +191,18 @@ def test_each_fold_takes_the_rate_that_is_best_on_the_other_folds(motion, tmp_pa
     assert blind.choices["group 1"] == chosen.choices["group 1"]
 
 
+def test_rivals_alone_choose_learning_rates_and_the_table_says_which(motion, tmp_path):
+    one = [dataclasses.replace(ASKED[0], cells=ASKED[0].cells[1:2], second="patch", first="patch")]
+    either = [dataclasses.replace(one[0], rivals=rivals, name=str(rivals)) for rivals in (True, False)]
+    budget = Budget(rates=(3e-3, 3e-2))
+    found = run_claims(runner(motion, tmp_path), BASE, tmp_path, either, budget, FEW).table.set_index("claim")
+    assert found.loc["False", "rates"] == "0.003 in 2"  # the configuration's, in both folds
+    taken = [part.split(" in ") for part in found.loc["True", "rates"].split("; ")]
+    assert {float(rate) for rate, _ in taken} <= {3e-3, 3e-2} and sum(int(n) for _, n in taken) == 2
+    assert len([p for p in (tmp_path / "networks").iterdir() if p.is_dir()]) == 2
+    assert [claim.name for claim in CLAIMS if claim.rivals] == ["state"]
+
+
 def test_every_cell_of_the_claims_is_a_configuration_and_every_claim_compares_two_of_its_own():
     base = TrainConfig(width=16, blocks_per_stage=1, depth=1, d_state=4)
     for claim in (*CLAIMS, *IDEAS):
