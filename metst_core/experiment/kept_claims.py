@@ -41,7 +41,8 @@ class StoredClaims:
             return "Nothing has been computed."
         whose = "This run's own table" if self.own else "Not this run's: the table that came with the code"
         record, seeds = self.record, self.table["seeds"]
-        many = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
+        many = "1 training seed" if seeds.max() == 1 else f"{seeds.max()} training seeds"
+        many = many if seeds.min() == seeds.max() else f"{seeds.min()} to {many}"
         commit = str(record.get("commit") or "unknown")
         changed = " with changes" if commit.endswith("-dirty") else ""
         made = (
@@ -49,7 +50,7 @@ class StoredClaims:
         )
         cut = record.get("cut") or []
         left = f"Cut for lack of time: {'; '.join(cut)}." if cut else "No cell was cut."
-        return f"{whose} ({made}; {len(self.table)} cells with {many} training seeds, {self.table['folds'].iloc[0]}). {left}"
+        return f"{whose} ({made}; {len(self.table)} cells with {many}, {self.table['folds'].iloc[0]}). {left}"
 
 
 def kept_folder() -> Path | None:
