@@ -39,7 +39,7 @@ class StoredClaims:
         """Of which run, commit, date and seeds this is, and what was cut, in words."""
         if self.answers.empty:
             return "Nothing has been computed."
-        whose = "This run's own table" if self.own else "Not this run's: the table that came with the code"
+        whose = "This run's own table" if self.own else "The table that came with the code"
         record, seeds = self.record, self.table["seeds"]
         many = "1 training seed" if seeds.max() == 1 else f"{seeds.max()} training seeds"
         many = many if seeds.min() == seeds.max() else f"{seeds.min()} to {many}"
