@@ -29,7 +29,7 @@ from metst_core.flow import FlowFrom, flow_kernels
 from metst_core.flow import box_flow as box_flow
 from metst_core.landmarks import Landmarker, one_at_a_time
 from metst_core.rois import BOXES, CROP_SIZE, REFERENCE, Bounds, Roi
-from metst_core.workers import lanes
+from metst_core.workers import and_trouble, lanes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,7 +170,7 @@ def _stream(
     n_frames = n_trackers = 0
     trouble: Exception | None = None
     with lanes(n_threads) as submit:
-        for frame in _and_trouble(frames):
+        for frame in and_trouble(frames):
             if isinstance(frame, Exception):
                 trouble = frame
                 break
@@ -225,17 +225,6 @@ class _Step(NamedTuple):
 
 def _step(tracker: WindowTracker, frame: np.ndarray) -> _Step:
     return _Step(tracker.step(frame), tracker.reference is not None, tracker.head, tracker.shift)
-
-
-def _and_trouble(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray | Exception]:
-    """The frames, and at the end the error in reading that ended them.
-
-    What comes before it still counts, however far behind the threads are.
-    """
-    try:
-        yield from frames
-    except Exception as error:
-        yield error
 
 
 class _OpenWindow:

@@ -204,6 +204,17 @@ def prefetched(source: Iterable[_Item], ahead: int) -> Iterator[Iterator[_Item]]
             thread.join()
 
 
+def and_trouble(source: Iterable[_Item]) -> Iterator[_Item | Exception]:
+    """The items of `source`, and at the end the error that ended them.
+
+    What comes before it still counts, however far behind those are who work on them.
+    """
+    try:
+        yield from source
+    except Exception as error:
+        yield error
+
+
 @contextlib.contextmanager
 def lanes(n: int) -> Iterator[Callable[..., Future]]:
     """`submit(lane, function, *arguments)`: jobs of one of `n` lanes run one after the other, lanes at the same time.

@@ -14,6 +14,8 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
+from metst_core.workers import and_trouble
+
 _Frame = TypeVar("_Frame")
 
 LEAST_STEP = 0.006
@@ -58,23 +60,24 @@ def with_cuts(frames: Iterable[tuple[_Frame, float]]) -> Iterator[tuple[_Frame, 
     """
     ahead: deque[tuple[_Frame, float]] = deque()
     before: deque[float] = deque(maxlen=_BEFORE)
-    source = iter(frames)
-    trouble: Exception | None = None
-    while True:
-        try:
-            while trouble is None and len(ahead) <= _AFTER:
-                ahead.append(next(source))
-        except StopIteration:
-            pass
-        except Exception as error:
-            trouble = error
-        if not ahead:
-            break
+
+    def first() -> tuple[_Frame, bool]:
         frame, step = ahead.popleft()
         is_cut = _is_cut(step, before, [later for _, later in ahead])
         if not is_cut:
             before.append(step)
-        yield frame, is_cut
+        return frame, is_cut
+
+    trouble: Exception | None = None
+    for item in and_trouble(frames):
+        if isinstance(item, Exception):
+            trouble = item
+            break
+        ahead.append(item)
+        if len(ahead) > _AFTER:
+            yield first()
+    while ahead:
+        yield first()
     if trouble is not None:
         raise trouble
 

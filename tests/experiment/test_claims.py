@@ -158,7 +158,10 @@ def test_a_kept_table_says_where_it_came_from_and_a_run_of_its_own_comes_first(
     monkeypatch.setattr("metst_core.experiment.kept_claims.kept_folder", lambda: kept)
     own, other = read_claims(folder.parent), read_claims(tmp_path)
     assert own.own and not other.own and len(other.table) == len(found.table)
-    assert other.origin.startswith("The table that came with") and "6 cells with 1 to 2 training seeds" in other.origin
+    assert (
+        other.origin.startswith("The table that came with")
+        and "6 cells with 1 to 2 training seeds" in other.origin
+    )
     assert own.origin.startswith("This run's own") and own.record["date"] in own.origin
     assert len(own.cells("state")) == 3 and read_claims(tmp_path, ideas=True).table.empty
     page = claims_page(own)
