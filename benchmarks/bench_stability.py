@@ -1,6 +1,6 @@
 """Does the same micro-expression stay found when nothing that matters changes?
 
-    python benchmarks/bench_stability.py [--rounds 1] [--persons 3] [--seconds 5] [--phases 1 3]
+    python benchmarks/bench_stability.py [--rounds 1] [--persons 6] [--seconds 6] [--phases 1 3] [--jobs 2]
 
 Films of synthetic persons that the network has not seen (SynthME 2, calm) are analysed as they are and perturbed: some
 frames cut off the front, sensor noise, another size, other codecs, other frame rates (the film is rendered anew).  For
@@ -23,12 +23,13 @@ from typing import Any
 import common
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 
 from metst_core.experiment.perturbing import CODECS, encoded, perturbations
 from metst_core.inference import Analysis, Findings, load_model
 from metst_core.synthetic import generate
-from metst_core.tables import of_video
 from metst_core.video import read_frames, write_video
+from metst_core.workers import one_opencv_thread
 
 TRIMS = (2, 5, 9, 12, 16, 21)
 RATES = (24.0, 25.0, 29.97, 50.0, 60.0, 120.0)
@@ -65,29 +66,30 @@ def seen(found: Findings, onset: float, offset: float) -> tuple[float, bool]:
     return float(np.nanmax(found.smoothed[inside])), bool(((apex >= onset) & (apex <= offset)).any())
 
 
-def measure(options: argparse.Namespace, phases: int, folder: Path) -> pd.DataFrame:
-    """A row for every micro-expression and perturbation: film, number, kind, score, whether it was found, and so before."""
+def measure(options: argparse.Namespace, phases: int, person: int, folder: Path) -> pd.DataFrame:
+    """A row for every micro-expression of a person and perturbation: film, number, kind, score, whether it was found, and so before."""
 
     def rendered(fps: float) -> Any:
         return generate(
-            folder / f"set_{fps}", options.persons, 1, options.seconds, fps, seed=19, prior="sammlv",
-            me_per_minute=30, rate_spread=0.3, first_subject=FIRST_PERSON, progress=False,
+            folder / f"set_{fps}_{person}", 1, 1, options.seconds, fps, seed=19, prior="sammlv",
+            me_per_minute=30, rate_spread=0.3, first_subject=FIRST_PERSON + person, progress=False,
         )  # fmt: skip
 
     base = rendered(30.0)
-    others = {fps: rendered(fps) for fps in RATES if fps in options.rates}
-    rows = []
-    for subject, video in zip(base.videos["subject"], base.videos["video"], strict=True):
-        truth = of_video(base.annotations, subject, video)[["onset", "offset"]].to_numpy() / 30.0
-        path = Path(base.path(subject, video))
-        before = analysed(path, phases)
-        for kind, film, cut in perturbed(path, 30.0, folder):
+    [subject], [video] = base.videos["subject"], base.videos["video"]
+    truth = base.annotations[["onset", "offset"]].to_numpy() / 30.0
+    path = Path(base.path(subject, video))
+    before = analysed(path, phases)
+    rows: list[tuple[Any, ...]] = []
+    with tempfile.TemporaryDirectory() as own, one_opencv_thread():
+        for kind, film, cut in perturbed(path, 30.0, Path(own)):
             found = analysed(film, phases)
             rows += _rows(subject, kind, before, truth, found, truth - cut / 30.0)
-        for fps, other in others.items():
-            there = of_video(other.annotations, subject, video)[["onset", "offset"]].to_numpy() / fps
-            found = analysed(Path(other.path(subject, video)), phases)
+        for fps in options.rates:
+            other = rendered(fps)
+            there = other.annotations[["onset", "offset"]].to_numpy() / fps
             if len(there) == len(truth):
+                found = analysed(Path(other.path(subject, video)), phases)
                 rows += _rows(subject, "rate", before, truth, found, there)
     return pd.DataFrame(rows, columns=["film", "me", "kind", "score", "found", "before"])
 
@@ -102,15 +104,19 @@ def _rows(
 
 def main() -> None:
     parser = common.parser(__doc__, "stability", rounds=1)
-    parser.add_argument("--persons", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--persons", type=int, default=6)
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--phases", type=int, nargs="+", default=[1, load_model().phases])
     parser.add_argument("--rates", type=float, nargs="*", default=list(RATES))
     options = parser.parse_args()
     lines, details = [], {}
     with tempfile.TemporaryDirectory() as folder:
         for phases in options.phases:
-            table = measure(options, phases, Path(folder))
+            jobs = (
+                delayed(measure)(options, phases, person, Path(folder)) for person in range(options.persons)
+            )
+            table = pd.concat(Parallel(options.jobs)(jobs), ignore_index=True)
             known = table[table["before"]]
             for kind, rows in known.groupby("kind"):
                 sd = float(rows.groupby(["film", "me"])["score"].std(ddof=0).mean())

@@ -2,8 +2,9 @@
 
 1. Films of SynthME 2 of three parts of persons, and their ROI motion (`edition_films`).
 2. Training windows of the first part: as measured, beginning anywhere, and with movements planted (`edition_windows`).
-3. `CANDIDATES`, each different from the plain recipe in one thing, trained alike and compared on the second part.
-4. The network of the edition, trained for longer.  Half length, ends, threshold and calibration by the second part.
+3. `CANDIDATES`, each different from the plain recipe in one thing, trained alike and compared on the second part; and
+   all that were better, together.
+4. The best of them, trained for longer: the network of the edition.  Half length, ends, threshold and calibration by the second part.
 5. Numbers of the third part, which decides nothing (`instrument.report`).
 
 Every step is kept in the work folder, so a run that was stopped goes on where it was.  The result depends on the recipe
@@ -18,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
+from tqdm import tqdm
 
 from metst_core import checkpoints
+from metst_core.errors import InputError
 from metst_core.experiment import instrument
 from metst_core.experiment.edition_card import write_edition_card
 from metst_core.experiment.edition_films import FEATURES, FPS, WINDOW, FilmMotion, FilmSet, measured
@@ -55,19 +59,21 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "plain": {},
     "half of the blocks read backwards": {"variant": "centred"},
     "motion from 8 frames before": {"model": "metst_plus_moving"},
+    "five frames of look-ahead": {"variant": "look5"},
     "two pathways": {"pathways": "separate"},
+    "twice as wide": {"width": 64},
     "cross-entropy of the score": {"score_loss": "cross-entropy"},
     "LSTM": {"model": "lstm"},
+    "TCN": {"model": "tcn"},
 }
 """Name -> what differs from `PLAIN`."""
+
+TOGETHER, AND = "together: ", " + "
+"""How the name of the last candidate is made from the names of those in it."""
 
 FIRST = "network of the first edition"
 UNPLANTED = "plain, nothing planted"
 """The candidate that learns from the films as they are alone."""
-
-
-NOISIER = (("noise", 1.5), ("quality", 90), ("macro_overlap", 0.1))
-"""Knobs of the films of those who train: more noise and coarser JPEG than the tier's, more MEs under a macro-expression."""
 
 
 @dataclass(frozen=True)
@@ -75,28 +81,33 @@ class Edition:
     """What the second edition is made from.
 
     train, choose, report: the films; no person is in two of them.  planting: see `edition_windows`.
+    device: torch's, for the network of the edition; candidates are trained on the CPU.
+    sizes: factors that films of those who report are scaled down by, to see how small a face may be.
     passes: how many windows the network sees, each time it sees one counted; trial_passes: the same of a candidate.
     """
 
     train: tuple[FilmSet, ...] = (
-        FilmSet("calm", "sammlv", 0, 12, 12, 15.0, True, knobs=NOISIER),
-        FilmSet("calm", "casme3", 12, 12, 12, 12.0, True, knobs=NOISIER),
+        FilmSet("calm", "sammlv", 0, 40, 30, 10.0, True),
+        FilmSet("calm", "casme3", 0, 40, 15, 12.0, True),
+        FilmSet("calm", "dense", 0, 40, 10, 12.0, True),
+        FilmSet("interview", "sammlv", 0, 40, 20, 8.0, True),
     )
     choose: tuple[FilmSet, ...] = (
-        FilmSet("calm", "sammlv", 50, 6, 12, 15.0, phases=MOST_PHASES),
-        FilmSet("calm", "casme3", 50, 6, 12, 12.0, phases=3),
-        FilmSet("interview", "sammlv", 50, 6, 10, 15.0, phases=3),
+        FilmSet("calm", "sammlv", 50, 12, 20, 12.0, phases=MOST_PHASES),
+        FilmSet("calm", "casme3", 50, 12, 15, 12.0, phases=3),
+        FilmSet("interview", "sammlv", 50, 12, 20, 8.0, phases=3),
     )
     report: tuple[FilmSet, ...] = (
-        FilmSet("calm", "sammlv", 40, 8, 12, 15.0, phases=3),
-        FilmSet("calm", "casme3", 40, 8, 12, 12.0, phases=3),
-        FilmSet("interview", "sammlv", 40, 8, 10, 15.0, phases=3),
+        FilmSet("calm", "sammlv", 40, 10, 30, 10.0, phases=3),
+        FilmSet("calm", "casme3", 40, 10, 20, 12.0, phases=3),
+        FilmSet("interview", "sammlv", 40, 10, 30, 8.0, phases=3),
     )
     planting: Planting = field(default_factory=Planting)
-    config: TrainConfig = field(default_factory=lambda: PLAIN)
-    passes: int = 40_000
-    trial_passes: int = 12_000
+    device: str = "cpu"
+    passes: int = 400_000
+    trial_passes: int = 60_000
     phases: int = 3
+    sizes: tuple[float, ...] = (0.5, 0.35, 0.25)
 
     def films(self, part: str, work: Path, n_jobs: int = 1) -> list[FilmMotion]:
         """The measured films of a part: train, choose or report."""
@@ -197,34 +208,81 @@ def decoded_best(
     return draft(network, best["k_p"], best["ends"], n_phases), table
 
 
+def config_of(name: str) -> TrainConfig:
+    """`PLAIN` with what a candidate changes (of those that are `TOGETHER`: each of them)."""
+    changes: dict[str, Any] = {}
+    for part in name.removeprefix(TOGETHER).split(AND):
+        for key, value in CANDIDATES.get(part, {}).items():
+            joint = key == "variant" and key in changes
+            if key in changes and not joint:
+                raise InputError(f"{name}: two that exclude each other")
+            changes[key] = f"{changes[key]}+{value}" if joint else value
+    if "model" in changes:
+        return PLAIN.with_model(
+            changes.pop("model"), pathways=changes.pop("pathways", PLAIN.pathways), **changes
+        )
+    return replace(PLAIN, **changes)
+
+
+def together(compared: Mapping[str, Mapping[str, float]]) -> str:
+    """The name of all candidates that are better than the plain recipe, the best first; without those that exclude a better one."""
+    better = [name for name in CANDIDATES if _sum_of(compared[name]) > _sum_of(compared["plain"])]
+    taken: list[str] = []
+    for name in sorted(better, key=lambda name: -_sum_of(compared[name])):
+        try:
+            config_of(AND.join([*taken, name]))
+        except InputError:
+            continue
+        taken.append(name)
+    return TOGETHER + AND.join(taken) if len(taken) > 1 else ""
+
+
+def _sum_of(row: Mapping[str, float]) -> float:
+    return row["calm touched"] + row["calm found"]
+
+
+def best_of(compared: Mapping[str, Mapping[str, float]]) -> str:
+    """The candidate with the most touched and found in calm films."""
+    names = [name for name in compared if name in CANDIDATES or name.startswith(TOGETHER)]
+    return max(names, key=lambda name: _sum_of(compared[name]))
+
+
 def candidates(edition: Edition, work: Path, n_jobs: int = 1) -> dict[str, dict[str, float]]:
-    """What each candidate is worth on the persons that choose; kept in `work/candidates.json`."""
+    """What each candidate is worth on the persons that choose, and at last what was better together; in `work/candidates.json`."""
     place = work / "candidates.json"
     known: dict[str, dict[str, float]] = read_json(place) if place.is_file() else {}
-    if set(known) >= {FIRST, *CANDIDATES, UNPLANTED}:
-        return known
-    films, choosing = edition.films("train", work, n_jobs), edition.films("choose", work, n_jobs)
-    if FIRST not in known:
-        first = said(choosing, load_model("bundled-1").network)
-        model, _ = decoded_best(first, load_model("bundled-1").network, edition.phases)
-        known[FIRST] = {**worth(first, model), "k_p": model.k_p}
-    for name, changes in {**CANDIDATES, UNPLANTED: {}}.items():
-        if name in known:
-            continue
-        planting = Planting(turns=0) if name == UNPLANTED else edition.planting
-        windows = training_windows(films, planting, work)
-        config = PLAIN.with_model(changes["model"]) if "model" in changes else replace(PLAIN, **changes)
-        network = trained(
-            windows,
-            config,
-            edition.trial_passes,
-            work / "candidates" / name.replace(" ", "_"),
-            planting.turns,
+    names = [FIRST, UNPLANTED, *CANDIDATES]
+    if not set(names) <= set(known) or together(known) not in {"", *known}:
+        films, choosing = edition.films("train", work, n_jobs), edition.films("choose", work, n_jobs)
+        windows = training_windows(films, edition.planting, work)
+        bare = training_windows(films, Planting(turns=0), work)
+        todo = [name for name in names if name not in known]
+        tried = Parallel(n_jobs, return_as="generator")(
+            delayed(_tried)(name, bare if name == UNPLANTED else windows, choosing, edition, work)
+            for name in todo
         )
-        model, _ = decoded_best(said(choosing, network), network, edition.phases)
-        known[name] = {**worth(said(choosing, network), model), "k_p": model.k_p}
-        write_json(known, place)
-    return known
+        for name, row in zip(todo, tqdm(tried, total=len(todo), desc="candidates"), strict=True):
+            known[name] = row
+            write_json(known, place)
+        if (last := together(known)) and last not in known:
+            known[last] = _tried(last, windows, choosing, edition, work)
+            write_json(known, place)
+    last = together(known)
+    return {name: known[name] for name in [*names, *([last] if last else [])]}
+
+
+def _tried(
+    name: str, windows: TrainingWindows, choosing: Sequence[FilmMotion], edition: Edition, work: Path
+) -> dict[str, float]:
+    """What a candidate is worth."""
+    if name == FIRST:
+        network = load_model("bundled-1").network
+    else:
+        place = work / "candidates" / value_hash(name)[:8]
+        network = trained(windows, config_of(name), edition.trial_passes, place, name == UNPLANTED)
+    heard = said(choosing, network)
+    model, _ = decoded_best(heard, network, edition.phases)
+    return {**worth(heard, model), "k_p": model.k_p}
 
 
 def chosen(films: Sequence[Measured], network: Network, n_phases: int) -> tuple[TrainedModel, dict[str, Any]]:
@@ -261,12 +319,35 @@ def build(edition: Edition, work: str | Path, n_jobs: int = 1) -> TrainedModel:
     """Run the recipe; everything between the steps is kept in `work`."""
     work = Path(work)
     compared = candidates(edition, work, n_jobs)
+    best = best_of(compared)
     films = edition.films("train", work, n_jobs)
     windows = training_windows(films, edition.planting, work)
-    network = trained(windows, edition.config, edition.passes, work / "network", asdict(edition.planting))
-    model, seen = chosen(said(edition.films("choose", work, n_jobs), network), network, edition.phases)
-    told = reported(said(edition.films("report", work, n_jobs), network), model, seen["restless_threshold"])
-    return with_card(model, edition, compared, films, seen, told)
+    config = replace(config_of(best), device=edition.device)
+    network = trained(windows, config, edition.passes, work / "network", asdict(edition.planting))
+    heard = said(edition.films("choose", work, n_jobs), network)
+    model, seen = chosen(heard, network, edition.phases)
+    compared[f"{best}, {edition.passes:,} windows seen (the edition)"] = worth(heard, model)
+    reporting = edition.films("report", work, n_jobs)
+    told = reported(said(reporting, network), model, seen["restless_threshold"])
+    told["calm"]["by_size"] = by_size(reporting, model, edition, work, n_jobs)
+    return with_card(model, edition, compared, films, {**seen, "network": best}, told)
+
+
+def by_size(
+    films: Sequence[FilmMotion], model: TrainedModel, edition: Edition, work: Path, n_jobs: int = 1
+) -> list[dict[str, Any]]:
+    """What is touched and found of the first set that reports, as it is and scaled down, with the eyes' median distance in pixels."""
+    first = edition.report[0]
+    rows = []
+    for factor in (1.0, *edition.sizes):
+        if factor == 1:
+            part = [film for film in films if (film.tier, film.prior) == (first.tier, first.prior)]
+        else:
+            part = measured([first], work, n_jobs, [f"scale {factor:g}"])
+        numbers = instrument.report(said(part, model.network), model)
+        distance = float(np.nanmedian(np.concatenate([film.seen.eye_distance for film in part])))
+        rows.append({"eye_distance": distance, **{name: numbers[name] for name in ("n", "touched", "found")}})
+    return rows
 
 
 def write_edition(

@@ -36,6 +36,7 @@ def lines_of(card: Mapping[str, Any]) -> list[str]:
         "",
         *_strata(told["calm"]),
         "",
+        *_sizes(told["calm"].get("by_size", [])),
         *_ends(told["calm"]),
         "",
         *_steady(card["chosen"]["steadiness"], recipe["phases"]),
@@ -52,8 +53,8 @@ def _made(card: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
     return [
         f"Trained on {card['subjects']} persons of SynthME 2 ({card['videos']} films, {card['minutes']:.1f} minutes, "
         f"{card['micro_expressions']} micro-expressions of their own; each film again {recipe['planting']['turns']} times with movements "
-        f"planted). {_persons(recipe['choose'])} others ({seconds['choose'] / 60:.1f} minutes) chose half length, ends, threshold "
-        f"({chosen['threshold']:.3f}, for at most 1 false find per minute of their calm films) and calibration; "
+        f"planted). {_persons(recipe['choose'])} others ({seconds['choose'] / 60:.1f} minutes) chose the network of the candidates below "
+        f"({chosen['network']}), half length, ends, threshold ({chosen['threshold']:.3f}, for at most 1 false find per minute of their calm films) and calibration; "
         f"{_persons(recipe['report'])} more ({seconds['report'] / 60:.1f} minutes) decided nothing and gave the numbers below. "
         "In brackets: 95% intervals over persons (Student's t with a jackknife)."
     ]
@@ -169,6 +170,22 @@ def _strata(numbers: Mapping[str, Any]) -> list[str]:
             for s in numbers[key]
         ]
     return rows
+
+
+def _sizes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not rows:
+        return []
+    return [
+        "The films of the first set, as they are and scaled down:",
+        "",
+        "| pixels from eye to eye | MEs | touched | found |",
+        "|---|---|---|---|",
+        *(
+            f"| {row['eye_distance']:.0f} | {row['n']} | {_share(row['touched'])} | {_share(row['found'])} |"
+            for row in rows
+        ),
+        "",
+    ]
 
 
 def _ends(numbers: Mapping[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from metst_core.datasets import Dataset
-from metst_core.experiment.perturbing import perturbations
+from metst_core.experiment.perturbing import change_of, perturbations
 from metst_core.files import content_hash, is_whole, sealed_path, value_hash
 from metst_core.inference import MediaPipeFaceFinder, QualityLog, Seen, phases_of
 from metst_core.landmarks import MediaPipeLandmarker
@@ -96,8 +96,13 @@ class FilmMotion:
         return int("".join(c for c in self.subject if c.isdigit()))
 
 
-def measured(sets: Sequence[FilmSet], work: Path, n_jobs: int = 1) -> list[FilmMotion]:
-    """Every film of the sets, rendered and measured, or as it is kept in `work`."""
+def measured(
+    sets: Sequence[FilmSet], work: Path, n_jobs: int = 1, changes: Sequence[str] = ()
+) -> list[FilmMotion]:
+    """Every film of the sets, rendered and measured, or as it is kept in `work`.
+
+    changes: names of `perturbing.change_of`; then every film is measured in each of these, and not as it is.
+    """
     jobs = []
     for each in sets:
         dataset = each.generate(work, n_jobs)
@@ -107,7 +112,7 @@ def measured(sets: Sequence[FilmSet], work: Path, n_jobs: int = 1) -> list[FilmM
         ):
             truth = of_video(made, subject, video)
             path = Path(dataset.path(subject, video))
-            for changed in _changes(each, number):
+            for changed in changes or _changes(each, number):
                 jobs.append((each, subject, video, path, truth, changed))
     kept = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(_kept)(path, work, phases_of(each.phases, WINDOW), changed)
@@ -138,7 +143,7 @@ def _kept(path: Path, work: Path, phases: tuple[int, ...], changed: str) -> Path
 
     def grey(folder: str) -> Iterator[np.ndarray]:
         frames = read_frames(path)
-        for frame in perturbations(Path(folder), FPS)[changed](frames) if changed else frames:
+        for frame in change_of(changed, Path(folder), FPS)(frames) if changed else frames:
             if len(phases) > 1:
                 log.look(frame)
             yield cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)

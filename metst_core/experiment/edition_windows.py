@@ -55,7 +55,7 @@ _AT_REST = np.array([0, 0, 0, 1, 0, 0], float)  # the head, as `synthetic.HEAD_N
 class Planting:
     """How much is planted: each film `turns` times, with so many movements per minute."""
 
-    turns: int = 4
+    turns: int = 2
     per_minute: float = 24.0
 
 

@@ -60,6 +60,12 @@ def recoded(frames: Frames, codec: str, folder: Path, fps: float) -> Iterator[np
     path.unlink()
 
 
+def change_of(name: str, folder: Path, fps: float = 30.0) -> Callable[[Frames], Iterator[np.ndarray]]:
+    """What a name of `perturbations` stands for; of "scale" with any factor."""
+    kind, _, amount = name.partition(" ")
+    return partial(scaled, factor=float(amount)) if kind == "scale" else perturbations(folder, fps)[name]
+
+
 def perturbations(folder: Path, fps: float = 30.0) -> dict[str, Callable[[Frames], Iterator[np.ndarray]]]:
     """By name, what can be done to the frames of a film; codings pass through a file in `folder`."""
     return {

@@ -38,8 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         best = next(iter(trained.card["held_out"].values()))
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB; held-out spotting F1 {best['spotting_f1']:.3f}")
         return
-    edition = Edition()
-    edition = replace(edition, config=replace(edition.config, device=given.device))
+    edition = Edition(device=given.device)
     path, model = write_edition(edition, given.out, given.work, given.jobs, given.card)
     print("\n".join([f"{path}: {path.stat().st_size / 1e6:.1f} MB", "", *lines_of(model.card)]))
 

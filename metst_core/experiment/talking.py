@@ -60,13 +60,13 @@ class Recipe:
     """The persons of every part, how many of the choosing ones are planted in pixels for the gain, and the training."""
 
     train: tuple[FilmSet, ...] = (
-        FilmSet("train", "interview", 8, 7, 8.0),
-        FilmSet("train_calm", "calm", 21, 1, 6.0),
+        FilmSet("train", "interview", 0, 24, 15.0),
+        FilmSet("train_calm", "calm", 50, 8, 8.0),
     )
-    choose: FilmSet = field(default_factory=lambda: FilmSet("choose", "interview", 42, 4, 10.0))
-    report: FilmSet = field(default_factory=lambda: FilmSet("report", "interview", 0, 8, 10.0))
-    calm: FilmSet = field(default_factory=lambda: FilmSet("calm", "calm", 0, 2, 8.0, 20.0))
-    n_gain: int = 1
+    choose: FilmSet = field(default_factory=lambda: FilmSet("choose", "interview", 42, 8, 15.0))
+    report: FilmSet = field(default_factory=lambda: FilmSet("report", "interview", 24, 12, 12.5))
+    calm: FilmSet = field(default_factory=lambda: FilmSet("calm", "calm", 36, 6, 12.0, 20.0))
+    n_gain: int = 2
     per_minute: float = 20.0
     fit: Fit = field(default_factory=Fit)
     draws: Draws = field(default_factory=Draws)

@@ -1,8 +1,9 @@
 """What the persons who choose decide for the weights "aligned": thresholds, gates and the confidence.
 
 Movements are planted into the features of their films.  For each part of the face and each gate (a limit of its unrest) the
-score is moved until no more false finds are left in a judged minute than are allowed; the gate is the widest with which half
-of the plain movements there are touched.  Nothing of this is decided by the persons who report.
+score is moved until so few false finds are left in the judged minutes that one more would still be allowed (few minutes are a
+small sample, and the lowest count of many gates a lucky one); the gate is the widest with which half of the plain movements
+there are touched.  Nothing of this is decided by the persons who report.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ ALLOWED = {"upper": 0.7, "lower": 0.3}
 
 HALF, LEAST = 0.5, 0.2
 """The share of them that a gate is to leave touched, and the share below which a part is not judged at all."""
+
+FEW = 20
+"""Movements below which no gate is chosen by them."""
 
 THRESHOLD = 0.5
 """Of the smoothed score: the network's scores are moved until it is right for both parts."""
@@ -147,17 +151,17 @@ def gate_of(flat: Sequence[Heard], planted: Sequence[Heard], part: int, k_p: int
     for gate in _GATES.tolist():
         judged = sum(int(film.judged(part, gate).sum()) for film in flat)
         minutes = judged / FPS / 60
-        if not judged:
-            continue
-        allowed = int(ALLOWED[PARTS[part]] * minutes)
         false = [(bias, _false_finds(flat, part, gate, bias, k_p)) for bias in _BIASES.tolist()]
-        bias = max((b for b, n in false if n <= allowed), default=float(_BIASES[0]))
+        few = [bias for bias, n in false if n + 1 <= ALLOWED[PARTS[part]] * minutes]
+        if not few:
+            continue
+        bias = max(few)
         touched, n = _touched(planted, part, gate, bias, k_p)
         rows.append({
             "gate": gate, "bias": bias, "judged": judged / sum(len(f.visible) for f in flat), "minutes": minutes,
             "false": dict(false)[bias], "n": n, "touched": touched,
         })  # fmt: skip
-    known = [row for row in rows if row["n"] >= 10]
+    known = [row for row in rows if row["n"] >= FEW]
     if not known:
         return {"gate": _NEVER, "bias": float(_BIASES[0]), "rows": rows}
     wide = [row for row in known if row["touched"] >= HALF * row["n"]]

@@ -52,7 +52,7 @@ class Fit:
 
     hidden: int = 48
     depth: int = 5
-    steps: int = 300
+    steps: int = 1000
     batch: int = 14
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2

@@ -45,7 +45,38 @@ def test_nobody_is_in_two_parts():
         for sets in (parts.train, parts.choose, parts.report)
     ]
     assert not (persons[0] & persons[1] or persons[0] & persons[2] or persons[1] & persons[2])
-    assert {s.prior for s in parts.train} == {"sammlv", "casme3"}  # the dense one is planted
+    assert {s.prior for s in parts.train} == {"sammlv", "casme3", "dense"}
+    assert {s.tier for s in parts.train} == {"calm", "interview"}
+
+
+def test_a_candidate_differs_in_what_it_says_alone():
+    plain = edition.config_of("plain").to_dict()
+    for name, changes in edition.CANDIDATES.items():
+        other = edition.config_of(name).to_dict()
+        assert {key for key in plain if plain[key] != other[key]} == set(changes)
+
+
+def worth(**better):
+    rows = {name: {"calm touched": 0.1, "calm found": 0.1} for name in edition.CANDIDATES}
+    rows[edition.FIRST] = {"calm touched": 1.0, "calm found": 1.0}
+    return rows | {name: {"calm touched": 0.1, "calm found": found} for name, found in better.items()}
+
+
+def test_the_best_candidate_touches_and_finds_most():
+    assert edition.best_of(worth(LSTM=0.2)) == "LSTM"  # the first edition is no candidate
+
+
+def test_what_is_better_is_tried_together():
+    backwards, later, loss = (
+        "half of the blocks read backwards", "five frames of look-ahead", "cross-entropy of the score"
+    )  # fmt: skip
+    name = edition.together(worth(**{backwards: 0.2, later: 0.3, loss: 0.4}))
+    assert name == f"together: {loss} + {later} + {backwards}"
+    config = edition.config_of(name)
+    assert (config.score_loss, config.variant) == ("cross-entropy", "look5+centred")
+    assert edition.best_of({**worth(**{loss: 0.4}), name: {"calm touched": 0.5, "calm found": 0.5}}) == name
+    assert edition.together(worth(LSTM=0.3, TCN=0.2)) == ""  # one model or the other
+    assert edition.together(worth()) == ""
 
 
 def test_windows_begin_anywhere():
@@ -138,14 +169,18 @@ def test_the_card_says_what_was_measured(told, tmp_path):
     }  # fmt: skip
     card = {
         "recipe": recipe, "report": told, "compared": compared, "subjects": 3, "videos": 4, "minutes": 1.0, "micro_expressions": 9,
-        "chosen": {"threshold": 0.3, "steadiness": steadiness},
+        "chosen": {"threshold": 0.3, "steadiness": steadiness, "network": "plain"},
     }  # fmt: skip
+    told["calm"]["by_size"] = [
+        {"eye_distance": 33.6, **{k: told["calm"][k] for k in ("n", "touched", "found")}}
+    ]
     page = tmp_path / "card.md"
     begin, end = edition_card.EDITION_MARKS
     page.write_text(f"before\n{begin}\nold numbers\n{end}\nafter\n")
     for _ in range(2):
         text = edition_card.write_edition_card(card, page).read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old numbers" not in text
+    assert "| 34 | 2 | 1.000" in text
     assert text.count("| calm sammlv | 2 | 1.000") == 1 and "| plain | 0.50 | 0.40 | 0.10 |" in text
     page.write_text("no marks")
     with pytest.raises(InputError, match="card.md"):

@@ -164,7 +164,7 @@ def heard(score, unrest, planted=(), strength=0.02, part=0):
 
 def test_the_gate_is_the_widest_that_leaves_half_to_be_found():
     """Where the face moves (the second half) the network is at a loss: a gate above 1 loses, one below keeps all."""
-    n, k_p = 3600, 6
+    n, k_p = 7200, 6
     rng = np.random.default_rng(0)
     unrest = np.where(np.arange(n) < n // 2, 0.3, 2.0)
     score = np.full(n, -6.0)
@@ -178,7 +178,9 @@ def test_the_gate_is_the_widest_that_leaves_half_to_be_found():
     chosen = gate_of([heard(noisy, unrest)], [heard(planted, unrest, rows)], 0, k_p)
     assert 0.3 < chosen["gate"] < 2.0
     row = next(row for row in chosen["rows"] if row["gate"] == chosen["gate"])
-    assert row["false"] <= talking_choosing.ALLOWED["upper"] * row["minutes"] and row["touched"] == row["n"]
+    assert (
+        row["false"] + 1 <= talking_choosing.ALLOWED["upper"] * row["minutes"] and row["touched"] == row["n"]
+    )
 
 
 def test_a_part_in_which_nothing_can_be_found_is_never_judged():
