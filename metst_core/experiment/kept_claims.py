@@ -50,7 +50,11 @@ class StoredClaims:
         )
         cut = record.get("cut") or []
         left = f"Cut for lack of time: {'; '.join(cut)}." if cut else "No cell was cut."
-        return f"{whose} ({made}; {len(self.table)} cells with {many}, {self.table['folds'].iloc[0]}). {left}"
+        rates = " or ".join(f"{rate:g}" for rate in record.get("rates") or [])
+        chosen = (
+            f" The rivals' learning rates, {rates}, were chosen by the other folds' persons." if rates else ""
+        )
+        return f"{whose} ({made}; {len(self.table)} cells with {many}, {self.table['folds'].iloc[0]}).{chosen} {left}"
 
 
 def kept_folder() -> Path | None:

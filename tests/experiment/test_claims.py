@@ -163,6 +163,8 @@ def test_a_kept_table_says_where_it_came_from_and_a_run_of_its_own_comes_first(
         and "6 cells with 1 to 2 training seeds" in other.origin
     )
     assert own.origin.startswith("This run's own") and own.record["date"] in own.origin
+    chosen = dataclasses.replace(own, record={**own.record, "rates": [0.0005, 0.002]})
+    assert "0.0005 or 0.002" in chosen.origin and "learning rates" not in own.origin
     assert len(own.cells("state")) == 3 and read_claims(tmp_path, ideas=True).table.empty
     page = claims_page(own)
     assert page.count("\n| ") == len(found.answers) and all(a in page for a in found.answers["answer"])
