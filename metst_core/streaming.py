@@ -39,7 +39,7 @@ class Stream:
     """
 
     def __init__(self, model: Network, batch_size: int = 1) -> None:
-        if type(model).forward is not Network.forward:
+        if not is_streamable(model):
             raise InputError(
                 f"{type(model).__name__} changes the motion before it reads it and cannot be run frame by frame; "
                 "stream METST or METSTPlus"
@@ -93,6 +93,44 @@ class Stream:
             self.model.heads(spotting, other)
             for spotting, other in zip(features[0], features[-1], strict=True)
         ]
+
+
+class FullWindow:
+    """In the place of a `Stream` for a network that cannot be run frame by frame: all answers come when the window is full.
+
+    Networks that read backwards too, or count motion from a nearer frame, are such (`metst_core.variants`).
+    """
+
+    def __init__(self, model: Network, batch_size: int = 1) -> None:
+        self.model = model
+        self.batch_size = whole_number("batch_size", batch_size, 1)
+        self._motion: list[Tensor] = []
+
+    def push(self, frame: Tensor) -> list[Answer]:
+        """The motion of the next frame (B, C); nothing is known yet."""
+        self._motion.append(frame)
+        return []
+
+    @torch.no_grad()
+    def finish(self) -> list[Answer]:
+        """The answers for all frames, in order."""
+        score, logits = self.model(torch.stack(self._motion, dim=2))
+        return list(zip(score.unbind(1), logits.unbind(1), strict=True))
+
+
+def is_streamable(model: Network) -> bool:
+    """Whether a network can be run frame by frame: none that changes the motion first, or reads backwards."""
+    return type(model).forward is Network.forward
+
+
+def window_stream(model: Network) -> Stream | FullWindow:
+    """What answers for the frames of a window as early as the network allows."""
+    return Stream(model) if is_streamable(model) else FullWindow(model)
+
+
+def frames_waited(model: Network, window: int) -> int:
+    """How many later frames the answer for a frame waits for at most, of overlapping windows past the first."""
+    return Stream(model).delay if is_streamable(model) else window - window // 2 - 1
 
 
 class _Convolution:

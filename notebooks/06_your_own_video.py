@@ -367,8 +367,9 @@ if dataset == "synthetic" and data_root is None:
 #
 # ## 6.7 Live
 #
-# The same windows can be filled by a camera, and the network can follow while they fill: a state-space model carries its state from frame to frame (notebook 02), and looks only 3 frames
-# ahead. So a frame's score is known 3 frames (0.1 s) later, and the smoothed one after another $k_p$ frames. A Transformer or an LSTM that reads in both directions would have to wait for the full window.
+# The same windows can be filled by a camera, and a state-space model that reads forwards can follow while they fill: it carries its state from frame to frame (notebook 02) and
+# looks only 3 frames ahead. So a frame's score would be known 3 frames (0.1 s) later, and the smoothed one after another $k_p$ frames. A network that reads backwards as well (half of
+# the blocks of one that is `centred`, an LSTM in both directions, a Transformer) has to wait until its window is full, half a window at most. The delay printed below says which of the two these weights are.
 #
 # The pictures go from the browser to the Jupyter kernel. If that runs on your machine, they stay there. If it runs elsewhere, they travel: then do not use it.
 
@@ -394,7 +395,7 @@ for number, frame in enumerate(source):
 live.finish()
 print(
     f"{len(live.score)} scores, at the latest {live.delay:.2f} s after their frame; on a machine that keeps up, the smoothed score "
-    f"is known {model.delay_seconds:.2f} s late (what the network looks ahead, and the smoothing)"
+    f"is known {model.delay_seconds:.2f} s late (what the network waits for, and the smoothing)"
 )
 if live.dropped:
     print(
@@ -415,7 +416,7 @@ ax.legend(frameon=False)
 run.figure(
     figure,
     "06e_live",
-    "Live: the frames that the camera has shown and those that have a score; the gap is what the network looks ahead, and the work.",
+    "Live: the frames that the camera has shown and those that have a score; the gap is what the network waits for, and the work.",
 )
 
 # %% [markdown]

@@ -58,7 +58,7 @@ PLAIN = TrainConfig(
 CANDIDATES: dict[str, dict[str, Any]] = {
     "plain": {},
     "half of the blocks read backwards": {"variant": "centred"},
-    "motion from 8 frames before": {"model": "metst_plus_moving"},
+    "motion from 8 frames before": {"variant": "local"},
     "five frames of look-ahead": {"variant": "look5"},
     "two pathways": {"pathways": "separate"},
     "twice as wide": {"width": 64},

@@ -21,7 +21,7 @@ from metst_core.inference.phases import PHASES
 from metst_core.models import Network
 from metst_core.rivals import PartsNetwork
 from metst_core.rois import FEATURES, roi_names
-from metst_core.streaming import Stream
+from metst_core.streaming import frames_waited
 
 _NOTICE = (
     "This tool does not detect lies, intentions or illnesses. {} "
@@ -89,8 +89,8 @@ class TrainedModel:
 
     @property
     def delay_seconds(self) -> float:
-        """How far the smoothed score lags behind a live video: what the network looks ahead, and the smoothing."""
-        return (Stream(self.network).delay + self.k_p) / self.fps
+        """How far the smoothed score lags behind a live video: what the network waits for, and the smoothing."""
+        return (frames_waited(self.network, self.window) + self.k_p) / self.fps
 
     @property
     def notice(self) -> str:

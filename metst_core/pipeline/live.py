@@ -25,7 +25,7 @@ from metst_core.inference import TrainedModel
 from metst_core.landmarks import Landmarker, MediaPipeLandmarker
 from metst_core.models import evaluating
 from metst_core.motion import WindowTracker
-from metst_core.streaming import Answer, Stream
+from metst_core.streaming import Answer, window_stream
 from metst_core.video import decoded
 from metst_core.workers import one_thread
 
@@ -41,7 +41,7 @@ class LiveScore:
     dropped and counted in `dropped`.  A pause of more than `_LONGEST_PAUSE` seconds, or a clock that is set back by
     more, is no part of the picture: the score goes on from the next frame, and `jumps` counts it.  The windows are those of `analyse` with one phase, and so are the scores, but the network
     runs frame by frame (`streaming.Stream`): a frame's score is known as soon as the 2 or 3 frames are in that the
-    network looks ahead, not only when its window is full.
+    network looks ahead, not only when its window is full.  One that reads backwards too has to wait for the window.
     """
 
     def __init__(self, trained: TrainedModel, landmarker: Landmarker | None = None) -> None:
@@ -161,7 +161,7 @@ class _LiveWindow:
         self._length = trained.window
         self._first = 0 if start == 0 else trained.window // 2  # the first frame that it answers for
         self._tracker = WindowTracker(landmarker, trained.features)
-        self._stream = Stream(trained.network)
+        self._stream = window_stream(trained.network)
         self._has_face: list[bool] = []
         self._n_answers = 0
         self._like = trained.network.score_head.weight
