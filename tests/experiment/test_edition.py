@@ -63,7 +63,10 @@ def worth(**better):
 
 
 def test_the_best_candidate_touches_and_finds_most():
-    assert edition.best_of(worth(LSTM=0.2)) == "LSTM"  # the first edition is no candidate
+    assert (
+        edition.best_of(worth(**{"two pathways": 0.2})) == "two pathways"
+    )  # the first edition is no candidate
+    assert edition.best_of(worth(LSTM=0.2, plain=0.15)) == "plain"  # nor are rivals
 
 
 def test_what_is_better_is_tried_together():
@@ -75,7 +78,9 @@ def test_what_is_better_is_tried_together():
     config = edition.config_of(name)
     assert (config.score_loss, config.variant) == ("cross-entropy", "look5+centred")
     assert edition.best_of({**worth(**{loss: 0.4}), name: {"calm touched": 0.5, "calm found": 0.5}}) == name
-    assert edition.together(worth(LSTM=0.3, TCN=0.2)) == ""  # one model or the other
+    assert (
+        edition.together(worth(**{"LSTM": 0.3, "twice as wide": 0.3, loss: 0.2})) == ""
+    )  # a rival, a larger one, one alone
     assert edition.together(worth()) == ""
 
 
