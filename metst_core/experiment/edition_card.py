@@ -36,6 +36,8 @@ def lines_of(card: Mapping[str, Any]) -> list[str]:
         "",
         *_strata(told["calm"]),
         "",
+        _missed(told["calm"]),
+        "",
         *_sizes(told["calm"].get("by_size", [])),
         *_ends(told["calm"]),
         "",
@@ -170,6 +172,25 @@ def _strata(numbers: Mapping[str, Any]) -> list[str]:
             for s in numbers[key]
         ]
     return rows
+
+
+WEAK, RESTLESS = 0.012, 1.5
+"""Weaker movements (IOD) and more ROI motion (pixels of the crop) are named as reasons where something is missed."""
+
+
+def _missed(numbers: Mapping[str, Any]) -> str:
+    """How many are missed, and how many of them are weak or lie where the face moves."""
+
+    def missed(strata: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+        return sum(s["n"] - s["touched"]["hits"] for s in strata), sum(s["n"] for s in strata)
+
+    weak, n_weak = missed([s for s in numbers["by_strength"] if (s["to"] or 1.0) <= WEAK])
+    moving, n_moving = missed([s for s in numbers["by_unrest"] if s["above"] >= RESTLESS])
+    every, n = missed(numbers["by_strength"])
+    return (
+        f"Of {n} micro-expressions of calm films {every} are not touched: {weak} of the {n_weak} that are weaker than {WEAK:g} IOD, and {moving} of the "
+        f"{n_moving} around which the ROIs move by more than {RESTLESS:g} pixels (one can be both)."
+    )
 
 
 def _sizes(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -186,6 +186,7 @@ def test_the_card_says_what_was_measured(told, tmp_path):
         text = edition_card.write_edition_card(card, page).read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old numbers" not in text
     assert "| 34 | 2 | 1.000" in text
+    assert "Of 2 micro-expressions of calm films 0 are not touched: 0 of the 0 that are weaker" in text
     assert text.count("| calm sammlv | 2 | 1.000") == 1 and "| plain | 0.50 | 0.40 | 0.10 |" in text
     page.write_text("no marks")
     with pytest.raises(InputError, match="card.md"):
