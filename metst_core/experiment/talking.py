@@ -61,9 +61,10 @@ class Recipe:
 
     train: tuple[FilmSet, ...] = (
         FilmSet("train", "interview", 0, 24, 15.0),
-        FilmSet("train_calm", "calm", 50, 8, 8.0),
+        FilmSet("train_macros", "calm", 50, 12, 10.0, 20.0),
     )
     choose: FilmSet = field(default_factory=lambda: FilmSet("choose", "interview", 42, 8, 15.0))
+    choose_calm: FilmSet = field(default_factory=lambda: FilmSet("choose_calm", "calm", 42, 8, 10.0, 20.0))
     report: FilmSet = field(default_factory=lambda: FilmSet("report", "interview", 24, 12, 12.5))
     calm: FilmSet = field(default_factory=lambda: FilmSet("calm", "calm", 36, 6, 12.0, 20.0))
     n_gain: int = 2
@@ -82,12 +83,15 @@ def make(recipe: Recipe, work: Path, jobs: int = 1, progress: bool = True) -> Tr
     network, losses = _trained(recipe, films, work, progress)
     rendered = recipe.choose.generate(work, jobs)
     flows = flows_of(rendered, work, desc="choose", jobs=jobs)
+    calm = flows_of(recipe.choose_calm.generate(work, jobs), work, desc="choose, calm", jobs=jobs)
     gain = _gain(recipe, flows, rendered, work)
-    flat, planted = heard_films(network, flows, float(np.mean([row["gain"] for row in gain])))
+    strength = float(np.mean([row["gain"] for row in gain]))
+    flat, planted = heard_films(network, flows, strength)
+    flat += heard_films(network, calm, strength)[0]
     model, gates = chosen(network, flat, planted, NAME)
     card = {
         "trained_on": "synthetic faces",
-        "recipe": {name: dataclasses.asdict(getattr(recipe, name)) for name in ("choose", "report", "calm", "fit", "draws")}
+        "recipe": {name: dataclasses.asdict(getattr(recipe, name)) for name in ("choose", "choose_calm", "report", "calm", "fit", "draws")}
         | {"train": [dataclasses.asdict(each) for each in recipe.train]},
         "minutes": sum(film.n_frames for film in films) / FPS / 60,
         "loss": losses, "gain": gain, "gates": gates, "record": run_record(),
@@ -315,7 +319,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     work, recipe, jobs = as_path("--work", given.work), Recipe(), whole_number("--jobs", given.jobs, 1)
     if given.films_only:
-        for each in (*recipe.train, recipe.choose):
+        for each in (*recipe.train, recipe.choose, recipe.choose_calm):
             flows_of(each.generate(work, jobs), work, desc=each.name, jobs=jobs)
         recipe.choose.planted(work, recipe.per_minute, recipe.n_gain)
         for each in (recipe.report, recipe.calm):

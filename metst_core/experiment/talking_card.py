@@ -44,7 +44,7 @@ def section(model: TrainedModel) -> list[str]:
     )
     return [
         f"Trained on {card['minutes']:.1f} minutes of {sum(each['n_subjects'] for each in recipe['train'])} synthetic persons, mostly "
-        "interviews, with micro-expressions planted in feature space in endless draws. Against movements planted in pixels the "
+        "interviews, with micro-expressions planted in feature space in endless draws, and macro-expressions as what is not to be found. Against movements planted in pixels the "
         f"planted features have a gain (and correlation) of {gains} for steps of 1, 4 and 8 frames. "
         f"{recipe['choose']['n_subjects']} other persons chose the threshold and the gates (unrest in pixels of the aligned crop, "
         f"over which a part is not judged: {gates}); {recipe['report']['n_subjects']} more decided nothing and are reported here, "

@@ -1,6 +1,7 @@
 """What the persons who choose decide for the weights "aligned": thresholds, gates and the confidence.
 
-Movements are planted into the features of their films.  For each part of the face and each gate (a limit of its unrest) the
+Movements are planted into the features of their interviews; false finds are counted there and in calm films full of
+macro-expressions.  For each part of the face and each gate (a limit of its unrest) the
 score is moved until so few false finds are left in the judged minutes that one more would still be allowed (few minutes are a
 small sample, and the lowest count of many gates a lucky one); the gate is the widest with which half of the plain movements
 there are touched.  Nothing of this is decided by the persons who report.

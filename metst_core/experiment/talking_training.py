@@ -2,7 +2,8 @@
 
 Every sample is a stretch of a film of an interview, as it is, mirrored, or run backwards, to whose features the flow of
 drawn micro-expressions is added: each unit's field on that person's face times the difference of its intensity over each
-step (`talking_films.planted_cells`), times a gain as it was measured against plantings in pixels.
+step (`talking_films.planted_cells`), times a gain as it was measured against plantings in pixels.  Macro-expressions are
+planted as well, and are nothing to be found.
 """
 
 from __future__ import annotations
@@ -20,7 +21,15 @@ from tqdm import tqdm
 from metst_core.aligned import FPS, LAGS, N_CHANNELS, channels_of
 from metst_core.experiment.talking_films import SEED, FilmFlow, planted_cells, strength_of_parts
 from metst_core.rivals import PartsNetwork
-from metst_core.synthetic import Event, Stream, draw_person, intensity_of, plan_micro, prior_named
+from metst_core.synthetic import (
+    Event,
+    Stream,
+    draw_person,
+    intensity_of,
+    plan_film,
+    plan_micro,
+    prior_named,
+)
 from metst_core.tables import CLASSES
 from metst_core.workers import one_thread
 
@@ -32,6 +41,7 @@ class Draws:
     """How samples are drawn.
 
     frames, events: of a stretch, and how many movements on average.  strengths: IOD, in between in equal ratios.
+    macros, macro_strengths: the same of macro-expressions.
     gain: of what is planted, drawn evenly.  noise: standard deviation added to every cell and step, pixels.
     plain, none: movements of which a part (upper, lower face) moves by `plain` or more are to be found there; those below
         `none` are nothing; in between (IOD) neither counts.
@@ -40,6 +50,8 @@ class Draws:
     frames: int = 180
     events: float = 1.3
     strengths: tuple[float, float] = (0.007, 0.035)
+    macros: float = 0.7
+    macro_strengths: tuple[float, float] = (0.03, 0.13)
     gain: tuple[float, float] = (0.55, 0.9)
     noise: float = 0.02
     plain: float = 0.005
@@ -81,18 +93,36 @@ def movements(n_persons: int, first: int, seed: int = SEED) -> list[tuple[Shape,
     found = []
     for index in range(first, first + n_persons):
         person = draw_person(seed, index)
-        for number, name in enumerate(("casme3", "sammlv", "dense")):
+        for number, name in enumerate(_PRIORS):
             prior = dataclasses.replace(prior_named(name), me_per_minute=30.0, rate_spread=0.0)
             draw = Stream(seed, _KEY, index, number)
-            for event in plan_micro(draw, person, prior, round(30 * FPS), FPS):
-                moved = event._replace(
-                    onset=0, apex=event.apex - event.onset, offset=event.offset - event.onset
-                )
-                intensity = intensity_of([moved], moved.offset + 1 + max(LAGS)) / event.strength
-                found.append((Shape(intensity, moved.offset, CLASSES.index(event.emotion)), event))
+            found += [
+                (shape_of(event), event) for event in plan_micro(draw, person, prior, round(30 * FPS), FPS)
+            ]
     return found
 
 
+def macro_movements(n_persons: int, first: int, seed: int = SEED) -> list[Shape]:
+    """Macro-expressions as all three priors draw them, for `n_persons` persons from `first` on."""
+    found = []
+    for index in range(first, first + n_persons):
+        for name in _PRIORS:
+            prior = dataclasses.replace(prior_named(name), me_per_minute=10.0, rate_spread=0.0)
+            plan = plan_film(draw_person(seed, index), 0, 30.0, FPS, seed, prior)
+            found += [shape_of(event) for event in plan.events if event.kind == "macro"]
+    return found
+
+
+def shape_of(event: Event) -> Shape:
+    """An event as a movement of strength 1 that begins at frame 0."""
+    moved = event._replace(onset=0, apex=event.apex - event.onset, offset=event.offset - event.onset)
+    intensity = intensity_of([moved], moved.offset + 1 + max(LAGS)) / event.strength
+    return Shape(
+        intensity, moved.offset, CLASSES.index(event.emotion) if event.emotion in CLASSES else NEUTRAL
+    )
+
+
+_PRIORS = ("casme3", "sammlv", "dense")
 _KEY = 0x54414C4B  # "TALK": no other stream has it
 
 
@@ -108,8 +138,10 @@ class Background:
             self.cells, self.fields = mirrored_cells(self.cells), mirrored_cells(self.fields)
         self.target, self.weight, self.classes = (np.ascontiguousarray(each) for each in marks)
 
-    def draw(self, shapes: Sequence[Shape], draws: Draws, rng: np.random.Generator) -> Sample:
-        """A stretch with movements planted."""
+    def draw(
+        self, shapes: Sequence[Shape], draws: Draws, rng: np.random.Generator, macros: Sequence[Shape] = ()
+    ) -> Sample:
+        """A stretch with movements planted, and of `macros`, which are not to be found."""
         n, total = draws.frames, len(self.cells)
         start = int(rng.integers(0, max(1, total - n + 1)))
         span = slice(start, start + n)
@@ -123,6 +155,19 @@ class Background:
                 continue
             add_movement(cells, (target, weight, classes), self.fields, shape, strength, onset,
                          float(rng.uniform(*draws.gain)), draws)  # fmt: skip
+        for _ in range(rng.poisson(draws.macros) if macros else 0):
+            shape = macros[int(rng.integers(len(macros)))]
+            strength = float(np.exp(rng.uniform(*np.log(draws.macro_strengths))))
+            onset = int(
+                rng.integers(-shape.offset // 2, len(cells) - shape.offset // 2)
+            )  # some are cut off by an end
+            if target[max(0, onset - 6) : max(0, onset + shape.offset + 7)].any():
+                continue
+            intensity = strength * shape.intensity[max(0, -onset) :][: len(cells) - max(0, onset)]
+            if len(intensity) > max(LAGS):
+                first = max(0, onset)
+                added = planted_cells(self.fields, intensity)
+                cells[first : first + len(intensity)] += float(rng.uniform(*draws.gain)) * added
         cells += rng.normal(0, draws.noise, cells.shape).astype(np.float32)
         sample = Sample(channels_of(cells), target, weight, classes)
         return Sample(*(_padded(each, n) for each in sample))
@@ -198,6 +243,7 @@ def fit(
 ) -> tuple[PartsNetwork, list[float]]:
     """A network trained on these films, and its loss, the mean of every twentieth of the way."""
     shapes = [shape for shape, _ in movements(24, 1000, how.seed)]
+    macros = macro_movements(12, 1000, how.seed)
     ways = [Background(film, m, b, draws) for film in films for m in (False, True) for b in (False, True)]
     rng = np.random.default_rng(how.seed)
     with torch.random.fork_rng(devices=[]), one_thread():
@@ -209,7 +255,9 @@ def fit(
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, how.learning_rate, total_steps=how.steps)
         losses = []
         for _ in tqdm(range(how.steps), desc="training", unit="step", disable=not progress):
-            batch = [ways[int(rng.integers(len(ways)))].draw(shapes, draws, rng) for _ in range(how.batch)]
+            batch = [
+                ways[int(rng.integers(len(ways)))].draw(shapes, draws, rng, macros) for _ in range(how.batch)
+            ]
             optimiser.zero_grad()
             loss = loss_of(network, batch)
             loss.backward()

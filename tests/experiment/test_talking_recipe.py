@@ -152,6 +152,24 @@ def test_movements_come_from_all_priors_and_do_not_hang_on_each_other():
         assert each.intensity.max() <= 1 + 1e-6 and not each.intensity[each.offset :].any()
 
 
+def test_a_planted_macro_expression_is_nothing_to_be_found():
+    draws = Draws(frames=150, events=0.0, macros=3.0, macro_strengths=(0.1, 0.1), noise=0.0)
+    way, rng = Background(made_up_film(), False, False, draws), np.random.default_rng(5)
+    without = way.draw([shape(0)], draws, np.random.default_rng(5))
+    with_them = way.draw([shape(0)], draws, rng, [shape(0, length=60)])
+    assert not with_them.target.any() and (with_them.classes == NEUTRAL).all() and with_them.weight.all()
+    assert np.abs(with_them.channels).max() > 3 * np.abs(without.channels).max()
+
+
+def test_macro_expressions_are_larger_or_longer_than_micro_expressions():
+    macros = talking_training.macro_movements(2, 30)
+    micro = [each.offset for each, _ in movements(2, 30)]
+    assert len(macros) > 10 and np.median([each.offset for each in macros]) > np.median(micro)
+    assert all(
+        each.intensity.max() <= 1 + 1e-6 and not each.intensity[each.offset :].any() for each in macros
+    )
+
+
 def heard(score, unrest, planted=(), strength=0.02, part=0):
     """A film whose upper face has this logit and unrest."""
     n = len(score)
@@ -217,7 +235,11 @@ def test_a_find_touches_the_movement_that_holds_its_apex():
 def test_the_same_film_is_rendered_for_nobody_twice():
     """Persons are parted: no film set shares one with another part."""
     recipe = talking.Recipe()
-    parts = {"train": recipe.train, "choose": (recipe.choose,), "report": (recipe.report, recipe.calm)}
+    parts = {
+        "train": recipe.train,
+        "choose": (recipe.choose, recipe.choose_calm),
+        "report": (recipe.report, recipe.calm),
+    }
     persons = {
         name: {i for each in sets for i in range(each.first_subject, each.first_subject + each.n_subjects)}
         for name, sets in parts.items()
