@@ -399,7 +399,7 @@ FACES = {
         lambda f: cv2.resize(f, (120, 120), interpolation=cv2.INTER_AREA),
         {"face_too_small", "not_judged"},
     ),
-    "dark": (lambda f: (0.15 * f).astype(np.uint8), {"too_dark", "not_judged"}),
+    "dark": (lambda f: (0.12 * f).astype(np.uint8), {"too_dark", "not_judged"}),
     "fine": (np.copy, set()),
 }
 
