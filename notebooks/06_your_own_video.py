@@ -102,7 +102,7 @@ truth = None
 if video is None:
     # A synthetic person who had no part in the bundled weights' training and choices: one of those who report.
     data = (
-        generate(run.out / "unseen", 1, 2, run.profile.seconds, seed=seed + 1000, first_subject=40)
+        generate(run.out / "new_person", 1, 2, run.profile.seconds, seed=seed + 1000, first_subject=40)
         if dataset == "synthetic"
         else run.dataset()
     )
@@ -300,7 +300,7 @@ assert len(calm.table) <= len(relative)
 
 # %%
 if dataset == "synthetic" and data_root is None:
-    data = generate(run.out / "unseen", 1, 2, run.profile.seconds, seed=seed + 1000, first_subject=40)
+    data = generate(run.out / "new_person", 1, 2, run.profile.seconds, seed=seed + 1000, first_subject=40)
     counts = (
         data.annotations.groupby("subject")["video"].nunique().sort_values(ascending=False, kind="stable")
     )
