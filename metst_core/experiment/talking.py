@@ -57,7 +57,10 @@ _SAMPLES = 1000
 
 @dataclass(frozen=True)
 class Recipe:
-    """The persons of every part, how many of the choosing ones are planted in pixels for the gain, and the training."""
+    """The persons of every part, how many of the choosing ones are planted in pixels for the gain, and the training.
+
+    turns: how often each film of those who report is planted in pixels, each time with other movements.
+    """
 
     train: tuple[FilmSet, ...] = (
         FilmSet("train", "interview", 0, 24, 15.0),
@@ -69,6 +72,7 @@ class Recipe:
     calm: FilmSet = field(default_factory=lambda: FilmSet("calm", "calm", 36, 6, 12.0, 20.0))
     n_gain: int = 2
     per_minute: float = 20.0
+    turns: int = 3
     fit: Fit = field(default_factory=Fit)
     draws: Draws = field(default_factory=Draws)
 
@@ -92,7 +96,7 @@ def make(recipe: Recipe, work: Path, jobs: int = 1, progress: bool = True) -> Tr
     card = {
         "trained_on": "synthetic faces",
         "recipe": {name: dataclasses.asdict(getattr(recipe, name)) for name in ("choose", "choose_calm", "report", "calm", "fit", "draws")}
-        | {"train": [dataclasses.asdict(each) for each in recipe.train]},
+        | {"train": [dataclasses.asdict(each) for each in recipe.train], "turns": recipe.turns},
         "minutes": sum(film.n_frames for film in films) / FPS / 60,
         "loss": losses, "gain": gain, "gates": gates, "record": run_record(),
     }  # fmt: skip
@@ -284,9 +288,19 @@ def report(
 ) -> dict[str, Any]:
     """The numbers of the persons who decided nothing; with `rival` those of the weights "bundled" on the calm films."""
     films = recipe.report.generate(work, jobs)
-    planted = recipe.report.planted(work, recipe.per_minute)
     calm = recipe.calm.generate(work, jobs)
-    in_pixels = tested(planted, model, work, films, "interview, planted", jobs)
+    in_pixels = [
+        film
+        for turn in range(recipe.turns)
+        for film in tested(
+            recipe.report.planted(work, recipe.per_minute, turn=turn),
+            model,
+            work,
+            films,
+            "interview, planted",
+            jobs,
+        )
+    ]
     as_they_are = tested(films, model, work, desc="interview", jobs=jobs)
     told = {
         "planted": numbers_of(in_pixels),
@@ -324,7 +338,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         recipe.choose.planted(work, recipe.per_minute, recipe.n_gain)
         for each in (recipe.report, recipe.calm):
             each.generate(work, jobs)
-        recipe.report.planted(work, recipe.per_minute)
+        for turn in range(recipe.turns):
+            recipe.report.planted(work, recipe.per_minute, turn=turn)
         return
     model = make(recipe, work, jobs)
     model = dataclasses.replace(

@@ -53,7 +53,7 @@ def section(model: TrainedModel) -> list[str]:
         "| films | judged, upper | judged, lower | false finds per judged minute | touched of the same truth half a film later |",
         "|---|---|---|---|---|",
         _film_row("interviews, as they are (with rendered micro-expressions)", told["rendered"]),
-        _film_row("the same, movements planted in pixels", talking),
+        _film_row(f"the same, movements planted in pixels, {recipe.get('turns', 1)} times", talking),
         _film_row("calm", calm),
         *([_film_row("calm, with the weights `bundled`", rival)] if rival else []),
         "",

@@ -70,17 +70,20 @@ class FilmSet:
             first_subject=self.first_subject, n_jobs=jobs, progress=False, me_per_minute=self.me_per_minute, rate_spread=0.0,
         )  # fmt: skip
 
-    def planted(self, work: Path, per_minute: float, n_films: int | None = None) -> Dataset:
-        """The same films with micro-expressions planted into their pixels (`footage.plant`); the first `n_films` alone."""
+    def planted(self, work: Path, per_minute: float, n_films: int | None = None, turn: int = 0) -> Dataset:
+        """The same films with micro-expressions planted into their pixels (`footage.plant`); the first `n_films` alone.
+
+        turn: others in every turn.
+        """
         films = self.generate(work)
         paths = [films.path(s, v) for s, v in keys_of(films)][:n_films]
-        place = work / "planted" / self.name
+        place = work / "planted" / (f"{self.name}_{turn}" if turn else self.name)
         plant(
             paths,
             place,
             prior="dense",
             strengths=(0.008, 0.035),
-            seed=SEED,
+            seed=SEED + turn,
             per_minute=per_minute,
             progress=False,
         )
