@@ -20,6 +20,7 @@ import hmac
 import os
 import secrets
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -153,9 +154,14 @@ def write_split(name: str, out_dir: str | Path, secret: str | None = None) -> li
 
 
 def make_films(
-    name: str, out_dir: str | Path, secret: str | None = None, n_jobs: int = 1, progress: bool = True
+    name: str,
+    out_dir: str | Path,
+    secret: str | None = None,
+    n_jobs: int = 1,
+    progress: bool = True,
+    only: Sequence[str] = PARTS,
 ) -> dict[str, Dataset]:
-    """Make a release's films with their truth in `out_dir/<part>/`; return the parts loaded.
+    """Make a release's films with their truth in `out_dir/<part>/`, of `only` these parts; return the parts loaded.
 
     With the secret the test part is made too, and `out_dir/handout/` from it: its films and `videos.csv`, nothing else.
     Goes on where a stopped call was.
@@ -163,7 +169,7 @@ def make_films(
     release, folder = split_release(name), as_path("out_dir", out_dir)
     made = {}
     for part, persons in release.parts().items():
-        if part == "test" and secret is None:
+        if part not in only or (part == "test" and secret is None):
             continue
         seed = hidden_seed(secret, name) if part == "test" and secret is not None else release.seed
         manner = Films(
@@ -240,6 +246,7 @@ def main() -> None:
         "films", help="make the films of a release, and what of its test is handed out"
     )
     films.add_argument("--jobs", type=int, default=1, help="processes (1)")
+    films.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts alone (all)")
     manifests = commands.add_parser("manifests", help="write what may be published of every release")
     for command in (write, films):
         command.add_argument("release", choices=SPLIT_RELEASES)
@@ -263,7 +270,8 @@ def main() -> None:
             write_json(split_manifest(name, published, secret_found), given.folder / f"{name}.json")
             print(given.folder / f"{name}.json")
     elif given.command == "films":
-        for part, dataset in make_films(given.release, given.folder, secret_found, given.jobs).items():
+        made = make_films(given.release, given.folder, secret_found, given.jobs, only=given.only)
+        for part, dataset in made.items():
             print(f"{given.folder / part}: {dataset}")
     else:
         for path in write_split(given.release, given.folder, secret_found):

@@ -174,3 +174,5 @@ def test_films_are_made_by_part_and_what_is_handed_out_holds_no_label(tmp_path, 
     shutil.rmtree(tmp_path / "test")
     assert list(make_films("tiny", tmp_path, progress=False)) == ["train", "validation"]
     assert not (tmp_path / "test").exists()
+    assert list(make_films("tiny", tmp_path / "one", MADE_UP, progress=False, only=["test"])) == ["test"]
+    assert sorted(p.name for p in (tmp_path / "one").iterdir()) == ["handout", "test"]
