@@ -126,7 +126,7 @@ def _missed(model: TrainedModel, numbers: Mapping[str, Any]) -> str:
     for part in ("upper", "lower"):
         rows = _plain(numbers, part)
         every, judged = rows["all"], rows["judged"]
-        unseen = every["of"] - judged["of"]
+        unseen = every["of"] - judged["of"] - (every["count"] - judged["count"])
         text = (
             f"Of {every['of']:.0f} plain movements of the {part} face {every['of'] - every['count']:.0f} are missed: {unseen:.0f} "
             f"lie where it is not judged, "
