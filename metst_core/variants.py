@@ -58,6 +58,7 @@ VARIANTS = {
     "shift": "after the stem, an eighth of the channels comes a frame early and an eighth a frame late",
     "tempo": "after the stem, channels are weighed by how they resemble themselves 1, 4 and 8 frames ago (TCM)",
     "scales": "after the stem, means over 3, 9 and 27 frames are added (an idea of GaitASMS)",
+    "memory": "after the stem, attention to 16 learned slots is added (an idea of MEMTS)",
     "attend": "after the stem, attention to the nearest frames and to all (short and long range)",
 }
 """What each word of a variant means."""
@@ -270,6 +271,21 @@ class NearAndFar(nn.Module):
         return x
 
 
+class Memory(nn.Module):
+    """x + attention of every frame to learned slots: (B, W, T) -> (B, W, T); begins as x."""
+
+    SLOTS = 16
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.keys = nn.Parameter(torch.randn(self.SLOTS, width) / width**0.5)
+        self.values = nn.Parameter(torch.zeros(self.SLOTS, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = torch.einsum("bwt,sw->bst", x, self.keys).softmax(dim=1)
+        return x + torch.einsum("bst,sw->bwt", weights, self.values)
+
+
 def _starting_at_nothing(conv: nn.Conv1d) -> nn.Conv1d:
     """A convolution that says 0 until it is trained, so that what it is added to begins as it was."""
     nn.init.zeros_(conv.weight)
@@ -284,6 +300,7 @@ EXTRAS: dict[str, Callable[[int], nn.Module]] = {
     "tempo": TempoGate,
     "scales": TimeScales,
     "attend": NearAndFar,
+    "memory": Memory,
 }
 """What a word adds after the stem."""
 

@@ -87,7 +87,7 @@ class TrainConfig:
         does it overlap a micro-expression with an IoU of at least 0.5?).
     variant: parts of the network exchanged, in the words of `metst_core.variants`, such as "causal+local".
     augment, pretrain: windows changed each time they are seen ("warp", "phases", "masks"); half of the epochs spent on
-        the drawn windows without their labels first ("masked", "contrast", on the CPU only).
+        windows without their labels, first ("masked", "contrast") or beside those with ("teacher"), on the CPU only.
     device, amp, compile: torch device; bfloat16 autocast and `torch.compile`, on CUDA only.
 
     What the papers leave open is settled so: windows without a micro-expression are drawn once per fold, not

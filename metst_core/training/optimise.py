@@ -22,6 +22,7 @@ from metst_core.training.augment import augmented
 from metst_core.training.config import TrainConfig
 from metst_core.training.material import TrainingWindows
 from metst_core.training.pretrain import pretrain
+from metst_core.training.teacher import MeanTeacher
 from metst_core.workers import one_thread
 
 _NEUTRAL = CLASSES.index(NEUTRAL)
@@ -59,13 +60,23 @@ def fit_windows(
     drawn = windows.draw(config.ratio, np.random.default_rng([seed, 0]))
     with fold_conditions(seed, config.device):
         network = (config.build() if model is None else model).to(config.device)
+        teacher = None
         if config.pretrain:  # half of the epochs go to it: the budget stays the same
             half = config.epochs // 2
-            pretrain(
-                network, drawn.motion, config.pretrain, half, config.learning_rate, config.batch_size, seed
-            )
+            if config.pretrain == "teacher":
+                teacher = MeanTeacher(network, windows.motion, seed)
+            else:
+                pretrain(
+                    network,
+                    drawn.motion,
+                    config.pretrain,
+                    half,
+                    config.learning_rate,
+                    config.batch_size,
+                    seed,
+                )
             config = dataclasses.replace(config, epochs=max(1, config.epochs - half))
-        return Fitted(network, fit(network, drawn, config, seed, held_out), drawn)
+        return Fitted(network, fit(network, drawn, config, seed, held_out, teacher), drawn)
 
 
 def class_weights(classes: np.ndarray, neutral_weight: float = 6.0, synergy: int = 2) -> np.ndarray:
@@ -112,13 +123,14 @@ def fit(
     config: TrainConfig,
     seed: int,
     held_out: TrainingWindows | None = None,
+    teacher: MeanTeacher | None = None,
 ) -> pd.DataFrame:
     """Train `model` in place on all of `windows`; return its history by epoch.
 
     The history has `epoch, loss, score_loss, class_loss, learning_rate` (means over the epoch's windows;
     the rate after its last step), and with `held_out` the three losses after each epoch on windows that are only
-    looked at, as `held_out_loss, held_out_score_loss, held_out_class_loss`.  Each time a window is seen it is scaled by a factor drawn anew.  Raises
-    `FoldError` with the epoch in which the loss stops being finite.
+    looked at, as `held_out_loss, held_out_score_loss, held_out_class_loss`.  Each time a window is seen it is scaled by a factor drawn anew.
+    What a `teacher` says counts the more the more epochs are over, and is in none of these losses.  Raises `FoldError` with the epoch in which the loss stops being finite.
     """
     device = torch.device(config.device)
     rng, changes = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 3])
@@ -148,8 +160,13 @@ def fit(
                 score, logits = forward(seen_now[0])
             losses = joint_loss(score.float(), logits.float(), *seen_now[1:], weights, config)
             optimiser.zero_grad()
-            losses[0].backward()
+            total = losses[0]
+            if teacher is not None:
+                total = total + (epoch - 1) / config.epochs * teacher.loss(model, len(batch))
+            total.backward()
             optimiser.step()
+            if teacher is not None:
+                teacher.follow(model)
             rate = schedule.get_last_lr()[0]
             schedule.step()
             sums += len(batch) * torch.stack([loss.detach().double() for loss in losses])

@@ -15,7 +15,8 @@ from torch.nn import functional
 from metst_core.models import Network
 from metst_core.training.augment import augmented
 
-PRETRAINING = ("", "masked", "contrast")
+PRETRAINING = ("", "masked", "contrast", "teacher")
+"""What half of the epochs may be spent on; "teacher" is no training before the training (`training.teacher`)."""
 SPAN, BLANKED, TEMPERATURE = 6, 0.3, 0.2
 
 

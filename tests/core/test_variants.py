@@ -118,6 +118,7 @@ def test_what_a_part_takes_away_is_given_back_elsewhere(base, variant):
         "apart+whole",
         "spectral",
         "tempo+local",
+        "memory+local",
         "attend",
     ],
 )

@@ -11,6 +11,7 @@ from metst_core.errors import InputError
 from metst_core.training import TrainConfig, fit_windows, windows_of
 from metst_core.training.augment import FASTEST, SLOWEST, augmented
 from metst_core.training.pretrain import pretrain
+from metst_core.training.teacher import KEPT, MeanTeacher
 
 pytestmark = pytest.mark.quick
 
@@ -65,6 +66,7 @@ def test_masks_leave_out_whole_rois_and_nothing_else():
         {"augment": "masks"},
         {"pretrain": "masked"},
         {"pretrain": "contrast"},
+        {"pretrain": "teacher"},
     ],
 )
 def test_a_changed_training_is_seeded_and_not_the_plain_one(windows, changes):
@@ -73,6 +75,24 @@ def test_a_changed_training_is_seeded_and_not_the_plain_one(windows, changes):
     once, again, without = (fit_windows(windows, c, 3).model.state_dict() for c in (config, config, plain))
     assert all(torch.equal(once[k], again[k]) for k in once)
     assert not all(torch.equal(once[k], without[k]) for k in once)
+
+
+def test_a_teacher_is_the_running_mean_of_its_students_and_is_not_trained(windows):
+    config = dataclasses.replace(TINY.with_model("metst"), features="metst_plus")
+    torch.manual_seed(0)
+    student = config.build()
+    mine = MeanTeacher(student, windows.motion, 0)
+    before = [p.clone() for p in mine.network.parameters()]
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter.add_(1.0)
+    mine.follow(student)
+    for old, new in zip(before, mine.network.parameters(), strict=True):
+        torch.testing.assert_close(new, old + (1 - KEPT))
+    student.train()
+    mine.loss(student, 8).backward()
+    assert all(p.grad is None for p in mine.network.parameters())
+    assert any(p.grad is not None and p.grad.any() for p in student.parameters())
 
 
 def test_pretraining_learns_without_labels_and_takes_its_epochs_from_the_training(windows):
