@@ -263,16 +263,24 @@ def best_of(compared: Mapping[str, Mapping[str, float]]) -> str:
     return max(names, key=lambda name: _sum_of(compared[name]))
 
 
-def candidates(edition: Edition, work: Path, n_jobs: int = 1) -> dict[str, dict[str, float]]:
-    """What each candidate is worth on the persons that choose, and at last what was better together; in `work/candidates.json`."""
+def candidates(
+    edition: Edition,
+    films: Sequence[FilmMotion],
+    windows: TrainingWindows,
+    choosing: Sequence[FilmMotion],
+    work: Path,
+    n_jobs: int = 1,
+) -> dict[str, dict[str, float]]:
+    """What each candidate is worth on the persons that choose, and at last what was better together; in `work/candidates.json`.
+
+    films, windows: of those who train, and the windows cut from them; choosing: the films of those who choose.
+    """
     place = work / "candidates.json"
     known: dict[str, dict[str, float]] = read_json(place) if place.is_file() else {}
     names = [FIRST, UNPLANTED, *CANDIDATES]
-    if not set(names) <= set(known) or together(known) not in {"", *known}:
-        films, choosing = edition.films("train", work, n_jobs), edition.films("choose", work, n_jobs)
-        windows = training_windows(films, edition.planting, work)
-        bare = training_windows(films, Planting(turns=0), work)
-        todo = [name for name in names if name not in known]
+    todo = [name for name in names if name not in known]
+    if todo:
+        bare = training_windows(films, Planting(turns=0), work) if UNPLANTED in todo else windows
         tried = Parallel(n_jobs, return_as="generator")(
             delayed(_tried)(name, bare if name == UNPLANTED else windows, choosing, edition, work)
             for name in todo
@@ -280,10 +288,10 @@ def candidates(edition: Edition, work: Path, n_jobs: int = 1) -> dict[str, dict[
         for name, row in zip(todo, tqdm(tried, total=len(todo), desc="candidates"), strict=True):
             known[name] = row
             write_json(known, place)
-        if (last := together(known)) and last not in known:
-            known[last] = _tried(last, windows, choosing, edition, work)
-            write_json(known, place)
     last = together(known)
+    if last and last not in known:
+        known[last] = _tried(last, windows, choosing, edition, work)
+        write_json(known, place)
     return {name: known[name] for name in [*names, *([last] if last else [])]}
 
 
@@ -334,13 +342,13 @@ def reported(films: Sequence[Measured], model: TrainedModel, restless: float) ->
 def build(edition: Edition, work: str | Path, n_jobs: int = 1) -> TrainedModel:
     """Run the recipe; everything between the steps is kept in `work`."""
     work = Path(work)
-    compared = candidates(edition, work, n_jobs)
-    best = best_of(compared)
-    films = edition.films("train", work, n_jobs)
+    films, choosing = edition.films("train", work, n_jobs), edition.films("choose", work, n_jobs)
     windows = training_windows(films, edition.planting, work)
+    compared = candidates(edition, films, windows, choosing, work, n_jobs)
+    best = best_of(compared)
     config = replace(config_of(best), device=edition.device)
     network = trained(windows, config, edition.passes, work / "network", asdict(edition.planting))
-    heard = said(edition.films("choose", work, n_jobs), network)
+    heard = said(choosing, network)
     model, seen = chosen(heard, network, edition.phases)
     compared[f"{best}, {edition.passes:,} windows seen (the edition)"] = worth(heard, model)
     reporting = edition.films("report", work, n_jobs)

@@ -11,6 +11,7 @@ from metst_core.errors import InputError
 from metst_core.experiment import edition, edition_card, edition_windows, instrument
 from metst_core.experiment.edition_films import WINDOW, FilmMotion
 from metst_core.experiment.perturbing import perturbations
+from metst_core.footage import evidence
 from metst_core.inference import Seen
 from metst_core.motion import MotionWindow
 from metst_core.rois import roi_names
@@ -45,6 +46,7 @@ def test_nobody_is_in_two_parts():
         for sets in (parts.train, parts.choose, parts.report)
     ]
     assert not (persons[0] & persons[1] or persons[0] & persons[2] or persons[1] & persons[2])
+    assert set(evidence.CAST) == persons[1]  # what is judged is measured on those who choose
     assert {s.prior for s in parts.train} == {"sammlv", "casme3", "dense"}
     assert {s.tier for s in parts.train} == {"calm", "interview"}
 
